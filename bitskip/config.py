@@ -1,0 +1,449 @@
+"""One trial: its fields (the axes), presets, canonical form and identity (DESIGN: axes, identity).
+
+Every field of the dataclasses below is an axis. Its type, bounds, choices and meaning stand in the field itself;
+validation, the sweep file's schema, the Parquet columns and the documentation all follow from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, get_args, get_type_hints
+
+from bitskip.errors import UserError, nearest
+
+METHOD_VERSION = 1
+"""Part of every trial's identity: raised when the same configuration would train differently."""
+
+UNQUANTIZED_BITS = 16
+
+HADAMARD_VARIANTS = ("none", "bitnet-v2", "bitnet-v2-all", "random-sign", "as-published")
+DROPOUT_SCHEDULES = ("none", "constant", "linear", "quadratic", "exponential")
+EXIT_SCALES = ("proportional", "uniform", "triangular", "layerskip")
+EXIT_CURRICULA = ("all", "rotational", "gradual")
+EXIT_HEADS = ("shared", "own-norm", "own-head")
+PHASES = ("1", "2", "1+2")
+
+
+def axis(
+    default: Any,
+    doc: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field that carries its own bounds: low <= value <= high, value < below."""
+    bounds = {"doc": doc, "choices": choices, "low": low, "high": high, "below": below}
+    return field(default=default, metadata=bounds)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the Llama-style decoder. Widths fed to a Hadamard transform must be powers of two."""
+
+    layers: int = axis(6, "transformer blocks L; exits lie after each of them", low=1)
+    width: int = axis(64, "residual stream width D", low=8)
+    heads: int = axis(4, "query heads", low=1)
+    kv_heads: int = axis(2, "key/value heads (grouped-query attention)", low=1)
+    ffn_width: int = axis(256, "hidden width of the SwiGLU feed-forward", low=8)
+    rope_theta: float = axis(10_000.0, "base of the rotary position embedding", low=1.0)
+    norm_eps: float = axis(1e-5, "epsilon of RMSNorm", low=0.0)
+    init_std: float = axis(0.02, "standard deviation of the normal initialisation", low=0.0)
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Corpus and tokenizer."""
+
+    corpus: str = axis("stories", "stories (built in), files, or a Hugging Face dataset name")
+    files: tuple[str, ...] = axis((), "text files or globs: .txt, .jsonl, .parquet")
+    digest: str = axis("", "SHA-256 of the files' content, filled in when a sweep is loaded")
+    subset: str = axis("", "configuration name of a Hugging Face dataset")
+    train_split: str = axis("train", "training split of a Hugging Face dataset")
+    validation_split: str = axis("validation", "held-out split of a Hugging Face dataset")
+    column: str = axis("text", "column or JSON key that holds the text")
+    separator: str = axis("\n\n", "what separates documents in a .txt file")
+    streaming: bool = axis(False, "stream a Hugging Face dataset instead of downloading it")
+    validation_fraction: float = axis(
+        0.05, "share of the documents of files that is held out", low=1e-6, below=1.0
+    )
+    tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, or a pretrained name such as gpt2")
+    vocab_size: int = axis(1024, "vocabulary of a trained BPE, end-of-document token included", low=257)
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What the paper is about: precision, rotation, layer dropout and early exit."""
+
+    bits: int = axis(UNQUANTIZED_BITS, "activation bits; 16 = not quantized")
+    weights: str = axis("full", "weight precision", choices=("full", "ternary"))
+    hadamard: str = axis("none", "Hadamard variant", choices=HADAMARD_VARIANTS)
+    dropout: str = axis("none", "layer-dropout schedule over depth", choices=DROPOUT_SCHEDULES)
+    dropout_max: float = axis(0.1, "largest layer-dropout rate", low=0.0, below=1.0)
+    dropout_norm: str = axis("none", "normalisation of the rates", choices=("none", "sum1"))
+    dropout_curriculum: str = axis(
+        "none", "growth of the rates over training", choices=("none", "exponential")
+    )
+    exit_weight: float = axis(0.0, "weight of the early-exit loss, lambda", low=0.0)
+    exit_scale: str = axis("proportional", "share of each exit in the exit loss", choices=EXIT_SCALES)
+    exit_curriculum: str = axis(
+        "all", "which exits are trained at which step", choices=EXIT_CURRICULA
+    )
+    exit_head: str = axis("shared", "head of the early exits", choices=EXIT_HEADS)
+    phase: str = axis("2", "1 = plain training, 2 = with dropout and exit loss", choices=PHASES)
+    phase1_share: float = axis(0.5, "share of the tokens trained in phase 1 of 1+2", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Budget, optimizer and evaluation."""
+
+    tokens: int = axis(400_000, "training tokens, all phases together", low=1)
+    seq_len: int = axis(128, "tokens per sequence", low=2)
+    batch_size: int = axis(8, "sequences per optimizer step", low=1)
+    micro_batch: int = axis(0, "sequences per forward pass; 0 = the whole batch", low=0)
+    lr: float = axis(3e-3, "peak learning rate", low=0.0)
+    min_lr: float = axis(0.1, "final learning rate as a share of the peak", low=0.0, high=1.0)
+    warmup: float = axis(0.05, "share of the steps spent in linear warm-up", low=0.0, high=1.0)
+    weight_decay: float = axis(0.1, "AdamW decay of matrices (none on norms and embeddings)", low=0.0)
+    beta1: float = axis(0.9, "AdamW", low=0.0, below=1.0)
+    beta2: float = axis(0.95, "AdamW", low=0.0, below=1.0)
+    grad_clip: float = axis(1.0, "largest global gradient norm; 0 = no clipping", low=0.0)
+    precision: str = axis(
+        "auto", "auto = bf16 autocast on GPU, fp32 on CPU", choices=("auto", "fp32", "bf16")
+    )
+    compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
+    curve_points: int = axis(8, "validation points along training", low=1)
+    curve_tokens: int = axis(8_192, "held-out tokens at each validation point", low=2)
+    eval_tokens: int = axis(65_536, "held-out tokens of the final evaluation", low=2)
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """A value for every axis. Built by `make_trial`, which validates and canonicalises."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    method: MethodConfig = MethodConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: int = axis(0, "initial weights, data order and dropout draws", low=0)
+
+    @functools.cached_property
+    def trial_id(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]
+
+    @functools.cached_property
+    def configuration_id(self) -> str:
+        """Identity without the seed: equal for replicates."""
+        return replace(self, seed=0).trial_id
+
+    def canonical_json(self) -> str:
+        content = dataclasses.asdict(self)
+        if self.data.digest:  # the content is the identity; the same text elsewhere is the same trial
+            del content["data"]["files"]
+        content["method_version"] = METHOD_VERSION
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    def axes(self) -> dict[str, Any]:
+        """Every axis by its flat name, as in a sweep file and in the Parquet columns."""
+        flat: dict[str, Any] = {"model": model_label(self.model), "data": data_label(self.data)}
+        return flat | {name: entry.read(self) for name, entry in AXES.items()}
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "nano": ModelConfig(layers=6, width=64, heads=4, kv_heads=2, ffn_width=256),
+    "micro": ModelConfig(layers=8, width=256, heads=8, kv_heads=4, ffn_width=1024),
+    "small": ModelConfig(layers=12, width=512, heads=8, kv_heads=4, ffn_width=2048),
+    "paper": ModelConfig(layers=24, width=2048, heads=32, kv_heads=8, ffn_width=4096),
+}
+
+_PUBLISHED = {"dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3, "phase": "2"}
+POINTS: dict[str, dict[str, Any]] = {
+    "baseline": {"bits": 16, "hadamard": "none", **_PUBLISHED},
+    "V1": {"bits": 8, "hadamard": "none", **_PUBLISHED},
+    "V2": {"bits": 4, "hadamard": "bitnet-v2", **_PUBLISHED},
+    "V3": {"bits": 8, "hadamard": "bitnet-v2", **_PUBLISHED},
+}
+"""The paper's four models; its baseline trains with the same dropout and exit loss (METHOD 2)."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One factor of the design space, read off the dataclass field that declares it."""
+
+    name: str
+    kind: type
+    group: str
+    default: Any
+    doc: str
+    choices: tuple[str, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    below: float | None = None
+
+    def read(self, trial: TrialConfig) -> Any:
+        owner = getattr(trial, self.group) if self.group else trial
+        return getattr(owner, self.name.rpartition(".")[2])
+
+    def check(self, value: Any) -> Any:
+        """The value in this axis's type; raises UserError with the cause and the cure."""
+        coerced = _COERCE[self.kind](self, value)
+        if self.choices is not None and coerced not in self.choices:
+            raise UserError(
+                f"{self.name}: unknown value '{value}'{nearest(value, self.choices)}"
+                f" (one of {', '.join(self.choices)})"
+            )
+        too_low = self.low is not None and coerced < self.low
+        too_high = (self.high is not None and coerced > self.high) or (
+            self.below is not None and coerced >= self.below
+        )
+        if too_low or too_high:
+            raise UserError(f"{self.name}: {value} is out of range ({self.bounds()})")
+        return coerced
+
+    def bounds(self) -> str:
+        parts = [
+            f"{word} {bound:g}"
+            for word, bound in (("at least", self.low), ("at most", self.high), ("below", self.below))
+            if bound is not None
+        ]
+        return ", ".join(parts)
+
+
+def _wrong_type(entry: Axis, value: Any, wanted: str) -> UserError:
+    return UserError(f"{entry.name}: expected {wanted}, got {value!r}")
+
+
+def _to_int(entry: Axis, value: Any) -> int:
+    if isinstance(value, str):
+        try:
+            value = float(value.replace("_", ""))
+        except ValueError:
+            raise _wrong_type(entry, value, "a whole number") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise _wrong_type(entry, value, "a whole number")
+    return int(value)
+
+
+def _to_float(entry: Axis, value: Any) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value.replace("_", ""))
+        except ValueError:
+            raise _wrong_type(entry, value, "a number") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _wrong_type(entry, value, "a finite number")
+    return float(value)
+
+
+def _to_bool(entry: Axis, value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise _wrong_type(entry, value, "true or false")
+    return value
+
+
+def _to_str(entry: Axis, value: Any) -> str:
+    if entry.name == "hadamard" and isinstance(value, bool):
+        return "bitnet-v2" if value else "none"
+    if entry.name == "hadamard" and str(value).lower() in ("true", "false"):
+        return "bitnet-v2" if str(value).lower() == "true" else "none"
+    if entry.name == "phase" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is None and "none" in (entry.choices or ()):
+        return "none"
+    if not isinstance(value, str):
+        raise _wrong_type(entry, value, "a name")
+    return str(value)
+
+
+def _to_names(entry: Axis, value: Any) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise _wrong_type(entry, value, "a list of paths")
+    return tuple(str(item) for item in items)
+
+
+_COERCE: dict[type, Callable[[Axis, Any], Any]] = {
+    int: _to_int,
+    float: _to_float,
+    bool: _to_bool,
+    str: _to_str,
+    tuple: _to_names,
+}
+
+
+def _collect_axes() -> dict[str, Axis]:
+    table: dict[str, Axis] = {}
+    groups = (
+        ("method", MethodConfig, ""),
+        ("training", TrainingConfig, ""),
+        ("model", ModelConfig, "model."),
+        ("data", DataConfig, "data."),
+        ("", TrialConfig, ""),
+    )
+    for group, owner, prefix in groups:
+        hints = get_type_hints(owner)
+        for declared in fields(owner):
+            if not declared.metadata:
+                continue
+            kind = hints[declared.name]
+            name = prefix + declared.name
+            kind = tuple if get_args(kind) else kind
+            table[name] = Axis(name, kind, group, declared.default, **declared.metadata)
+    return table
+
+
+AXES: dict[str, Axis] = _collect_axes()
+"""Every axis by name. `model` and `data` stand for their groups: a preset or corpus name, or a mapping."""
+
+AXIS_NAMES: tuple[str, ...] = ("model", "data", *AXES)
+
+
+def model_label(model: ModelConfig) -> str:
+    """The preset's name, or the sizes."""
+    for name, preset in PRESETS.items():
+        if preset == model:
+            return name
+    return f"{model.layers}x{model.width}h{model.heads}kv{model.kv_heads}f{model.ffn_width}"
+
+
+def data_label(data: DataConfig) -> str:
+    """What the text is: a corpus name, or the names of the files."""
+    return " ".join(data.files) if data.corpus == "files" else data.corpus
+
+
+def flatten_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Axes by dotted flat name: `model: nano` and `data: {corpus: …}` are written out field by field.
+
+    Later entries win; a mapping under `model` may name a `preset` that its other keys change.
+    Raises UserError for a name that is no axis.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name == "model":
+            flat |= _expand_model(value)
+        elif name == "data":
+            flat |= _expand_data(value)
+        elif name in AXES:
+            flat[name] = value
+        else:
+            raise UserError(f"unknown axis '{name}'{nearest(name, AXIS_NAMES)}")
+    return flat
+
+
+def _expand_model(value: Any) -> dict[str, Any]:
+    sizes = dict(value) if isinstance(value, Mapping) else {"preset": value}
+    preset = sizes.pop("preset", None)
+    expanded: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise UserError(
+                f"model: unknown preset '{preset}'{nearest(preset, PRESETS)}"
+                f" (one of {', '.join(PRESETS)}, or a mapping of sizes)"
+            )
+        expanded = {f"model.{k}": v for k, v in dataclasses.asdict(PRESETS[preset]).items()}
+    return expanded | _prefixed("model", sizes)
+
+
+def _expand_data(value: Any) -> dict[str, Any]:
+    settings = dict(value) if isinstance(value, Mapping) else {"corpus": value}
+    if settings.get("files") and "corpus" not in settings:
+        settings["corpus"] = "files"
+    return _prefixed("data", settings)
+
+
+def _prefixed(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    known = [name.partition(".")[2] for name in AXES if name.startswith(f"{group}.")]
+    for key in settings:
+        if key not in known:
+            raise UserError(f"{group}: unknown key '{key}'{nearest(key, known)}")
+    return {f"{group}.{key}": value for key, value in settings.items()}
+
+
+def make_trial(**axes: Any) -> TrialConfig:
+    """A validated trial in canonical form; axes not named take their defaults.
+
+    Accepts flat and dotted axis names, `model` and `data` as a name or a mapping, and `hadamard` as a boolean.
+    Raises UserError for an unknown axis, a wrong type, a value out of range, or sizes that do not fit together.
+    """
+    flat = flatten_axes({"model": "nano"} | axes)
+    values = {name: AXES[name].check(value) for name, value in flat.items()}
+    _check_bits(values.get("bits", UNQUANTIZED_BITS))
+    quantized = values.get("bits", UNQUANTIZED_BITS) < UNQUANTIZED_BITS
+    values.setdefault("weights", "ternary" if quantized else "full")
+
+    def group(name: str) -> dict[str, Any]:
+        return {
+            key.rpartition(".")[2]: value for key, value in values.items() if AXES[key].group == name
+        }
+
+    trial = TrialConfig(
+        ModelConfig(**group("model")),
+        DataConfig(**group("data")),
+        MethodConfig(**group("method")),
+        TrainingConfig(**group("training")),
+        **group(""),
+    )
+    _check_sizes(trial)
+    return canonical(trial)
+
+
+def _check_bits(bits: int) -> None:
+    if bits != UNQUANTIZED_BITS and not 2 <= bits <= 8:
+        raise UserError(f"bits: {bits} is not one of 2…8 or {UNQUANTIZED_BITS} (not quantized)")
+
+
+def _check_sizes(trial: TrialConfig) -> None:
+    model, data, training = trial.model, trial.data, trial.training
+    if model.width % model.heads or model.head_width % 2:
+        raise UserError(f"model: width {model.width} must be heads ({model.heads}) times an even number")
+    if model.heads % model.kv_heads:
+        raise UserError(f"model: heads ({model.heads}) must be a multiple of kv_heads ({model.kv_heads})")
+    if training.micro_batch and training.batch_size % training.micro_batch:
+        raise UserError(
+            f"micro_batch: {training.micro_batch} does not divide batch_size {training.batch_size}"
+        )
+    if trial.method.hadamard != "none":
+        for name, width in (("width", model.width), ("ffn_width", model.ffn_width)):
+            if width & (width - 1):
+                raise UserError(f"model.{name}: {width} must be a power of two for a Hadamard transform")
+    if (data.corpus == "files") != bool(data.files):
+        raise UserError(
+            "data: corpus 'files' needs data.files, a list of paths"
+            if not data.files
+            else f"data: files are given but corpus is '{data.corpus}'; leave corpus out"
+        )
+
+
+def canonical(trial: TrialConfig) -> TrialConfig:
+    """The same training run with every inert axis at its default, so that equal runs have equal ids."""
+    method = trial.method
+    if method.phase == "1":
+        method = replace(method, dropout="none", exit_weight=0.0)
+    if method.dropout_max == 0.0 or method.dropout == "none":
+        method = _reset(method, "dropout", "dropout_max", "dropout_norm", "dropout_curriculum")
+    if method.exit_weight == 0.0:
+        method = _reset(method, "exit_scale", "exit_curriculum", "exit_head")
+    if method.dropout == "none" and method.exit_weight == 0.0:
+        method = replace(method, phase="1")
+    if method.phase != "1+2":
+        method = _reset(method, "phase1_share")
+    return replace(trial, method=method)
+
+
+def _reset(method: MethodConfig, *names: str) -> MethodConfig:
+    return replace(method, **{name: AXES[name].default for name in names})
