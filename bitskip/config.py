@@ -79,7 +79,7 @@ class DataConfig:
         0.05, "share of the documents of files that is held out", low=1e-6, below=1.0
     )
     tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, or a pretrained name such as gpt2")
-    vocab_size: int = axis(1024, "vocabulary of a trained BPE, end-of-document token included", low=257)
+    vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,9 @@ PRESETS: dict[str, ModelConfig] = {
     "small": ModelConfig(layers=12, width=512, heads=8, kv_heads=4, ffn_width=2048),
     "paper": ModelConfig(layers=24, width=2048, heads=32, kv_heads=8, ffn_width=4096),
 }
+
+TOKENIZER_VOCABULARIES = {"bytes": 257, "gpt2": 50_257}
+"""Vocabularies that the tokenizer's name fixes, so that a model's size is known before the tokenizer is loaded."""
 
 _PUBLISHED = {"dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3, "phase": "2"}
 POINTS: dict[str, dict[str, Any]] = {
@@ -383,6 +386,9 @@ def make_trial(**axes: Any) -> TrialConfig:
     flat = flatten_axes({"model": "nano"} | axes)
     values = {name: AXES[name].check(value) for name, value in flat.items()}
     _check_bits(values.get("bits", UNQUANTIZED_BITS))
+    fixed = TOKENIZER_VOCABULARIES.get(values.get("data.tokenizer", ""))
+    if fixed is not None:
+        values["data.vocab_size"] = fixed
     quantized = values.get("bits", UNQUANTIZED_BITS) < UNQUANTIZED_BITS
     values.setdefault("weights", "ternary" if quantized else "full")
 
@@ -418,7 +424,10 @@ def _check_sizes(trial: TrialConfig) -> None:
             f"micro_batch: {training.micro_batch} does not divide batch_size {training.batch_size}"
         )
     if trial.method.hadamard != "none":
-        for name, width in (("width", model.width), ("ffn_width", model.ffn_width)):
+        widths = {"width": model.width, "ffn_width": model.ffn_width}
+        if trial.method.hadamard == "as-published":  # it rotates outputs too, keys and values among them
+            widths["kv_heads"] = model.kv_heads * model.head_width
+        for name, width in widths.items():
             if width & (width - 1):
                 raise UserError(f"model.{name}: {width} must be a power of two for a Hadamard transform")
     if (data.corpus == "files") != bool(data.files):

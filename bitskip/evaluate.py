@@ -1,0 +1,184 @@
+"""Held-out quality and decoding speed of every exit layer (METHOD 5 defects 4, 18, 19; METHOD 8.10)."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bitskip.config import TrialConfig
+from bitskip.errors import UserError
+from bitskip.method.linear import BitLinear, frozen_weights
+from bitskip.method.model import Decoder, KeyValueCache
+
+SPEED_ROUNDS = 7
+"""Rounds of the speed measurement; every round times every exit, so that drift of the machine hits all alike."""
+
+PREFILL_TOKENS = 64
+DECODE_TOKENS = 12
+
+TERNARY_BITS_STORED = 2
+FULL_PRECISION_BYTES = 2
+"""A weight that is not ternary is counted as bf16, the field's usual storage."""
+
+
+@dataclass(frozen=True)
+class ExitQuality:
+    """Held-out measures of one exit: loss in nats per token, agreement = share of top-1 equal to the full model's."""
+
+    exit_layer: int
+    loss: float
+    agreement: float
+
+
+@dataclass(frozen=True)
+class ExitSpeed:
+    """Tokens per second at batch 1 and the decoding gain over the full model: time(full) / time(exit) - 1.
+
+    `gain` is the median over rounds, `spread` the distance between its quartiles.
+    """
+
+    exit_layer: int
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    gain: float
+    spread: float
+
+
+def windows(stream: np.ndarray, seq_len: int) -> int:
+    """How many windows of seq_len inputs, each with its next-token target, a stream holds without overlap."""
+    return (len(stream) - 1) // seq_len
+
+
+def window_batch(stream: np.ndarray, indices: list[int], seq_len: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(inputs, targets), both int64 [B, seq_len]: targets are the inputs moved by one token."""
+    rows = np.stack([stream[i * seq_len : (i + 1) * seq_len + 1] for i in indices]).astype(np.int64)
+    tokens = torch.from_numpy(rows).to(device)
+    return tokens[:, :-1], tokens[:, 1:]
+
+
+def held_out_batches(
+    stream: np.ndarray, tokens: int, trial: TrialConfig, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The first `tokens` of the held-out stream (or all of it) in batches; raises UserError if there is no window."""
+    seq_len = trial.training.seq_len
+    count = min(windows(stream, seq_len), max(1, tokens // seq_len))
+    if count == 0:
+        raise UserError(
+            f"the held-out text has {len(stream)} tokens, fewer than one sequence of {seq_len}: "
+            "give more text, or lower seq_len"
+        )
+    size = trial.training.micro_batch or trial.training.batch_size
+    for start in range(0, count, size):
+        yield window_batch(stream, list(range(start, min(start + size, count))), seq_len, device)
+
+
+@torch.no_grad()
+def held_out_loss(model: Decoder, stream: np.ndarray, tokens: int, trial: TrialConfig) -> float:
+    """Nats per token of the full model: sum of nll over sum of tokens, in fp64."""
+    device = model.head.weight.device
+    nll, count = 0.0, 0
+    with frozen_weights(model):
+        for inputs, targets in held_out_batches(stream, tokens, trial, device):
+            logits = model(inputs).float().flatten(0, 1)
+            nll += F.cross_entropy(logits, targets.flatten(), reduction="none").double().sum().item()
+            count += targets.numel()
+    return nll / count
+
+
+@torch.no_grad()
+def exit_quality(model: Decoder, stream: np.ndarray, tokens: int, trial: TrialConfig) -> list[ExitQuality]:
+    """Loss of every exit 1…L on the same held-out tokens, from one pass: sum of nll over sum of tokens, in fp64."""
+    device, depth = model.head.weight.device, model.sizes.layers
+    nll = torch.zeros(depth, dtype=torch.float64)
+    equal = torch.zeros(depth, dtype=torch.int64)
+    count = 0
+    with frozen_weights(model):
+        for inputs, targets in held_out_batches(stream, tokens, trial, device):
+            choices = []
+            for index, hidden in enumerate(model.hidden_states(inputs)):
+                logits = model.logits(hidden, index + 1).float().flatten(0, 1)
+                losses = F.cross_entropy(logits, targets.flatten(), reduction="none")
+                nll[index] += losses.double().sum().item()
+                choices.append(logits.argmax(-1))
+            equal += torch.tensor([int((choice == choices[-1]).sum()) for choice in choices])
+            count += targets.numel()
+    return [
+        ExitQuality(index + 1, nll[index].item() / count, int(equal[index]) / count)
+        for index in range(depth)
+    ]
+
+
+def perplexity(loss: float) -> float | None:
+    """exp(loss), or None where that overflows."""
+    return math.exp(loss) if loss < 700 else None
+
+
+def bits_per_byte(loss: float, bytes_per_token: float) -> float:
+    """Nats per token to bits per byte of UTF-8 text: comparable across tokenizers."""
+    return loss / math.log(2) / bytes_per_token
+
+
+@torch.no_grad()
+def exit_speed(model: Decoder, prompt: Tensor) -> list[ExitSpeed]:
+    """Prefill and decoding speed of every exit at batch 1 with a KV cache; `prompt` is [1, T] with T >= 2.
+
+    All exits are timed in turn within a round, same dtype and prompt, after one warm-up round (METHOD 3.9 lists what
+    goes wrong otherwise).
+    """
+    depth = model.sizes.layers
+    prompt = prompt[:, :PREFILL_TOKENS]
+    times: list[list[tuple[float, float]]] = [[] for _ in range(depth)]
+    with frozen_weights(model):
+        for round_number in range(SPEED_ROUNDS + 1):
+            for exit_layer in range(1, depth + 1):
+                measured = _time_exit(model, prompt, exit_layer)
+                if round_number:
+                    times[exit_layer - 1].append(measured)
+    full = times[-1]
+    speeds = []
+    for exit_layer, rounds in enumerate(times, start=1):
+        gains = [whole[1] / part[1] - 1.0 for whole, part in zip(full, rounds, strict=True)]
+        low, _, high = statistics.quantiles(gains, n=4)
+        speeds.append(
+            ExitSpeed(
+                exit_layer,
+                prompt.shape[1] / statistics.median(prefill for prefill, _ in rounds),
+                DECODE_TOKENS / statistics.median(decode for _, decode in rounds),
+                statistics.median(gains),
+                high - low,
+            )
+        )
+    return speeds
+
+
+def _time_exit(model: Decoder, prompt: Tensor, exit_layer: int) -> tuple[float, float]:
+    """Seconds of one prefill and of DECODE_TOKENS greedy decoding steps through `exit_layer` blocks."""
+    cache = KeyValueCache(model, 1, prompt.shape[1] + DECODE_TOKENS)
+    start = _now(prompt.device)
+    token = model(prompt, exit_layer, cache)[:, -1:].argmax(-1)
+    prefilled = _now(prompt.device)
+    for _ in range(DECODE_TOKENS):
+        token = model(token, exit_layer, cache).argmax(-1)
+    return prefilled - start, _now(prompt.device) - prefilled
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def weight_bytes(model: Decoder) -> int:
+    """Bytes to store the model: ternary matrices at 2 bits a weight with an fp32 scale, everything else as bf16."""
+    ternary = [m.weight for m in model.modules() if isinstance(m, BitLinear) and m.ternary]
+    packed = sum(-(-weight.numel() * TERNARY_BITS_STORED // 8) + 4 for weight in ternary)
+    rest = sum(p.numel() for p in model.parameters()) - sum(weight.numel() for weight in ternary)
+    return packed + rest * FULL_PRECISION_BYTES

@@ -1,0 +1,1 @@
+"""What the paper is about: quantizers, Hadamard transform, layer skipping, and the decoder that carries them."""

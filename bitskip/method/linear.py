@@ -1,0 +1,94 @@
+"""BitLinear: rotate, quantize, multiply (METHOD 6.1, 6.2), and the order of the published code (METHOD 3.2)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitskip.config import MethodConfig
+from bitskip.method.hadamard import hadamard_transform, random_signs
+from bitskip.method.quantize import quantize_activations, ternarize
+
+ROTATED_SITES = ("o", "down")
+"""Where BitNet v2 rotates: the inputs that no norm precedes and that carry the outliers."""
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """What a Hadamard variant does at the sites it touches."""
+
+    sites: tuple[str, ...]
+    signs: bool = False
+    after_quantizer: bool = False
+    output: bool = False
+
+
+ALL_SITES = ("q", "k", "v", "o", "gate", "up", "down")
+
+ROTATIONS: dict[str, Rotation] = {
+    "none": Rotation(()),
+    "bitnet-v2": Rotation(ROTATED_SITES),
+    "bitnet-v2-all": Rotation(ALL_SITES),
+    "random-sign": Rotation(ROTATED_SITES, signs=True),
+    "as-published": Rotation(ALL_SITES, after_quantizer=True, output=True),
+}
+
+
+class BitLinear(nn.Module):
+    """A bias-free linear layer; weight [out, in]. With 16 bits, full weights and no rotation it is `nn.Linear`.
+
+    `sign_seed` fixes the sign diagonal of `random-sign`.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, method: MethodConfig, site: str, sign_seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.site = site
+        self.bits = method.bits
+        self.ternary = method.weights == "ternary"
+        variant = ROTATIONS[method.hadamard]
+        self.rotation = variant if site in variant.sites else ROTATIONS["none"]
+        self.rotates = bool(self.rotation.sites)
+        signs = random_signs(inputs, sign_seed) if self.rotation.signs else None
+        self.register_buffer("signs", signs, persistent=False)
+        self._frozen: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(self.quantized_input(x), self.effective_weight())
+        return hadamard_transform(y) if self.rotation.output else y
+
+    def quantized_input(self, x: Tensor) -> Tensor:
+        """What the matmul sees: shape as `x`."""
+        if not self.rotates:
+            return quantize_activations(x, self.bits)
+        if self.rotation.after_quantizer:
+            return hadamard_transform(quantize_activations(x, self.bits))
+        if self.signs is not None:
+            x = x * self.signs.to(x.dtype)
+        return quantize_activations(hadamard_transform(x), self.bits)
+
+    def effective_weight(self) -> Tensor:
+        if self._frozen is not None:
+            return self._frozen
+        return ternarize(self.weight) if self.ternary else self.weight
+
+
+@contextlib.contextmanager
+def frozen_weights(model: nn.Module) -> Iterator[None]:
+    """Inside, every BitLinear quantizes its weight once and not at each call: for evaluation and decoding."""
+    layers = [module for module in model.modules() if isinstance(module, BitLinear)]
+    try:
+        with torch.no_grad():
+            for layer in layers:
+                layer._frozen = layer.effective_weight().detach()
+        yield
+    finally:
+        for layer in layers:
+            layer._frozen = None

@@ -1,0 +1,232 @@
+"""The Llama-style decoder with an exit after every block (METHOD 10: pre-norm, RoPE, GQA, SwiGLU, causal, untied head).
+
+Sizes in shapes: B sequences, T tokens, D width, H query heads, G key/value heads, K head width, L blocks, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitskip.config import MethodConfig, ModelConfig, TrialConfig
+from bitskip.method.linear import BitLinear
+from bitskip.method.seeding import derive_seed, generator
+
+
+class KeyValueCache:
+    """Keys and values of every block for up to `capacity` tokens, [L][B, G, capacity, K]."""
+
+    def __init__(self, model: Decoder, batch: int, capacity: int) -> None:
+        sizes, weight = model.sizes, model.head.weight
+        shape = (sizes.layers, batch, sizes.kv_heads, capacity, sizes.head_width)
+        self.keys = weight.new_zeros(shape, dtype=model.compute_dtype())
+        self.values = torch.zeros_like(self.keys)
+        self.length = 0
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store [B, G, T, K] behind what is there; return all keys and values so far."""
+        end = self.length + keys.shape[2]
+        self.keys[layer, :, :, self.length : end] = keys
+        self.values[layer, :, :, self.length : end] = values
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+class Attention(nn.Module):
+    """Causal grouped-query attention with rotary positions."""
+
+    def __init__(self, sizes: ModelConfig, method: MethodConfig, layer: int, sign_seed: int) -> None:
+        super().__init__()
+        self.sizes, self.layer = sizes, layer
+        width, kv_width = sizes.width, sizes.kv_heads * sizes.head_width
+        self.q = BitLinear(width, width, method, "q", derive_seed(sign_seed, "q"))
+        self.k = BitLinear(width, kv_width, method, "k", derive_seed(sign_seed, "k"))
+        self.v = BitLinear(width, kv_width, method, "v", derive_seed(sign_seed, "v"))
+        self.o = BitLinear(width, width, method, "o", derive_seed(sign_seed, "o"))
+
+    def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None) -> Tensor:
+        batch, length, width = x.shape
+
+        def heads(y: Tensor) -> Tensor:
+            return y.view(batch, length, -1, self.sizes.head_width).transpose(1, 2)  # [B, H|G, T, K]
+
+        query, key = rotate(heads(self.q(x)), rotary), rotate(heads(self.k(x)), rotary)
+        value = heads(self.v(x))
+        causal, mask = True, None
+        if cache is not None:
+            seen = cache.length
+            key, value = cache.append(self.layer, key, value)
+            if seen and length > 1:
+                # SDPA's is_causal aligns to the top left; with a cache, row t may see seen + t + 1 keys.
+                mask = torch.ones(length, seen + length, dtype=torch.bool, device=x.device).tril(seen)
+            causal = seen == 0
+        groups = self.sizes.heads // self.sizes.kv_heads
+        if groups > 1:
+            key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+        return cast(Tensor, self.o(mixed.transpose(1, 2).reshape(batch, length, width)))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: down(silu(gate x) * up x)."""
+
+    def __init__(self, sizes: ModelConfig, method: MethodConfig, sign_seed: int) -> None:
+        super().__init__()
+        width, hidden = sizes.width, sizes.ffn_width
+        self.gate = BitLinear(width, hidden, method, "gate", derive_seed(sign_seed, "gate"))
+        self.up = BitLinear(width, hidden, method, "up", derive_seed(sign_seed, "up"))
+        self.down = BitLinear(hidden, width, method, "down", derive_seed(sign_seed, "down"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
+
+
+class Block(nn.Module):
+    """x + attention(norm x), then x + feed_forward(norm x)."""
+
+    def __init__(self, sizes: ModelConfig, method: MethodConfig, layer: int, sign_seed: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.attention = Attention(sizes, method, layer, sign_seed)
+        self.feed_forward_norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.feed_forward = FeedForward(sizes, method, sign_seed)
+
+    def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotary, cache)
+        return cast(Tensor, x + self.feed_forward(self.feed_forward_norm(x)))
+
+
+class Decoder(nn.Module):
+    """Token ids [B, T] to logits [B, T, V] at any exit layer 1…L; see `build_model`."""
+
+    def __init__(self, sizes: ModelConfig, method: MethodConfig, vocab_size: int, seed: int) -> None:
+        super().__init__()
+        self.sizes, self.method = sizes, method
+        self.embedding = nn.Embedding(vocab_size, sizes.width)
+        self.blocks = nn.ModuleList(
+            Block(sizes, method, layer, derive_seed(seed, "signs", layer)) for layer in range(sizes.layers)
+        )
+        self.norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.head = nn.Linear(sizes.width, vocab_size, bias=False)
+        early = sizes.layers - 1
+        own_norm, own_head = method.exit_head != "shared", method.exit_head == "own-head"
+        self.exit_norms = nn.ModuleList(
+            nn.RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm)
+        )
+        self.exit_heads = nn.ModuleList(
+            nn.Linear(sizes.width, vocab_size, bias=False) for _ in range(early * own_head)
+        )
+        self._initialise(seed)
+
+    @torch.no_grad()
+    def _initialise(self, seed: int) -> None:
+        """Normal(0, init_std); the matrices that write to the residual stream are scaled by 1/sqrt(2L).
+
+        Each parameter draws from its own stream, so that models share the weights they have in common.
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                continue
+            writes_residual = name.endswith(("o.weight", "down.weight"))
+            scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
+            drawn = torch.randn(parameter.shape, generator=generator(seed, "init", name))
+            parameter.copy_(drawn * (self.sizes.init_std * scale))
+
+    def compute_dtype(self) -> torch.dtype:
+        device = self.head.weight.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.head.weight.dtype
+
+    def hidden_states(
+        self, tokens: Tensor, keep: Tensor | None = None, cache: KeyValueCache | None = None, last: int | None = None
+    ) -> Iterator[Tensor]:
+        """The residual stream [B, T, D] after block 1, 2, … `last` (all by default).
+
+        `keep` [L, B] is False where a sequence skips a block (layer dropout): skipped sequences are not computed and
+        pass through unscaled (LayerSkip). With a cache, `tokens` continue what it holds; the caller advances its length.
+        """
+        start = cache.length if cache is not None else 0
+        rotary = rotary_table(self.sizes, start, tokens.shape[1], tokens.device)
+        x = self.embedding(tokens)
+        for layer in range(last or self.sizes.layers):
+            block = self.blocks[layer]
+            kept = None if keep is None else keep[layer]
+            if kept is None or bool(kept.all()):
+                x = block(x, rotary, cache)
+            elif bool(kept.any()):
+                rows = kept.nonzero().squeeze(1).to(x.device)
+                x = x.index_copy(0, rows, block(x.index_select(0, rows), rotary).to(x.dtype))
+            yield x
+
+    def logits(self, hidden: Tensor, exit_layer: int) -> Tensor:
+        """Norm and head of an exit: [B, T, D] to [B, T, V]."""
+        early = exit_layer < self.sizes.layers
+        norm = self.exit_norms[exit_layer - 1] if early and len(self.exit_norms) else self.norm
+        head = self.exit_heads[exit_layer - 1] if early and len(self.exit_heads) else self.head
+        return cast(Tensor, head(norm(hidden)))
+
+    def forward(
+        self, tokens: Tensor, exit_layer: int | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """Logits [B, T, V] after `exit_layer` blocks (default: all). Raises ValueError outside 1…L."""
+        depth = self.sizes.layers if exit_layer is None else exit_layer
+        if not 1 <= depth <= self.sizes.layers:
+            raise ValueError(f"exit_layer must lie in 1…{self.sizes.layers}, got {depth}")
+        *_, hidden = self.hidden_states(tokens, cache=cache, last=depth)
+        if cache is not None:
+            cache.length += tokens.shape[1]
+        return self.logits(hidden, depth)
+
+    def losses(
+        self, tokens: Tensor, targets: Tensor, weights: Sequence[float], keep: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(training loss, full model's cross-entropy) in nats per token; `targets` [B, T] are the next tokens.
+
+        The training loss is sum_l weights[l] CE_l; exits of weight zero are not computed.
+        """
+        total, main = tokens.new_zeros((), dtype=torch.float32), None
+        for index, hidden in enumerate(self.hidden_states(tokens, keep)):
+            if weights[index] == 0.0 and index < self.sizes.layers - 1:
+                continue
+            logits = self.logits(hidden, index + 1)
+            main = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+            total = total + weights[index] * main
+        assert main is not None
+        return total, main
+
+
+def rotary_table(sizes: ModelConfig, start: int, length: int, device: torch.device) -> Tensor:
+    """cos and sin of position * theta^(-2i/K), [2, T, K/2], for positions start … start + length - 1 (RoFormer)."""
+    half = torch.arange(0, sizes.head_width, 2, device=device, dtype=torch.float32) / sizes.head_width
+    positions = torch.arange(start, start + length, device=device, dtype=torch.float32)
+    angles = positions[:, None] * sizes.rope_theta ** -half
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotate(x: Tensor, rotary: Tensor) -> Tensor:
+    """Rotary position embedding of [B, H, T, K], the two halves of K forming the pairs."""
+    cos, sin = rotary.to(x.dtype)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+def build_model(trial: TrialConfig) -> Decoder:
+    """The untrained model of a trial, on the CPU, with the weights its seed gives."""
+    return Decoder(trial.model, trial.method, trial.data.vocab_size, trial.seed)
+
+
+def parameter_count(trial: TrialConfig, vocab_size: int) -> int:
+    """Number of parameters, without allocating them."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in _shell(trial, vocab_size).parameters())
+
+
+def _shell(trial: TrialConfig, vocab_size: int) -> nn.Module:
+    class Shell(Decoder):
+        def _initialise(self, seed: int) -> None:
+            pass
+
+    return Shell(trial.model, trial.method, vocab_size, trial.seed)

@@ -1,0 +1,110 @@
+"""Fake quantizers with a straight-through gradient (METHOD 6.1, 6.2).
+
+Ternary weights and absmax activations are those of BitNet b1.58 (arXiv 2402.17764); activations of 4 bits and
+fewer use the absmean rule of BitNet v2 (arXiv 2504.18415). All arithmetic is fp32; results return in the input's dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-5
+"""Floor of every scale: an all-zero tensor quantizes to zeros with finite gradients."""
+
+PLAIN_BITS = 16
+"""Activation bits from which a path counts as not quantized."""
+
+ABSMEAN_UP_TO_BITS = 4
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Forward: a given rounding of the input. Backward: the identity, with nothing through the scale."""
+
+    @staticmethod
+    def forward(ctx: object, value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+        return rounding(value.float()).to(value.dtype)
+
+    @staticmethod
+    def backward(ctx: object, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
+def _straight_through(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+    return _StraightThrough.apply(value, rounding)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def ternary_scale(weight: Tensor) -> Tensor:
+    """alpha = max(mean |W|, eps) over the whole tensor, as a 0-d fp32 tensor."""
+    return weight.float().abs().mean().clamp(min=EPSILON)
+
+
+def ternary_codes(weight: Tensor) -> Tensor:
+    """T = clip(round(W / alpha), -1, 1), in fp32; ties go to zero (rounding half to even)."""
+    return (weight.float() / ternary_scale(weight)).round_().clamp_(-1, 1)
+
+
+def _ternary_rounding(weight: Tensor) -> Tensor:
+    scale = ternary_scale(weight)
+    return (weight / scale).round_().clamp_(-1, 1).mul_(scale)
+
+
+def ternarize(weight: Tensor) -> Tensor:
+    """alpha * T, gradient 1 everywhere (BitNet b1.58, absmean; METHOD 6.1). Same shape and dtype as `weight`."""
+    return _straight_through(weight, _ternary_rounding)
+
+
+def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
+    """clip(round(x q / s), -q, q) s / q with s = max |x| per token, q = 2^(bits-1) - 1 (METHOD 6.1)."""
+    levels = float(2 ** (bits - 1) - 1)
+
+    def rounding(x: Tensor) -> Tensor:
+        step = x.abs().amax(dim=-1, keepdim=True).clamp_(min=EPSILON).div_(levels)
+        return (x / step).round_().clamp_(-levels, levels).mul_(step)
+
+    return rounding
+
+
+def _absmean_rounding(bits: int) -> Callable[[Tensor], Tensor]:
+    """clip(round(x r / beta), -2^(bits-1), 2^(bits-1) - 1) beta / r, beta = mean |x| per token, r = sqrt(2^(bits-1) - 1).
+
+    For 4 bits r = sqrt(7), the INT4 rule of BitNet v2 (METHOD 6.2); other widths follow the same pattern.
+    """
+    low, high = -float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)
+
+    def rounding(x: Tensor) -> Tensor:
+        step = x.abs().mean(dim=-1, keepdim=True).clamp_(min=EPSILON).div_(math.sqrt(high))
+        return (x / step).round_().clamp_(low, high).mul_(step)
+
+    return rounding
+
+
+ROUNDINGS: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
+    "absmax": _absmax_rounding,
+    "absmean": _absmean_rounding,
+}
+
+
+def activation_scale_rule(bits: int) -> str:
+    """The scale that an activation width uses when none is asked for: absmean up to 4 bits, else absmax."""
+    return "absmean" if bits <= ABSMEAN_UP_TO_BITS else "absmax"
+
+
+def quantize_activations(x: Tensor, bits: int, scale: str = "auto") -> Tensor:
+    """Per-token fake quantization over the last dimension, straight-through.
+
+    `scale` is `absmax`, `absmean`, or `auto` (absmean up to 4 bits). With 16 bits, the field's name for "not
+    quantized", the input is returned as it is; 32 bits quantize so finely that only rounding noise remains, which
+    serves null checks. Raises ValueError for fewer than 2 bits and for an unknown scale.
+    """
+    if bits == PLAIN_BITS:
+        return x
+    if bits < 2:
+        raise ValueError(f"activation bits must be at least 2, got {bits}")
+    rule = activation_scale_rule(bits) if scale == "auto" else scale
+    if rule not in ROUNDINGS:
+        raise ValueError(f"unknown activation scale '{scale}': one of auto, {', '.join(ROUNDINGS)}")
+    return _straight_through(x, ROUNDINGS[rule](bits))
