@@ -1,0 +1,47 @@
+"""Files that are built once, under a name that determines their content, and shared by all processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from filelock import FileLock
+
+
+def cache_folder(chosen: Path | None = None) -> Path:
+    """The folder chosen, else $BITSKIP_CACHE, else bitskip below the user's cache folder."""
+    if chosen is not None:
+        return chosen
+    if own := os.environ.get("BITSKIP_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bitskip"
+
+
+def content_key(parts: Mapping[str, object]) -> str:
+    """A file name that stands for everything that determines a file's content."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def publish(path: Path, build: Callable[[Path], None], valid: Callable[[Path], bool] = Path.exists) -> None:
+    """Make sure that a valid file is at `path`; the first process builds it, others wait for it.
+
+    `build` writes a temporary file beside, which is synced and renamed: a reader sees a whole file or none.
+    """
+    if valid(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if valid(path):
+            return
+        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        try:
+            build(temporary)
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

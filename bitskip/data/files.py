@@ -1,0 +1,123 @@
+"""Documents from text files, with a held-out part that shares no document with training.
+
+`.txt` files are split at the separator, `.jsonl` and `.parquet` have a document a row. A document is held out by a hash
+of its own text, so that copies of it always fall on the same side, whatever the order of files.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bitskip.config import DataConfig
+from bitskip.errors import UserError
+
+MIN_DOCUMENTS = 20
+"""A .txt file with fewer documents is cut into blocks of lines, or a held-out share could not be taken from it."""
+
+LINES_PER_BLOCK = 20
+_HASH_RANGE = 2**64
+
+
+def expand_files(patterns: Sequence[str]) -> list[Path]:
+    """The files that paths and globs (`**` allowed) name, sorted, each once. Raises UserError if one names none."""
+    found: set[Path] = set()
+    for pattern in patterns:
+        matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
+        files = {match for match in matches if match.is_file()}
+        if not files:
+            kind = "no file matches" if glob.has_magic(pattern) else "no such file"
+            raise UserError(f"data.files: {kind}: {pattern} (paths are relative to the current folder)")
+        found |= files
+    for path in found:
+        if path.suffix not in READERS:
+            raise UserError(f"data.files: {path}: unknown kind of file; expected one of {', '.join(READERS)}")
+    return sorted(found)
+
+
+def files_digest(patterns: Sequence[str]) -> str:
+    """SHA-256 over the content of the files, in sorted order: the same text elsewhere has the same digest."""
+    digest = hashlib.sha256()
+    for path in expand_files(patterns):
+        with path.open("rb") as handle:
+            content = hashlib.file_digest(handle, "sha256")
+        digest.update(path.suffix.encode() + content.digest())
+    return digest.hexdigest()
+
+
+def training_files(config: DataConfig) -> Iterator[str]:
+    """Documents for training, in the order of the files."""
+    return (text for text in _documents(config) if not _is_held_out(text, config.validation_fraction))
+
+
+def held_out_files(config: DataConfig) -> Iterator[str]:
+    """Documents that are held out: about `validation_fraction` of the distinct ones."""
+    return (text for text in _documents(config) if _is_held_out(text, config.validation_fraction))
+
+
+def _is_held_out(document: str, fraction: float) -> bool:
+    digest = hashlib.sha256(document.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * _HASH_RANGE
+
+
+def _documents(config: DataConfig) -> Iterator[str]:
+    for path in expand_files(config.files):
+        for document in READERS[path.suffix](path, config):
+            if text := document.strip():
+                yield text
+
+
+def _read_text(path: Path, config: DataConfig) -> Iterator[str]:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"data.files: {path}: not UTF-8 text (byte {error.start})") from None
+    documents = [part for part in content.split(config.separator) if part.strip()]
+    if len(documents) >= MIN_DOCUMENTS:
+        yield from documents
+        return
+    lines = content.splitlines()
+    for start in range(0, len(lines), LINES_PER_BLOCK):
+        yield "\n".join(lines[start : start + LINES_PER_BLOCK])
+
+
+def _read_jsonl(path: Path, config: DataConfig) -> Iterator[str]:
+    with path.open(encoding="utf-8") as handle:
+        for number, line in enumerate(handle, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}:{number}: not JSON: {error.msg}") from None
+            if not isinstance(row, dict) or not isinstance(row.get(config.column), str):
+                keys = ", ".join(row) if isinstance(row, dict) else "none"
+                raise UserError(
+                    f"{path}:{number}: no text under '{config.column}' (keys: {keys}); set data.column"
+                )
+            yield row[config.column]
+
+
+def _read_parquet(path: Path, config: DataConfig) -> Iterator[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        handle = pq.ParquetFile(path)
+    except pa.ArrowException as error:
+        raise UserError(f"data.files: {path}: not a Parquet file ({error})") from None
+    if config.column not in handle.schema_arrow.names:
+        columns = ", ".join(handle.schema_arrow.names)
+        raise UserError(f"data.files: {path}: no column '{config.column}' (columns: {columns}); set data.column")
+    for batch in handle.iter_batches(columns=[config.column]):
+        yield from (text for text in batch.column(0).to_pylist() if isinstance(text, str))
+
+
+READERS: dict[str, Callable[[Path, DataConfig], Iterator[str]]] = {
+    ".txt": _read_text,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,155 @@
+"""Packed token streams: documents one after another, each closed by the end-of-document token, no padding.
+
+A stream is one flat array, cached under its content key and memory-mapped by every trial that reads it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bitskip.config import DataConfig
+from bitskip.data.cache import cache_folder, content_key, publish
+from bitskip.data.corpora import open_corpus
+from bitskip.data.tokenizer import Tokenizer, load_tokenizer
+from bitskip.errors import UserError
+
+SIZE_CLASS = 262_144
+"""An endless corpus is cut at a power-of-two multiple of this many tokens: similar budgets share one stream."""
+
+DOCUMENTS_PER_BATCH = 256
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TokenData:
+    """Token ids of a corpus, memory-mapped, and what turns nats per token into bits per byte.
+
+    `bytes_per_token` counts UTF-8 bytes of the held-out text per held-out token, end-of-document tokens included.
+    `unigram_entropy` is that of the training tokens, in nats: what counting alone achieves.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    vocab_size: int
+    end_of_document: int
+    bytes_per_token: float
+    unigram_entropy: float
+    fingerprint: str
+
+
+def load_data(
+    config: DataConfig,
+    train_tokens: int,
+    validation_tokens: int,
+    cache: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> TokenData:
+    """The streams of a corpus, from the cache or built into it.
+
+    An endless corpus gives at least the tokens asked for, any other all it has. Raises UserError if either is empty.
+    """
+    folder, corpus = cache_folder(cache), open_corpus(config)
+    tokenizer = load_tokenizer(config, folder, corpus)
+    streams = {}
+    keys = {}
+    for side, documents, wanted in (
+        ("train", corpus.train, train_tokens),
+        ("validation", corpus.validation, validation_tokens),
+    ):
+        limit = _size_class(wanted) if corpus.endless else None
+        keys[side] = content_key(
+            {"side": side, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT, **corpus.identity}
+        )
+        path = folder / f"tokens-{keys[side]}.bin"
+        if report and not _is_whole(path):
+            report(f"preparing {side} tokens of {config.corpus}")
+        streams[side] = _stream(path, documents, tokenizer, limit)
+        if len(streams[side].tokens) == 0:
+            raise UserError(
+                f"data: the {side} part of '{config.corpus}' holds no text; give more text"
+                + (" or a larger data.validation_fraction" if side == "validation" else "")
+            )
+    train, held_out = streams["train"], streams["validation"]
+    counts = np.bincount(train.tokens, minlength=tokenizer.vocab_size)
+    shares = counts[counts > 0] / counts.sum()
+    return TokenData(
+        train=train.tokens,
+        validation=held_out.tokens,
+        vocab_size=tokenizer.vocab_size,
+        end_of_document=tokenizer.end_of_document,
+        bytes_per_token=held_out.text_bytes / len(held_out.tokens),
+        unigram_entropy=float(-(shares * np.log(shares)).sum()),
+        fingerprint=content_key(keys),
+    )
+
+
+def _size_class(tokens: int) -> int:
+    size = SIZE_CLASS
+    while size < tokens + 1:
+        size *= 2
+    return size
+
+
+@dataclass(frozen=True)
+class _Stream:
+    tokens: np.ndarray
+    text_bytes: int
+
+
+_HEADER = np.dtype([("magic", "S8"), ("tokens", "<u8"), ("text_bytes", "<u8"), ("itemsize", "<u8")])
+_MAGIC = b"bitskip1"
+
+
+def _stream(
+    path: Path, documents: Callable[[], Iterator[str]], tokenizer: Tokenizer, limit: int | None
+) -> _Stream:
+    def build(temporary: Path) -> None:
+        _write(temporary, documents(), tokenizer, limit)
+
+    publish(path, build, _is_whole)
+    header = _read_header(path)
+    dtype = np.uint16 if header["itemsize"] == 2 else np.uint32
+    if header["tokens"] == 0:
+        return _Stream(np.zeros(0, dtype), 0)
+    tokens = np.memmap(path, dtype, "r", offset=_HEADER.itemsize, shape=(int(header["tokens"]),))
+    return _Stream(tokens, int(header["text_bytes"]))
+
+
+def _write(path: Path, documents: Iterator[str], tokenizer: Tokenizer, limit: int | None) -> None:
+    """Header, then ids; the header's counts are written last."""
+    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
+    tokens = text_bytes = 0
+    end = np.array([tokenizer.end_of_document], dtype)
+    with path.open("wb") as sink:
+        sink.write(bytes(_HEADER.itemsize))
+        while limit is None or tokens < limit:
+            batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))
+            if not batch:
+                break
+            packed = np.concatenate(
+                [part for ids in tokenizer.encode(batch) for part in (ids.astype(dtype), end)]
+            )
+            packed.tofile(sink)
+            tokens += len(packed)
+            text_bytes += sum(len(document.encode()) for document in batch)
+        sink.seek(0)
+        sink.write(np.array([(_MAGIC, tokens, text_bytes, dtype.itemsize)], _HEADER).tobytes())
+
+
+def _read_header(path: Path) -> np.ndarray:
+    header: np.ndarray = np.fromfile(path, _HEADER, count=1)[0]
+    return header
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file is there, ours, and as long as its header says."""
+    if not path.exists() or path.stat().st_size < _HEADER.itemsize:
+        return False
+    header = _read_header(path)
+    expected = _HEADER.itemsize + int(header["tokens"]) * int(header["itemsize"])
+    return bool(header["magic"] == _MAGIC) and path.stat().st_size == expected
