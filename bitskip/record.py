@@ -1,0 +1,176 @@
+"""Run one trial and commit what it showed, whatever happens: a failure is a row, never a lost result."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import functools
+import json
+import os
+import platform
+import resource
+import signal
+import subprocess
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bitskip
+from bitskip.config import TrialConfig
+from bitskip.errors import UserError
+from bitskip.results import column_name, write_trial
+from bitskip.train import CurvePoint, TrialResult, run_trial
+
+
+class TimeLimitError(Exception):
+    """The trial ran past its wall-clock limit."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A trial to run, where its rows go, and what it may use. `time_limit` in seconds; None = no limit."""
+
+    trial: TrialConfig
+    folder: Path
+    sweep: str
+    point: str | None = None
+    device: str = "cpu"
+    threads: int = 1
+    time_limit: float | None = None
+
+
+def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
+    """Train, evaluate and store one trial; returns its row of `trials`.
+
+    An exception becomes status `error` (`timeout` past the limit) with its traceback in `logs/<trial_id>.log`.
+    """
+    import torch
+
+    torch.set_num_threads(job.threads)
+    _reset_peak_memory(job.device)
+    row = _description(job)
+    exits: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    try:
+        if job.device.startswith("cuda") and not torch.cuda.is_available():
+            raise UserError("the trial asks for a GPU, but torch sees none: set resources.gpus=0 or install torch for CUDA")
+        with _time_limit(job.time_limit):
+            result = run_trial(job.trial, job.device, on_point=on_point)
+        row |= _measures(result)
+        exits = [dataclasses.asdict(entry) for entry in result.exits]
+        curves = [dataclasses.asdict(entry) for entry in result.curve]
+    except TimeLimitError:
+        row |= {"status": "timeout", "reason": f"longer than the limit of {job.time_limit:g} s"}
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        row |= {"status": "error", "reason": first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"}
+        log = job.folder / "logs" / f"{job.trial.trial_id}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc())
+    row["peak_memory_bytes"] = _peak_memory(job.device)
+    write_trial(job.folder, row, exits, curves)
+    return row
+
+
+def _description(job: Job) -> dict[str, Any]:
+    trial = job.trial
+    axes = {column_name(name): value for name, value in trial.axes().items()}
+    return axes | {
+        "trial_id": trial.trial_id,
+        "configuration_id": trial.configuration_id,
+        "sweep": job.sweep,
+        "point": job.point,
+        "artefact": False,
+        "started_at": datetime.datetime.now(datetime.UTC),
+        "host": platform.node(),
+        "device": _device_name(job.device),
+        "threads": job.threads,
+        "versions": json.dumps(_versions(), sort_keys=True),
+        "git_sha": _git_sha(),
+    }
+
+
+def _measures(result: TrialResult) -> dict[str, Any]:
+    """The fields of a result that are columns of `trials`."""
+    apart = ("trial", "curve", "exits")
+    return {f.name: getattr(result, f.name) for f in dataclasses.fields(result) if f.name not in apart}
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Raises TimeLimitError inside after so many seconds; needs the main thread of a Unix process."""
+    if seconds is None:
+        yield
+        return
+
+    def expire(*_: object) -> None:
+        raise TimeLimitError
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _reset_peak_memory(device: str) -> None:
+    import torch
+
+    if device.startswith("cuda") and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        # Linux keeps a resettable high-water mark; a worker that runs trial after trial needs it.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory(device: str) -> int:
+    import torch
+
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(device)
+    return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    import numpy
+    import torch
+
+    return {
+        "bitskip": bitskip.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+@functools.cache
+def _git_sha() -> str | None:
+    """Commit of the checkout that bitskip runs from, `+` if it has changes; None outside a checkout."""
+    here = Path(bitskip.__file__).parent
+    try:
+        sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return sha.stdout.strip() + ("+" if changed.stdout.strip() else "")
