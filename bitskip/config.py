@@ -126,7 +126,7 @@ class TrainingConfig:
     compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
     curve_points: int = axis(8, "validation points along training", low=1)
     curve_tokens: int = axis(8_192, "held-out tokens at each validation point", low=2)
-    eval_tokens: int = axis(65_536, "held-out tokens of the final evaluation", low=2)
+    eval_tokens: int = axis(32_768, "held-out tokens of the final evaluation", low=2)
 
 
 @dataclass(frozen=True)

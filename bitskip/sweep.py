@@ -190,7 +190,13 @@ def _fit(plan: Plan, listener: Listener, slots: int) -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     sweep, resources = plan.sweep, plan.sweep.resources
 
-    class Queue(Searcher):
+    class NotRestored:
+        """Tune pickles its parts for a restore that never happens here; a listener need not be picklable for it."""
+
+        def __reduce__(self) -> tuple[type, tuple[()]]:
+            return object, ()
+
+    class Queue(NotRestored, Searcher):  # type: ignore[misc]
         """The plan's trials in order."""
 
         def __init__(self) -> None:
@@ -209,7 +215,7 @@ def _fit(plan: Plan, listener: Listener, slots: int) -> None:
 
         def restore(self, checkpoint_path: str) -> None: ...
 
-    class Reporter(tune.Callback):
+    class Reporter(NotRestored, tune.Callback):  # type: ignore[misc]
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             listener.started(trial.config["key"])
 

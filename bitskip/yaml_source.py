@@ -19,6 +19,18 @@ SHORTHANDS = {("base", "data"): "corpus", ("base", "model"): "preset"}
 """Places where a plain name stands for a mapping with this one key."""
 
 
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`dotted.path=value` with the value in YAML; raises UserError if it is malformed."""
+    path, separator, raw = text.partition("=")
+    path = path.strip()
+    if not separator or not all(path.split(".")):
+        raise UserError(f"--set {text}: expected path=value, such as tokens=100_000")
+    try:
+        return path, YAML(typ="safe").load(raw)
+    except YAMLError as error:
+        raise UserError(f"--set {text}: the value is not YAML: {str(error).splitlines()[0]}") from None
+
+
 class LocatedError(UserError):
     """A user error whose message already says where."""
 
@@ -104,17 +116,9 @@ class Source:
 
     def override(self, text: str) -> None:
         """Apply one `dotted.path=value`; raises UserError if it is malformed."""
-        dotted, separator, raw = text.partition("=")
-        path = tuple(key for key in dotted.strip().split(".") if key)
-        if not separator or not path:
-            raise UserError(f"--set {text}: expected dotted.path=value, such as base.tokens=100_000")
-        try:
-            value = YAML(typ="safe").load(raw)
-        except YAMLError as error:
-            raise UserError(f"--set {text}: the value is not YAML: {str(error).splitlines()[0]}") from None
-        # A dotted axis is one key, as in the file: base.model.layers is {base: {model: {layers: …}}}.
+        dotted, value = parse_setting(text)
         self.origins[("--set", dotted)] = f"--set {text}"
-        self.merge(path, value, ("--set", dotted))
+        self.merge(tuple(dotted.split(".")), value, ("--set", dotted))
 
     def merge(self, path: Path_, value: Any, origin: Path_) -> None:
         """Put a value at a path; a mapping is merged into a mapping, anything else replaces."""

@@ -218,15 +218,3 @@ def build_model(trial: TrialConfig) -> Decoder:
     return Decoder(trial.model, trial.method, trial.data.vocab_size, trial.seed)
 
 
-def parameter_count(trial: TrialConfig, vocab_size: int) -> int:
-    """Number of parameters, without allocating them."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in _shell(trial, vocab_size).parameters())
-
-
-def _shell(trial: TrialConfig, vocab_size: int) -> nn.Module:
-    class Shell(Decoder):
-        def _initialise(self, seed: int) -> None:
-            pass
-
-    return Shell(trial.model, trial.method, vocab_size, trial.seed)

@@ -62,8 +62,9 @@ def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
     levels = float(2 ** (bits - 1) - 1)
 
     def rounding(x: Tensor) -> Tensor:
-        step = x.abs().amax(dim=-1, keepdim=True).clamp_(min=EPSILON).div_(levels)
-        return (x / step).round_().clamp_(-levels, levels).mul_(step)
+        scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=EPSILON)
+        # x * levels before the division: a tie must stay a tie, and dividing by a rounded step would move it.
+        return (x * levels).div_(scale).round_().clamp_(-levels, levels).mul_(scale / levels)
 
     return rounding
 

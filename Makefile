@@ -1,0 +1,32 @@
+# Needs Python 3.11 or newer. PIP_ARGS is passed to pip, for example an index with CPU builds of torch.
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: install quickstart test lint types bench
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[dev]"
+	touch $@
+
+quickstart: install
+	$(BIN)/bitskip sweep sweeps/quickstart.yaml
+	$(BIN)/bitskip report results/quickstart
+	$(BIN)/bitskip predict --bits 4 --hadamard --results results/quickstart
+
+test: install
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/stories.py

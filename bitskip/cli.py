@@ -1,0 +1,251 @@
+"""The `bitskip` command: parse, call, print. Heavy modules are imported by the commands that need them.
+
+Exit status: 0 done; 1 something failed while running; 2 the input is wrong; 130 interrupted (finished trials are kept).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import bitskip
+from bitskip.errors import UserError
+
+if TYPE_CHECKING:
+    from bitskip.predictor import Prediction
+    from bitskip.sweep import Plan
+
+DEFAULT_RESULTS = Path("results")
+INTERRUPTED = 130
+
+
+class App(typer.Typer):
+    """Typer with one place where a user's mistake becomes a line and an exit status."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except UserError as error:
+            print(f"bitskip: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except KeyboardInterrupt:
+            print("bitskip: interrupted", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise SystemExit(1) from None
+
+
+app = App(
+    help="How quantization, Hadamard rotation, layer dropout and early exit compose in a language model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of results.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Override a value; repeatable.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"bitskip {bitskip.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/quickstart.yaml.")],
+    profile: Annotated[str | None, typer.Option(help="A profile of the file, merged over the rest.")] = None,
+    overrides: SetOption = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the trials of a design space that have no result yet."""
+    from rich.console import Console
+
+    from bitskip.report.live import view
+    from bitskip.report.plan import plan_object, print_plan
+    from bitskip.space import load_sweep
+    from bitskip.sweep import failed_rows, local_slots, plan_sweep, run_sweep
+
+    plan = plan_sweep(load_sweep(file, profile, overrides or ()), results)
+    console = Console(stderr=as_json)
+    if not as_json:
+        print_plan(plan, console)
+    elif dry_run:
+        print(json.dumps(plan_object(plan)))
+    else:
+        print(json.dumps({"event": "plan", **plan_object(plan)}), flush=True)
+    if dry_run or not plan.to_run:
+        return
+    try:
+        with view(plan, console, local_slots(plan.sweep.resources), as_json) as listener:
+            run_sweep(plan, listener, address)
+    except KeyboardInterrupt:
+        _interrupted(plan)
+    failed = failed_rows(plan)
+    if failed:
+        print(
+            f"bitskip: {len(failed)} of {len(plan.to_run)} trials have no result; the others are kept in {plan.folder}. "
+            f"Reasons: bitskip report {results}, tracebacks: {plan.folder}/logs. Run the command again to retry.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+    if not as_json:
+        print(f"Results in {plan.folder}. Next: bitskip report {plan.folder}")
+
+
+def _interrupted(plan: Plan) -> None:
+    from bitskip.sweep import failed_rows
+
+    kept = len(plan.to_run) - len(failed_rows(plan))
+    print(f"\nbitskip: interrupted; {kept} trials finished in this run and are kept. Run again to go on.", file=sys.stderr)
+    raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A sweep's results, or a folder of several.")] = DEFAULT_RESULTS,
+    within: Annotated[float, typer.Option(help="Perplexity an exit may cost, as a share.", min=0.0)] = 0.05,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the trials have measured."""
+    from bitskip.report.terminal import render, to_json_object
+    from bitskip.results import load_results
+
+    found = load_results(folder)
+    if as_json:
+        print(json.dumps(to_json_object(found, within)))
+        return
+    from rich.console import Console
+
+    render(found, Console(), within)
+
+
+@app.command()
+def predict(
+    bits: Annotated[int | None, typer.Option(help="Activation bits; 16 = not quantized.")] = None,
+    hadamard: Annotated[bool | None, typer.Option("--hadamard/--no-hadamard", help="Rotate as BitNet v2 does.")] = None,
+    hadamard_variant: Annotated[str | None, typer.Option(help="Another Hadamard variant.")] = None,
+    weights: Annotated[str | None, typer.Option(help="full or ternary.")] = None,
+    dropout: Annotated[str | None, typer.Option(help="Layer-dropout schedule.")] = None,
+    dropout_max: Annotated[float | None, typer.Option(help="Largest layer-dropout rate.")] = None,
+    exit_weight: Annotated[float | None, typer.Option(help="Weight of the exit loss.")] = None,
+    phase: Annotated[str | None, typer.Option(help="1, 2 or 1+2.")] = None,
+    exit_layer: Annotated[int | None, typer.Option(help="Perplexity after this many blocks.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model preset.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Training tokens.")] = None,
+    others: SetOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Answer outside the measured space, too.")] = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict the perplexity of a configuration, with a 90 % interval."""
+    from bitskip.predictor import fit_predictor
+    from bitskip.results import load_results
+
+    if hadamard is False and hadamard_variant not in (None, "none"):
+        raise UserError("--no-hadamard contradicts --hadamard-variant; give one of them")
+    named: dict[str, Any] = {
+        "bits": bits,
+        "hadamard": hadamard_variant if hadamard_variant is not None else hadamard,
+        "weights": weights,
+        "dropout": dropout,
+        "dropout_max": dropout_max,
+        "exit_weight": exit_weight,
+        "phase": phase,
+        "model": model,
+        "tokens": tokens,
+    }
+    axes = {name: value for name, value in named.items() if value is not None} | _settings(others or ())
+    prediction = fit_predictor(load_results(results)).predict(exit_layer=exit_layer, **axes)
+    if prediction.tier == "outside" and not force:
+        raise UserError(
+            f"outside what was measured: {'; '.join(prediction.extrapolation)}; "
+            "run a sweep there, or pass --force for a guess"
+        )
+    if as_json:
+        print(json.dumps(prediction.to_json_object()))
+    else:
+        _print_prediction(prediction)
+
+
+def _print_prediction(prediction: Prediction) -> None:
+    from rich.console import Console
+
+    from bitskip.report.prediction import render
+
+    render(prediction, Console())
+
+
+def _settings(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """`axis=value` pairs, values in YAML."""
+    from bitskip.yaml_source import parse_setting
+
+    return dict(parse_setting(pair) for pair in pairs)
+
+
+@app.command()
+def train(
+    settings: SetOption = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one trial in this process, such as `bitskip train --set bits=4 --set hadamard=true`."""
+    from bitskip.config import make_trial
+
+    trial = make_trial(**_settings(settings or ()))
+    if trial.data.files:
+        from dataclasses import replace
+
+        from bitskip.data.files import files_digest
+
+        trial = replace(trial, data=replace(trial.data, digest=files_digest(trial.data.files)))
+    from bitskip.record import Job, run_job
+
+    def show(point: Any, steps: int) -> None:
+        if not as_json:
+            print(f"step {point.step}/{steps}  held-out loss {point.val_loss:.4f}", flush=True)
+
+    row = run_job(Job(trial, results / "train", "train", device=device, threads=threads), show)
+    if as_json:
+        print(json.dumps(row, default=str))
+    else:
+        shown = f"perplexity {row['ppl']:.3f}" if row.get("ppl") else row.get("reason")
+        print(f"{row['trial_id']} {row['status']}: {shown}")
+    if row["status"] in ("error", "timeout"):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    trial_id: Annotated[str, typer.Argument(help="A trial's id, or the beginning of one.")],
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Print everything that is known of one trial."""
+    from bitskip.report.trial import print_trial, trial_object
+    from bitskip.results import load_results
+
+    found = trial_object(load_results(results), trial_id)
+    if as_json:
+        print(json.dumps(found, default=str))
+    else:
+        print_trial(found)

@@ -1,0 +1,1 @@
+"""What a results folder says: numbers in `summary`, the terminal in `terminal`. Presentation only."""

@@ -1,0 +1,245 @@
+"""A report on the terminal. Text from files, sweeps and errors is shown as it is, never read as markup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bitskip.effects import NOT_ESTIMABLE, Effect
+from bitskip.exits import WITHIN
+from bitskip.report.summary import ExitProfile, Overview, PointRatio, Section, summarise, to_json_object
+
+if TYPE_CHECKING:
+    from bitskip.results import Results
+
+__all__ = ["render", "to_json_object"]
+
+ROWS = 15
+"""Rows of a long table; `report --json` has all of them."""
+
+ESTIMAND_TITLES = {
+    "anchored": "all other techniques at the baseline",
+    "averaged": "mean over settings of the other techniques",
+}
+
+
+def render(results: Results, console: Console, within: float = WITHIN) -> None:
+    """Print the report; `within` is the loss of perplexity that the best exit may cost."""
+    report = summarise(results, within)
+    _overview(report.overview, console)
+    for section in report.sections:
+        _section(section, console)
+    if report.overview.problems:
+        _heading(console, "Problems")
+        for problem in report.overview.problems:
+            _line(console, problem)
+
+
+def _overview(overview: Overview, console: Console) -> None:
+    if not overview.trials:
+        _line(console, "No trials yet.")
+        return
+    counts = ", ".join(f"{count} {status}" for status, count in overview.status.items())
+    _line(console, f"{overview.trials} trials ({counts}) from {', '.join(overview.sweeps) or 'no named sweep'}")
+    cost = f"{_duration(overview.train_seconds)} of training"
+    _line(console, f"{cost}, {_duration(overview.eval_seconds)} of evaluation, summed over trials")
+    for what, names in (("hosts", overview.hosts), ("devices", overview.devices)):
+        if len(names) > 1:
+            _line(console, f"{what}: {', '.join(names)} (speeds are not comparable between them)")
+    if overview.artefacts:
+        _line(console, f"{overview.artefacts} trials carry an artefact of the published code: left out below")
+
+
+def _section(section: Section, console: Console) -> None:
+    _heading(console, section.scale)
+    if section.leaderboard:
+        _leaderboard(section, console)
+        _points(section, console)
+        _effects(section.main_effects, "Main effects on perplexity", console)
+        _effects(section.composition_effects, "Composition effects on perplexity", console)
+        _exits(section.exits, console)
+    else:
+        _line(console, f"No trial finished: all {section.trials} failed.", style="bold")
+    _failures(section, console)
+
+
+def _leaderboard(section: Section, console: Console) -> None:
+    table = _table(console, "Configurations by perplexity (mean ± sd over seeds)")
+    for name in section.varying:
+        table.add_column(Text(name), overflow="fold")
+    if not section.varying:
+        table.add_column(Text("configuration"))
+    for name in ("ppl", "± sd", "n"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for rank, row in enumerate(section.leaderboard[:ROWS]):
+        settings = [row.settings[name] for name in section.varying] or [row.configuration]
+        seeds = str(row.seeds) if row.seeds == row.trials else f"{row.seeds}/{row.trials}"
+        cells = [*settings, _number(row.ppl), _number(row.ppl_sd), seeds]
+        table.add_row(*map(_text, cells), style="bold" if rank == 0 else "")
+    console.print(table)
+    _more(console, len(section.leaderboard))
+
+
+def _points(section: Section, console: Console) -> None:
+    named = [row for row in section.leaderboard if row.point]
+    if not named:
+        return
+    reference = section.points[0].reference if section.points else "baseline"
+    ratios = {ratio.point: ratio for ratio in section.points}
+    table = _table(console, f"Named variants (ratio of perplexity to {reference}, 95 % interval)")
+    table.add_column(Text("variant"), overflow="fold")
+    for name in ("ppl", "± sd", "n", "bpb", "ratio", "weights", "tokens/s"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for row in sorted(named, key=lambda row: (row.point != "baseline", row.point or "")):
+        cells = [
+            row.point or "", _number(row.ppl), _number(row.ppl_sd), str(row.seeds), _number(row.bpb),
+            _ratio(ratios.get(row.point or "")), _bytes(row.weight_bytes), _number(row.tokens_per_second),
+        ]  # fmt: skip
+        table.add_row(*map(_text, cells))
+    console.print(table)
+
+
+def _ratio(ratio: PointRatio | None) -> str:
+    if ratio is None:
+        return ""
+    if ratio.ratio is None:
+        return "no shared seed"
+    interval = "" if ratio.low is None or ratio.high is None else f" [{ratio.low:.2f}, {ratio.high:.2f}]"
+    return f"{ratio.ratio:.3f}{interval}"
+
+
+def _effects(effects: Sequence[Effect], title: str, console: Console) -> None:
+    for estimand, meaning in ESTIMAND_TITLES.items():
+        chosen = [effect for effect in effects if effect.estimand == estimand]
+        estimated = [effect for effect in chosen if effect.value is not None]
+        if estimated:
+            _effect_table(estimated, f"{title}, {estimand}: {meaning}", console)
+        missing = [effect for effect in chosen if effect.verdict == NOT_ESTIMABLE]
+        for effect in missing[:ROWS]:
+            _line(console, f"{NOT_ESTIMABLE} ({estimand}): {' x '.join(effect.techniques)}: {effect.reason}")
+        _more(console, len(missing))
+
+
+def _effect_table(effects: list[Effect], title: str, console: Console) -> None:
+    table = _table(console, title)
+    table.add_column(Text("technique" if len(effects[0].techniques) == 1 else "techniques"), overflow="fold")
+    for name in ("change", "95 % interval", "n"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    table.add_column(Text("verdict"), no_wrap=True)
+    for effect in sorted(effects, key=_strength)[:ROWS]:
+        interval = "none (no repeats)" if effect.low is None or effect.high is None else (
+            f"{_percent(effect.low)} to {_percent(effect.high)}"
+        )
+        seeds = str(effect.seeds) + (f" x {effect.contexts}" if effect.contexts > 1 else "")
+        cells = [" x ".join(effect.techniques), _percent(effect.value), interval, seeds, effect.verdict]
+        resolved = effect.verdict != "unresolved"
+        table.add_row(*map(_text, cells), style="" if resolved else "dim")
+    console.print(table)
+    _more(console, len(effects))
+    if len(effects) > 1:
+        _line(console, f"{len(effects)} comparisons; intervals hold for each one alone.", style="dim")
+
+
+def _strength(effect: Effect) -> tuple[float, tuple[str, ...]]:
+    size = abs(effect.value or 0.0)
+    return -(size / effect.se if effect.se else size), effect.techniques
+
+
+def _exits(profiles: Sequence[ExitProfile], console: Console) -> None:
+    if not profiles:
+        return
+    within = profiles[0].within
+    table = _table(console, f"Exits: perplexity and speed gain (* = fastest within {100 * within:g} % of the full model)")
+    table.add_column(Text("exit"), justify="right")
+    for profile in profiles:
+        table.add_column(_text(profile.name), justify="right", overflow="fold")
+    for layer in range(1, max(len(profile.exits) for profile in profiles) + 1):
+        cells = []
+        for profile in profiles:
+            if layer > len(profile.exits):
+                cells.append("")
+                continue
+            measure = profile.exits[layer - 1]
+            gain = "" if measure.speed_gain is None else f" {100 * measure.speed_gain:+.0f} %"
+            mark = " *" if layer == profile.best_exit else "  "
+            cells.append(f"{_number(measure.ppl)}{gain}{mark}")
+        table.add_row(*map(_text, [str(layer), *cells]))
+    console.print(table)
+
+
+def _failures(section: Section, console: Console) -> None:
+    if not section.failures:
+        return
+    table = _table(console, "Trials without a result in the averages")
+    for name in ("configuration", "seed", "status", "reason"):
+        table.add_column(Text(name), overflow="fold")
+    for failure in section.failures[:ROWS]:
+        cells = [failure.configuration, str(failure.seed), failure.status, failure.reason or "-"]
+        table.add_row(*map(_text, cells))
+    console.print(table)
+    _more(console, len(section.failures))
+
+
+def _table(console: Console, title: str) -> Table:
+    # The title is a line of its own: rich would wrap it at the table's width.
+    console.print()
+    _line(console, title, style="bold")
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+
+
+def _text(value: str) -> Text:
+    """Plain text: no markup, and no control characters that a terminal would obey."""
+    return Text("".join(char if char.isprintable() else " " for char in value))
+
+
+def _line(console: Console, value: str, style: str = "") -> None:
+    text = _text(value)
+    text.stylize(style)
+    console.print(text)
+
+
+def _heading(console: Console, value: str) -> None:
+    console.print()
+    _line(console, value, style="bold underline")
+
+
+def _more(console: Console, count: int) -> None:
+    if count > ROWS:
+        _line(console, f"… and {count - ROWS} more (`bitskip report --json` has all)", style="dim")
+
+
+def _number(value: float | None) -> str:
+    """Four significant digits, without exponent."""
+    if value is None:
+        return "-"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.4g}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def _percent(nats: float | None) -> str:
+    return "-" if nats is None else f"{100 * math.expm1(nats):+.1f} %"
+
+
+def _bytes(value: int | None) -> str:
+    if value is None:
+        return "-"
+    size = float(value)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.3g} {unit}"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
