@@ -1,15 +1,19 @@
 """Parquet tables of a sweep: the ledger of what has run (DESIGN 5). The only module that imports pyarrow.
 
 A trial is one immutable part file per table, named by its id. Its part in `trials` is renamed into place last and is
-the commit record: parts of other tables without it do not count.
+the commit record: parts of other tables without it do not count. `compact` merges the parts of finished trials into one
+file per table, `compact-<generation>-<hash>.parquet`. Where a trial is in several files of a table, the last one
+counts: compact files by generation, then parts.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+import numbers
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +71,11 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 COMMIT_TABLE = "trials"
+COMPACT_PREFIX = "compact-"
+ROWS_OF_A_PART = 1000
+
+_DEFAULTS = {column_name(name): entry.default for name, entry in AXES.items()}
+"""What files older than an axis mean by its absence; any other missing column is NULL."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +91,13 @@ class Results:
 
 def missing_as_null(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with every non-finite number as None: a missing number is NULL in Parquet, never NaN."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }
+
+    def missing(value: Any) -> bool:
+        # numpy's float32 is a Real, but no float.
+        real = isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral)
+        return real and not math.isfinite(value)
+
+    return {key: None if missing(value) else value for key, value in row.items()}
 
 
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -109,32 +121,43 @@ def write_trial(
     Raises KeyError for a column that the schema does not know and OSError when the folder cannot be written.
     """
     trial_id = str(row["trial_id"])
-    tables = {"exits": exits, "curves": curves, "layers": layers, COMMIT_TABLE: [row]}
-    for name, rows in tables.items():
-        stamped = [{"trial_id": trial_id, **entry} for entry in rows]
-        _write_part(_table(name, stamped), folder, name, f"{trial_id}.parquet")
+    rows = {"exits": exits, "curves": curves, "layers": layers, COMMIT_TABLE: [row]}
+    # All are built before the first is written: a wrong row leaves nothing behind.
+    tables = {
+        name: _table(name, [{**entry, "trial_id": trial_id} for entry in entries]) for name, entries in rows.items()
+    }
+    for name, table in tables.items():
+        _write_file(table, folder, name, f"{trial_id}.parquet")
 
 
-def _write_part(table: pa.Table, folder: Path, name: str, filename: str) -> Path:
-    """Temporary file beside, fsync, rename, fsync of the directory: a reader sees the whole part or none."""
+def _write_file(table: pa.Table, folder: Path, name: str, filename: str) -> Path:
+    """Temporary file beside, fsync, rename, fsync of the directory: a reader sees the whole file or none."""
     target = folder / name / filename
     temporary = folder / ".tmp" / f"{name}-{filename}-{os.getpid()}-{secrets.token_hex(4)}"
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.is_dir():
+        target.parent.mkdir(exist_ok=True)
+        _sync(folder)
     try:
         with temporary.open("wb") as sink:
-            pq.write_table(table, sink, compression="zstd")
+            # In a part of a few rows, dictionaries and statistics cost a third of the time to read it.
+            large = len(table) > ROWS_OF_A_PART
+            pq.write_table(table, sink, compression="zstd", use_dictionary=large, write_statistics=large)
             sink.flush()
             os.fsync(sink.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    directory = os.open(target.parent, os.O_RDONLY)
+    _sync(target.parent)
+    return target
+
+
+def _sync(folder: Path) -> None:
+    directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
-    return target
 
 
 def sweep_folders(path: Path) -> list[Path]:
@@ -154,48 +177,109 @@ def sweep_folders(path: Path) -> list[Path]:
     return found
 
 
-def _read_part(path: Path, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table | str:
-    """The part in the current schema, or the reason why it can't be read."""
+@dataclass(frozen=True)
+class _File:
+    """One Parquet file of a table, read: its rows, or why it is left out."""
+
+    path: Path
+    table: pa.Table
+    problem: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent.parent
+
+
+def _paths(folder: Path, name: str) -> list[Path]:
+    """The files of a table; where two hold a trial, the later one counts."""
+    found = sorted((folder / name).glob("*.parquet"))
+    return sorted(found, key=lambda path: not path.name.startswith(COMPACT_PREFIX))
+
+
+def _read_file(path: Path, schema: pa.Schema) -> _File:
+    """The rows in the current schema. Raises FileNotFoundError if a compaction has just removed the file."""
+
+    def left_out(reason: str) -> _File:
+        return _File(path, schema.empty_table(), f"{path}: {reason}; left out")
+
     try:
         handle = pq.ParquetFile(path)
         stored = handle.schema_arrow
         version = int((stored.metadata or {}).get(VERSION_KEY, b"0"))
         if version == 0:
-            return f"{path}: not written by bitskip; left out"
+            return left_out("not written by bitskip")
         if version > SCHEMA_VERSION:
-            return f"{path}: schema version {version} is newer than this bitskip reads ({SCHEMA_VERSION}); left out"
-        wanted = [entry for entry in schema if columns is None or entry.name in columns]
-        table = handle.read([entry.name for entry in wanted if entry.name in stored.names])
-        arrays = [
-            table[entry.name].cast(entry.type) if entry.name in stored.names else pa.nulls(len(table), entry.type)
-            for entry in wanted
+            return left_out(f"schema version {version} is newer than this bitskip reads ({SCHEMA_VERSION})")
+        if stored.equals(schema):
+            return _File(path, handle.read(use_threads=False).replace_schema_metadata(schema.metadata))
+        table = handle.read([name for name in schema.names if name in stored.names], use_threads=False)
+        columns = [
+            table[entry.name].cast(entry.type)
+            if entry.name in stored.names
+            else pa.array([_DEFAULTS.get(entry.name)] * len(table), entry.type)
+            for entry in schema
         ]
-    except (pa.ArrowException, OSError, ValueError) as error:
-        return f"{path}: unreadable ({str(error).splitlines()[0][:80]}); left out"
-    return pa.table(arrays, schema=pa.schema(wanted))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        return left_out(f"unreadable ({str(error).partition(chr(10))[0][:80] or type(error).__name__})")
+    return _File(path, pa.table(columns, schema=schema))
 
 
-def _read_table(
-    folders: Sequence[Path], name: str, columns: Sequence[str] | None = None
-) -> tuple[pa.Table, list[str]]:
-    paths = [path for folder in folders for path in sorted((folder / name).glob("*.parquet"))]
-    schema = SCHEMAS[name] if columns is None else pa.schema([SCHEMAS[name].field(c) for c in columns])
-    with ThreadPoolExecutor() as pool:
-        read = list(pool.map(lambda path: _read_part(path, schema, columns), paths))
-    problems = [part for part in read if isinstance(part, str)]
-    parts = [part for part in read if isinstance(part, pa.Table)]
-    return (pa.concat_tables(parts) if parts else schema.empty_table()), problems
+def _read_table(folders: Sequence[Path], name: str, columns: Sequence[str] | None = None) -> list[_File]:
+    schema = SCHEMAS[name] if columns is None else pa.schema([SCHEMAS[name].field(column) for column in columns])
+    for _ in range(10):
+        paths = [path for folder in folders for path in _paths(folder, name)]
+        try:
+            with ThreadPoolExecutor() as pool:
+                return list(pool.map(lambda path: _read_file(path, schema), paths))
+        except FileNotFoundError:
+            continue  # compacted between listing and reading: its rows are in a newer file
+    raise UserError(f"{folders[0]}: files in {name}/ keep vanishing while they are read")
 
 
-def _committed_rows(trials: pa.Table) -> pa.Table:
-    """One row per trial: a result rather than a failed attempt, then the newest."""
-    best: dict[str, tuple[bool, float, int]] = {}
-    statuses, starts = trials["status"].to_pylist(), trials["started_at"].to_pylist()
-    for index, trial_id in enumerate(trials["trial_id"].to_pylist()):
-        started = starts[index].timestamp() if starts[index] else 0.0
-        rank = (statuses[index] in DONE, started, index)
-        best[trial_id] = max(best.get(trial_id, rank), rank)
-    return trials.take(sorted(rank[2] for rank in best.values()))
+@dataclass(frozen=True)
+class _Commit:
+    """The row of a trial that counts: a result rather than a failed attempt, then the newest, then the last file's."""
+
+    rank: tuple[bool, float, int]
+    status: str
+    folder: Path
+
+
+def _commits(files: Sequence[_File]) -> dict[str, _Commit]:
+    """By trial id; the last element of a rank is the row's position over all files."""
+    best: dict[str, _Commit] = {}
+    position = 0
+    for file in files:
+        columns = (file.table[name].to_pylist() for name in ("trial_id", "status", "started_at"))
+        for trial_id, status, started in zip(*columns, strict=True):
+            rank = (status in DONE, started.timestamp() if started else 0.0, position)
+            position += 1
+            if trial_id not in best or best[trial_id].rank < rank:
+                best[trial_id] = _Commit(rank, status, file.folder)
+    return best
+
+
+def _last_rows(files: Sequence[_File], folder_of: Mapping[str, Path]) -> Iterator[pa.Table]:
+    """Rows of the trials in `folder_of`, each from its folder and from the last file there that holds it."""
+    seen: set[str] = set()
+    for file in reversed(files):
+        part = file.path.stem
+        if part in folder_of:
+            if folder_of[part] == file.folder and part not in seen:
+                seen.add(part)
+                yield file.table
+            continue
+        held = set(file.table["trial_id"].unique().to_pylist())
+        fresh = {trial_id for trial_id in held - seen if folder_of.get(trial_id) == file.folder}
+        seen |= fresh
+        if fresh:
+            yield file.table.filter(pa.compute.is_in(file.table["trial_id"], pa.array(fresh, _TEXT)))
+
+
+def _joined(name: str, tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables([SCHEMAS[name].empty_table(), *tables]).combine_chunks()
 
 
 def load_results(path: str | Path) -> Results:
@@ -204,30 +288,74 @@ def load_results(path: str | Path) -> Results:
     Files that can't be read are named in `problems` and left out. Raises UserError if the path is no results folder.
     """
     folders = sweep_folders(Path(path))
-    trials, problems = _read_table(folders, COMMIT_TABLE)
-    trials = _committed_rows(trials)
-    committed = pa.array(trials["trial_id"].to_pylist(), _TEXT)
-    others = {}
-    for name in ("exits", "curves", "layers"):
-        table, found = _read_table(folders, name)
-        problems += found
-        table = table.filter(pa.compute.is_in(table["trial_id"], committed))
-        keys = [key for key in ("trial_id", "exit_layer", "step", "layer", "site") if key in table.column_names]
-        # Two sweeps may hold the same trial: its rows count once.
-        position = table.append_column("position", pa.array(range(len(table)), _INT))
-        first = position.group_by(keys).aggregate([("position", "min")])["position_min"]
-        others[name] = table.take(first.combine_chunks().sort())
-    return Results(trials, others["exits"], others["curves"], others["layers"], problems)
+    files = _read_table(folders, COMMIT_TABLE)
+    problems = [file.problem for file in files if file.problem]
+    commits = _commits(files)
+    rows = _joined(COMMIT_TABLE, [file.table for file in files])
+    tables = {COMMIT_TABLE: rows.take(pa.array(sorted(commit.rank[-1] for commit in commits.values()), _INT))}
+    folder_of = {trial_id: commit.folder for trial_id, commit in commits.items()}
+    for name in SCHEMAS.keys() - {COMMIT_TABLE}:
+        files = _read_table(folders, name)
+        problems += [file.problem for file in files if file.problem]
+        tables[name] = _joined(name, [*_last_rows(files, folder_of)][::-1])
+    return Results(**tables, problems=sorted(problems))
 
 
 def committed(folder: Path) -> dict[str, str]:
     """trial_id to status of what a results folder holds, over all sweeps in it; empty if there is none yet."""
-    if not folder.is_dir():
-        return {}
+    return {trial_id: status for trial_id, (status, _) in committed_anywhere(folder).items()}
+
+
+def committed_anywhere(root: Path) -> dict[str, tuple[str, Path]]:
+    """trial_id to status and the sweep folder that holds the row that counts; empty if there is none yet."""
     try:
-        folders = sweep_folders(folder)
+        folders = sweep_folders(root)
     except UserError:
         return {}
-    table, _ = _read_table(folders, COMMIT_TABLE, ["trial_id", "status", "started_at"])
-    table = _committed_rows(table)
-    return dict(zip(table["trial_id"].to_pylist(), table["status"].to_pylist(), strict=True))
+    commits = _commits(_read_table(folders, COMMIT_TABLE, ["trial_id", "status", "started_at"]))
+    return {trial_id: (commit.status, commit.folder) for trial_id, commit in commits.items()}
+
+
+def compact(folder: Path) -> int:
+    """Merge the parts of a sweep's finished trials into one file per table; returns how many parts were merged.
+
+    Safe against a crash at any point: the merged file is renamed into place and read back before a part is deleted, and
+    readers count a trial once. Failed attempts, orphans and unreadable files are left as they are. The caller holds the
+    sweep's lock: two compactions of one folder at once are not provided for.
+    """
+    commits = _commits(_read_table([folder], COMMIT_TABLE, ["trial_id", "status", "started_at"]))
+    finished = {trial_id: folder for trial_id, commit in commits.items() if commit.status in DONE}
+    return sum(_compact_table(folder, name, finished) for name in sorted(SCHEMAS, key=lambda n: n == COMMIT_TABLE))
+
+
+def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int:
+    merged = [path for path in _paths(folder, name) if path.stem in finished or path.name.startswith(COMPACT_PREFIX)]
+    parts = [path for path in merged if path.stem in finished]
+    if not parts:
+        return 0
+    identities = {path: _identity(path) for path in merged}
+    files = [file for path in merged if not (file := _read_file(path, SCHEMAS[name])).problem]
+    table = _joined(name, [*_last_rows(files, finished)][::-1])
+    ids = table["trial_id"].to_pylist()
+    generation = 1 + max((_generation(path) for path in merged), default=0)
+    digest = hashlib.sha256("".join(sorted(set(ids))).encode()).hexdigest()[:12]
+    target = _write_file(table, folder, name, f"{COMPACT_PREFIX}{generation:06d}-{digest}.parquet")
+    written = _read_file(target, SCHEMAS[name])
+    if written.problem or not written.table.equals(table):
+        target.unlink()
+        raise OSError(f"{target}: does not read back as written; the parts are kept")
+    for file in files:
+        if _identity(file.path) == identities[file.path]:  # else a newer attempt has replaced it meanwhile
+            file.path.unlink()
+    _sync(target.parent)
+    return len(parts)
+
+
+def _generation(path: Path) -> int:
+    number = path.name.removeprefix(COMPACT_PREFIX).partition("-")[0]
+    return int(number) if path.name.startswith(COMPACT_PREFIX) and number.isdigit() else 0
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size

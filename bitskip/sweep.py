@@ -251,7 +251,7 @@ def _worker_class(plan: Plan) -> type:
 
     folder, name, resources = plan.folder.absolute(), plan.sweep.name, plan.sweep.resources
 
-    class Worker(tune.Trainable):
+    class Worker(tune.Trainable):  # type: ignore[misc]
         def setup(self, config: dict[str, Any]) -> None:
             self.reset_config(config)
 

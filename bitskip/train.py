@@ -296,7 +296,7 @@ def _accumulate(
         kept = None if keep is None else keep[:, rows]
         total, main = model.losses(inputs[rows], targets[rows], weights, kept)
         share = len(inputs[rows]) / len(inputs)
-        (total * share).backward()
+        (total * share).backward()  # type: ignore[no-untyped-call]
         total_loss += total.item() * share
         main_loss += main.item() * share
     return total_loss, main_loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -71,7 +72,7 @@ class BitLinear(nn.Module):
         if self.rotation.after_quantizer:
             return hadamard_transform(quantize_activations(x, self.bits))
         if self.signs is not None:
-            x = x * self.signs.to(x.dtype)
+            x = x * cast(Tensor, self.signs).to(x.dtype)
         return quantize_activations(hadamard_transform(x), self.bits)
 
     def effective_weight(self) -> Tensor:

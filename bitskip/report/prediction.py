@@ -1,99 +1,77 @@
-"""A prediction on the terminal: the number, what it is made of, and what it rests on."""
+"""A prediction in the terminal: the number, its interval, what it is made of, and what it rests on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitskip.cells import METRICS
+from bitskip.config import AXES
+from bitskip.predictor import Prediction, Term
 
-if TYPE_CHECKING:
-    from bitskip.predictor import Prediction, Term
+TECHNIQUES = ("bits", "weights", "hadamard", "dropout", "dropout_max", "exit_weight", "phase")
 
 
 def render(prediction: Prediction, console: Console) -> None:
-    """Print the prediction; no markup is read from any text."""
-    level = f"{100 * prediction.level:g} %"
-    _line(
-        console,
-        f"{prediction.metric} {prediction.mean:.4g}  [{prediction.low:.4g}, {prediction.high:.4g}]  "
-        f"({level} for one new seed)",
+    """Print the prediction, its waterfall, the nearest measurements and the model's record."""
+
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(text, style=style))
+
+    configuration = prediction.configuration
+    named = ", ".join(f"{name} {configuration[name]}" for name in TECHNIQUES if _matters(name, configuration))
+    depth = configuration["model.layers"]
+    where = "full model" if prediction.exit_layer == depth else f"exit layer {prediction.exit_layer} of {depth}"
+    say(
+        f"{prediction.metric} {prediction.mean:.3f}  ({prediction.level:.0%} interval {prediction.low:.3f} to "
+        f"{prediction.high:.3f}, one new seed, {where})",
         "bold",
     )
-    depth = prediction.trial.model.layers
-    gain = "not measured" if prediction.speed_gain is None else f"{100 * prediction.speed_gain:+.0f} %"
-    where = f"exit {prediction.exit_layer} of {depth}, speed gain {gain}"
-    if prediction.speed_gain_trials:
-        where += f" (median of {prediction.speed_gain_trials} trials)"
-    _line(console, where if prediction.exit_layer < depth else f"full model, {depth} layers")
-    _line(console, f"risk of stalling or diverging {100 * prediction.divergence_risk:.0f} %")
-    _line(console, f"scale: {prediction.model.scale}")
-    if prediction.assumed_techniques:
-        _line(console, f"assumed: {', '.join(prediction.assumed_techniques)}")
+    say(f"for {named}")
+    assumed = [f"{name} {configuration[name]}" for name in TECHNIQUES if name in prediction.assumed]
+    if assumed:
+        say(f"not given, so assumed: {', '.join(assumed)}; all else as measured", "dim")
     for reason in prediction.extrapolation:
-        _line(console, f"{prediction.tier}: {reason}", "yellow")
-    _waterfall(prediction, console)
-    _nearest(prediction, console)
-    _model(prediction, console)
+        say(f"extrapolation: {reason}", "yellow")
+    risk = f"risk to diverge or stall {prediction.divergence_risk:.0%}"
+    if prediction.speed_gain is not None and prediction.exit_layer != depth:
+        risk = f"decoding {prediction.speed_gain:+.0%} faster than the full model (n={prediction.speed_gain_trials}); {risk}"
+    say(risk)
 
-
-def _waterfall(prediction: Prediction, console: Console) -> None:
-    logarithmic = METRICS[prediction.metric].logarithmic
-
-    def amount(value: float) -> str:
-        return f"{100 * math.expm1(value):+.1f} %" if logarithmic else f"{value:+.4f}"
-
-    table = _table(console, ("part", "effect", f"{100 * prediction.level:g} % interval"))
-    baseline = prediction.baseline
-    table.add_row(
-        Text(f"baseline: {baseline['configuration']}"),
-        Text(f"{baseline['mean']:.4g}"),
-        Text(f"{baseline['low']:.4g} to {baseline['high']:.4g}"),
-    )
-    parts: Sequence[Term] = (*prediction.main_effects, *prediction.composition_effects)
-    for term in parts:
-        table.add_row(
-            Text(" x ".join(term.techniques)),
-            Text(amount(term.value)),
-            Text(f"{amount(term.low)} to {amount(term.high)}"),
-        )
-    table.add_row(Text("prediction"), Text(f"{prediction.mean:.4g}"), Text(""), style="bold")
+    table = Table(title="what it is made of", box=None, title_justify="left", pad_edge=False)
+    for name in ("part", "effect", "90 % interval"):
+        table.add_column(name, justify="left" if name == "part" else "right")
+    table.add_row("baseline", f"{prediction.metric} {prediction.baseline['mean']:.3f}", "")
+    for term in (*prediction.main_effects, *prediction.composition_effects):
+        table.add_row(" × ".join(term.techniques), _percent(term.value, prediction), _interval(term, prediction))
     console.print(table)
 
-
-def _nearest(prediction: Prediction, console: Console) -> None:
-    table = _table(console, ("nearest measured", prediction.metric, "seeds"))
-    for neighbour in prediction.nearest:
-        table.add_row(Text(neighbour.configuration), Text(f"{neighbour.mean:.4g}"), Text(str(neighbour.seeds)))
+    table = Table(title="nearest measured", box=None, title_justify="left", pad_edge=False)
+    for name in ("configuration", prediction.metric, "seeds", "differs in"):
+        table.add_column(name, justify="right" if name in (prediction.metric, "seeds") else "left")
+    for near in prediction.nearest[:3]:
+        table.add_row(near.configuration, f"{near.mean:.3f}", str(near.seeds), ", ".join(near.differs) or "nothing")
     console.print(table)
 
-
-def _model(prediction: Prediction, console: Console) -> None:
     model = prediction.model
-    _line(console, f"model: {model.kind}; {model.trials} trials of {model.configurations} configurations")
-    scores = (
-        ("R2", None if model.loco_r2 is None else f"{model.loco_r2:.3f}"),
-        ("error", None if model.loco_mae_percent is None else f"{model.loco_mae_percent:.1f} %"),
-        ("coverage", None if model.coverage is None else f"{100 * model.coverage:.0f} %"),
-    )
-    known = ", ".join(f"{name} {value}" for name, value in scores if value is not None)
-    if known:
-        _line(console, f"on left-out configurations: {known}")
+    record = f"{model.kind} model of {model.configurations} configurations, {model.trials} trials, {model.scale}"
+    if model.loco_r2 is not None and model.loco_mae_percent is not None:
+        record += f"; left out one at a time: R² {model.loco_r2:.3f}, mean error {model.loco_mae_percent:.1f} %"
+    if model.coverage is not None:
+        record += f", coverage {model.coverage:.0%}"
+    say(record, "dim")
 
 
-def _table(console: Console, names: Sequence[str]) -> Table:
-    console.print()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for index, name in enumerate(names):
-        table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
-    return table
+def _matters(name: str, configuration: dict[str, object]) -> bool:
+    return name in ("bits", "hadamard", "phase") or configuration[name] != AXES[name].default
 
 
-def _line(console: Console, value: str, style: str = "") -> None:
-    console.print(Text(value, style=style))
+def _percent(value: float, prediction: Prediction) -> str:
+    """On the log scale of perplexity a term is a factor, shown in percent; other metrics add."""
+    return f"{100 * math.expm1(value):+.1f} %" if prediction.metric == "ppl" else f"{value:+.4f}"
+
+
+def _interval(term: Term, prediction: Prediction) -> str:
+    return f"{_percent(term.low, prediction)} to {_percent(term.high, prediction)}"

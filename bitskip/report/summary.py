@@ -14,8 +14,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bitskip.cells import FACTORS, METRICS, Cell, Levels, Row, Stratum, as_plain, cell_label, level_label
-from bitskip.cells import levels_of, strata
+from bitskip.cells import (
+    FACTORS,
+    METRICS,
+    Cell,
+    Levels,
+    Row,
+    Stratum,
+    as_plain,
+    cell_label,
+    level_label,
+    levels_of,
+    strata,
+)
 from bitskip.config import POINTS, make_trial
 from bitskip.effects import Effect, compare, stratum_effects
 from bitskip.exits import WITHIN, best_exit

@@ -80,7 +80,7 @@ def _leaderboard(section: Section, console: Console) -> None:
     for rank, row in enumerate(section.leaderboard[:ROWS]):
         settings = [row.settings[name] for name in section.varying] or [row.configuration]
         seeds = str(row.seeds) if row.seeds == row.trials else f"{row.seeds}/{row.trials}"
-        cells = [*settings, _number(row.ppl), _number(row.ppl_sd), seeds]
+        cells = [*settings, _number(row.ppl), _spread(row.ppl_sd), seeds]
         table.add_row(*map(_text, cells), style="bold" if rank == 0 else "")
     console.print(table)
     _more(console, len(section.leaderboard))
@@ -93,12 +93,12 @@ def _points(section: Section, console: Console) -> None:
     reference = section.points[0].reference if section.points else "baseline"
     ratios = {ratio.point: ratio for ratio in section.points}
     table = _table(console, f"Named variants (ratio of perplexity to {reference}, 95 % interval)")
-    table.add_column(Text("variant"), overflow="fold")
+    table.add_column(Text("variant"), overflow="fold", min_width=len("baseline"))
     for name in ("ppl", "± sd", "n", "bpb", "ratio", "weights", "tokens/s"):
         table.add_column(Text(name), justify="right", no_wrap=True)
     for row in sorted(named, key=lambda row: (row.point != "baseline", row.point or "")):
         cells = [
-            row.point or "", _number(row.ppl), _number(row.ppl_sd), str(row.seeds), _number(row.bpb),
+            row.point or "", _number(row.ppl), _spread(row.ppl_sd), str(row.seeds), _number(row.bpb),
             _ratio(ratios.get(row.point or "")), _bytes(row.weight_bytes), _number(row.tokens_per_second),
         ]  # fmt: skip
         table.add_row(*map(_text, cells))
@@ -133,9 +133,8 @@ def _effect_table(effects: list[Effect], title: str, console: Console) -> None:
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column(Text("verdict"), no_wrap=True)
     for effect in sorted(effects, key=_strength)[:ROWS]:
-        interval = "none (no repeats)" if effect.low is None or effect.high is None else (
-            f"{_percent(effect.low)} to {_percent(effect.high)}"
-        )
+        known = effect.low is not None
+        interval = f"{_percent(effect.low)} to {_percent(effect.high)}" if known else "none (no repeats)"
         seeds = str(effect.seeds) + (f" x {effect.contexts}" if effect.contexts > 1 else "")
         cells = [" x ".join(effect.techniques), _percent(effect.value), interval, seeds, effect.verdict]
         resolved = effect.verdict != "unresolved"
@@ -155,7 +154,7 @@ def _exits(profiles: Sequence[ExitProfile], console: Console) -> None:
     if not profiles:
         return
     within = profiles[0].within
-    table = _table(console, f"Exits: perplexity and speed gain (* = fastest within {100 * within:g} % of the full model)")
+    table = _table(console, f"Exits: perplexity, speed gain (* = fastest within {100 * within:g} % of the full model)")
     table.add_column(Text("exit"), justify="right")
     for profile in profiles:
         table.add_column(_text(profile.name), justify="right", overflow="fold")
@@ -190,7 +189,7 @@ def _table(console: Console, title: str) -> Table:
     # The title is a line of its own: rich would wrap it at the table's width.
     console.print()
     _line(console, title, style="bold")
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def _text(value: str) -> Text:
@@ -221,6 +220,11 @@ def _number(value: float | None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.4g}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def _spread(value: float | None) -> str:
+    """Two significant digits: a deviation over a few seeds has no more."""
+    return "-" if value is None else f"{value:.2g}" if 0.001 <= value < 100 else _number(value)
 
 
 def _percent(nats: float | None) -> str:
