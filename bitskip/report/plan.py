@@ -46,7 +46,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     sweep, found = plan.sweep, plan_object(plan)
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False)
+        console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
     say(f"{sweep.name}: {sweep.description}" if sweep.description else sweep.name)
     say(

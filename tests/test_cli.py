@@ -1,0 +1,276 @@
+"""The whole instrument through the installed command: sweep, resume, interrupt, report, predict, show, mistakes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bitskip.results import load_results
+
+BITSKIP = Path(sys.executable).with_name("bitskip")
+ROOT = Path(__file__).parent.parent
+SWEEP = """
+name: tiny
+description: "[bold]markup[/bold] stays text"
+base:
+  model: {layers: 2, width: 32, heads: 2, kv_heads: 1, ffn_width: 64}
+  data: {tokenizer: bytes}
+  tokens: 16_000
+  seq_len: 32
+  batch_size: 8
+  lr: 1e-2
+  eval_tokens: 2_000
+  curve_tokens: 500
+  curve_points: 2
+space:
+  bits: [16, 8, 4]
+  hadamard: [none, bitnet-v2]
+  exit_weight: [0.0, 0.3]
+points: {V1: {bits: 8, exit_weight: 0.3}}
+exclude: [{bits: 16, hadamard: bitnet-v2}]
+seeds: 2
+"""
+
+
+def bitskip(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [str(BITSKIP), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+def ok(*arguments: object) -> str:
+    done = bitskip(*arguments)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """(sweep file, results folder, what the first run printed)."""
+    folder = tmp_path_factory.mktemp("swept")
+    file, results = folder / "tiny.yaml", folder / "results"
+    file.write_text(SWEEP)
+    return file, results, ok("sweep", file, "--results", results)
+
+
+@pytest.mark.slow
+def test_sweep_stores_every_trial(swept: tuple[Path, Path, str]) -> None:
+    _, results, printed = swept
+    assert "26 points → 20 distinct → 0 already in results → 20 to run" in printed
+    assert "4 excluded by {bits: 16, hadamard: bitnet-v2}" in printed
+    assert "[bold]markup[/bold]" in printed
+    found = load_results(results)
+    rows = found.trials.to_pylist()
+    assert len(rows) == 20
+    assert {row["status"] for row in rows} <= {"ok", "stalled"}
+    assert {row["point"] for row in rows} == {None, "V1"}
+    assert len(found.exits) == 40
+    assert len(found.curves) == 40
+    assert found.problems == []
+    assert all(row["params"] > 0 and row["peak_memory_bytes"] > 0 and row["versions"] for row in rows)
+    assert (results / "tiny" / "sweep.yaml").exists()
+
+
+@pytest.mark.slow
+def test_the_same_command_runs_nothing_and_an_added_level_only_the_difference(swept: tuple[Path, Path, str]) -> None:
+    file, results, _ = swept
+    assert "20 already in results → 0 to run" in ok("sweep", file, "--results", results)
+    larger = json.loads(ok("sweep", file, "--results", results, "--set", "space.bits=[16,8,4,6]", "--dry-run", "--json"))
+    assert (larger["done"], larger["to_run"]) == (20, 8)
+    elsewhere = ok("sweep", file, "--results", results, "--set", "name=other", "--dry-run")
+    assert "20 already in results → 0 to run" in elsewhere
+
+
+@pytest.mark.slow
+def test_a_trial_is_the_same_in_and_outside_the_sweep(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
+    _, results, _ = swept
+    expected = next(row for row in load_results(results).trials.to_pylist() if row["bits"] == 4 and row["seed"] == 1)
+    settings = ["model={layers: 2, width: 32, heads: 2, kv_heads: 1, ffn_width: 64}", "data.tokenizer=bytes",
+                "tokens=16_000", "seq_len=32", "batch_size=8", "lr=1e-2", "eval_tokens=2_000", "curve_tokens=500",
+                "curve_points=2", "bits=4", "seed=1", f"hadamard={expected['hadamard']}",
+                f"exit_weight={expected['exit_weight']}"]  # fmt: skip
+    printed = ok("train", "--json", "--results", tmp_path, *[word for s in settings for word in ("--set", s)])
+    row = json.loads(printed)
+    assert row["trial_id"] == expected["trial_id"]
+    assert row["loss"] == expected["loss"]
+
+
+@pytest.mark.slow
+def test_report_and_its_json(swept: tuple[Path, Path, str]) -> None:
+    _, results, _ = swept
+    printed = ok("report", results)
+    assert "V1" in printed
+    assert "tiny" in printed
+    assert json.loads(ok("report", results, "--json"))
+
+
+@pytest.mark.slow
+def test_predict_answers_with_the_contract(swept: tuple[Path, Path, str]) -> None:
+    _, results, _ = swept
+    answer = json.loads(ok("predict", "--bits", 4, "--hadamard", "--results", results, "--json"))
+    assert {"metric", "mean", "low", "high", "level", "exit_layer", "speed_gain", "divergence_risk", "configuration",
+            "assumed", "baseline", "main_effects", "composition_effects", "nearest", "extrapolation",
+            "model"} <= set(answer)  # fmt: skip
+    assert answer["low"] < answer["mean"] < answer["high"]
+    assert answer["level"] == 0.9
+    assert answer["configuration"]["bits"] == 4
+    assert answer["configuration"]["hadamard"] == "bitnet-v2"
+    assert {"kind", "loco_r2", "loco_mae_percent", "coverage", "trials", "configurations", "scale"} <= set(answer["model"])
+    printed = ok("predict", "--bits", 4, "--hadamard", "--exit-layer", 1, "--results", results)
+    assert "90 % interval" in printed or "90% interval" in printed
+    outside = bitskip("predict", "--bits", 2, "--results", results)
+    assert outside.returncode == 2
+    assert "--force" in outside.stderr
+    assert "ppl" in ok("predict", "--bits", 2, "--results", results, "--force")
+
+
+@pytest.mark.slow
+def test_show_prints_one_trial(swept: tuple[Path, Path, str]) -> None:
+    _, results, _ = swept
+    trial_id = load_results(results).trials["trial_id"][0].as_py()
+    assert json.loads(ok("show", trial_id[:10], "--results", results, "--json"))["trial_id"] == trial_id
+    assert "exit_layer=1" in ok("show", trial_id, "--results", results)
+    assert bitskip("show", "zzzz", "--results", results).returncode == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_finished(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
+    file, _, _ = swept
+    command = [str(BITSKIP), "sweep", str(file), "--results", str(tmp_path)]
+    # Workers get Ctrl-C from a terminal too: a group of its own, as a shell makes one.
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)  # fmt: skip
+    assert running.stdout is not None
+    while "[3/20]" not in running.stdout.readline():
+        assert running.poll() is None
+    os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert "Traceback" not in errors
+    kept = len(load_results(tmp_path).trials)
+    assert kept >= 3
+    printed = ok("sweep", file, "--results", tmp_path, "--dry-run")
+    assert f"{kept} already in results → {20 - kept} to run" in printed
+
+
+@pytest.mark.slow
+def test_a_failing_trial_is_a_row_and_is_run_again(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
+    file, _, _ = swept
+    settings = ["--set", "space={bits: [16]}", "--set", "points=null", "--set", "exclude=null", "--set", "seeds=1"]
+    limited = bitskip("sweep", file, "--results", tmp_path, *settings, "--set", "resources.time_limit=0.05")
+    assert limited.returncode == 1
+    assert "1 of 1 trials have no result" in limited.stderr
+    (row,) = load_results(tmp_path).trials.to_pylist()
+    assert row["status"] == "timeout"
+    assert row["loss"] is None
+    assert "1 to run (1 of them failed before)" in ok("sweep", file, "--results", tmp_path, *settings)
+    (row,) = load_results(tmp_path).trials.to_pylist()
+    assert row["status"] == "ok"
+
+
+@pytest.mark.slow
+def test_text_files_are_a_corpus(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
+    file, _, _ = swept
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"Document {i} speaks of the number {i * i} at some length." for i in range(3_000)))
+    settings = ["--set", f"base.data.files=['{text}']", "--set", "space={bits: [16]}", "--set", "points=null",
+                "--set", "exclude=null", "--set", "seeds=1"]  # fmt: skip
+    ok("sweep", file, "--results", tmp_path, *settings)
+    (row,) = load_results(tmp_path).trials.to_pylist()
+    assert row["data_files"] == [str(text)]
+    assert row["status"] == "ok"
+    # The content is the identity: the same text under another name is the same trial.
+    moved = text.rename(tmp_path / "moved.txt")
+    settings[1] = f"base.data.files=['{moved}']"
+    assert "0 to run" in ok("sweep", file, "--results", tmp_path, *settings, "--dry-run")
+
+
+def write(folder: Path, content: str) -> Path:
+    path = folder / "bad.yaml"
+    path.write_text(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("space: {bits: [4", [], r"bad\.yaml:\d+: invalid YAML"),
+        ("space: {bit: [4]}", [], r"bad\.yaml:1: unknown axis 'bit' in space; did you mean 'bits'\?"),
+        ("base: {lr: fast}\nspace: {bits: [4]}", [], r"bad\.yaml:1: lr: expected a number"),
+        ("name: x\nspace:\n  bits: [9]", [], r"bad\.yaml:3: bits: 9 is not one of 2…8 or 16"),
+        ("name: x\nspace: {}", [], r"bad\.yaml:2: the space is empty"),
+        ("name: x\nspace: {bits: []}", [], r"bad\.yaml:2: bits: the list of levels is empty"),
+        ("space: {bits: [8, 4]}\nexclude: [{bits: [8, 4]}]", [], r"bad\.yaml:2: every cell of the space is excluded"),
+        ("space: {bits: [4]}\nprofiles: {gpu: {}}", ["--profile", "gpus"], r"unknown profile 'gpus'; did you mean 'gpu'"),
+        ("space: {bits: [4]}", ["--set", "base.lr"], r"--set base\.lr: expected"),
+        ("space: {bits: [4]}", ["--set", "base.data.files=[none.txt]"], r"no such file: none\.txt"),
+        ("space: {bits: [4]}\nresources: {cpus: 4096}", [], r"asks for 4096 CPU"),
+    ],
+)
+def test_mistakes_in_a_sweep_are_one_line(tmp_path: Path, content: str, options: list[str], message: str) -> None:
+    done = bitskip("sweep", write(tmp_path, content), "--results", tmp_path / "results", *options)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert re.search(message, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "missing.yaml"], "missing.yaml: no such file"),
+        (["report", "missing"], "missing: no such folder"),
+        (["report", "EMPTY"], "not a results folder"),
+        (["predict", "--bits", "4", "--results", "EMPTY"], "not a results folder"),
+        (["predict", "--bits", "4", "--results", "NO_TRIALS"], "no finished trials"),
+        (["predict", "--no-hadamard", "--hadamard-variant", "bitnet-v2"], "contradicts"),
+        (["train", "--set", "bits=9"], "bits: 9 is not one of"),
+        (["train", "--set", "bit=4"], "unknown axis 'bit'; did you mean 'bits'"),
+    ],
+)
+def test_mistakes_elsewhere_are_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "no_trials" / "x" / "trials").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    places = {"EMPTY": str(tmp_path / "empty"), "NO_TRIALS": str(tmp_path / "no_trials")}
+    done = bitskip(*[places.get(word, word) for word in arguments], cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_torn_file_is_named_and_the_rest_reported(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
+    _, results, _ = swept
+    folder = tmp_path / "results" / "tiny" / "trials"
+    folder.mkdir(parents=True)
+    for path in sorted((results / "tiny" / "trials").glob("*.parquet"))[:3]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "torn.parquet").write_bytes(b"PAR1 not")
+    pq.write_table(pa.table({"a": [1]}), folder / "foreign.parquet")
+    printed = ok("report", tmp_path / "results")
+    assert "torn.parquet" in printed.replace("\n", "")
+    assert "foreign.parquet" in printed.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "profile"),
+    [("quickstart", None), ("full_grid", None), ("full_grid", "gpu"), ("full_grid", "tinystories"), ("paper", None)],
+)
+def test_shipped_sweeps_can_be_planned(file: str, profile: str | None, tmp_path: Path) -> None:
+    options = ["--profile", profile] if profile else []
+    plan = json.loads(ok("sweep", f"sweeps/{file}.yaml", *options, "--results", tmp_path, "--dry-run", "--json"))
+    assert plan["to_run"] > 0
+    if file == "paper":
+        assert plan["to_run"] == 4
+        assert plan["parameters"] == [1_061_591_040]
+
+
+def test_help_lists_the_commands() -> None:
+    printed = ok("--help")
+    assert all(command in printed for command in ("sweep", "report", "predict", "train", "show"))
