@@ -1,0 +1,104 @@
+"""Text files as documents, with a held-out part that shares none of them with training."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bitskip.config import DataConfig
+from bitskip.data.files import expand_files, files_digest, held_out_files, training_files
+from bitskip.errors import UserError
+
+DOCUMENTS = [f"document {i} tells of {i * i}" for i in range(400)]
+SHARED = Path(os.environ.get("BITSKIP_TEST_TEXT", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def config(*files: Path | str, **settings: object) -> DataConfig:
+    return DataConfig(corpus="files", files=tuple(map(str, files)), **settings)  # type: ignore[arg-type]
+
+
+def write(folder: Path, kind: str, documents: list[str] = DOCUMENTS) -> Path:
+    path = folder / f"text.{kind}"
+    if kind == "txt":
+        path.write_text("\n\n".join(documents))
+    elif kind == "jsonl":
+        path.write_text("\n".join(json.dumps({"text": text}) for text in documents))
+    else:
+        pq.write_table(pa.table({"text": documents}), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "parquet"])
+def test_every_document_is_on_one_side(kind: str, tmp_path: Path) -> None:
+    settings = config(write(tmp_path, kind), validation_fraction=0.2)
+    train, held_out = list(training_files(settings)), list(held_out_files(settings))
+    assert sorted(train + held_out) == sorted(DOCUMENTS)
+    assert 0.1 < len(held_out) / len(DOCUMENTS) < 0.3
+
+
+def test_copies_fall_on_the_same_side_in_any_order(tmp_path: Path) -> None:
+    settings = config(write(tmp_path, "txt", DOCUMENTS + DOCUMENTS[::-1]), validation_fraction=0.3)
+    train, held_out = list(training_files(settings)), list(held_out_files(settings))
+    assert not set(train) & set(held_out)
+    assert len(train) + len(held_out) == 2 * len(DOCUMENTS)
+
+
+def test_one_long_document_is_cut_into_blocks_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text("\n".join(f"line {i}" for i in range(2_000)))
+    settings = config(path, validation_fraction=0.2)
+    train, held_out = list(training_files(settings)), list(held_out_files(settings))
+    assert len(train) + len(held_out) == 100
+    assert held_out
+    assert not set(train) & set(held_out)
+
+
+def test_digest_is_of_the_content(tmp_path: Path) -> None:
+    first = write(tmp_path, "txt")
+    digest = files_digest([str(first)])
+    moved = first.rename(tmp_path / "moved.txt")
+    assert files_digest([str(moved)]) == digest
+    moved.write_text("other")
+    assert files_digest([str(moved)]) != digest
+
+
+def test_globs_name_each_file_once_in_order(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("b.txt", "a.txt", "deep/c.txt"):
+        (tmp_path / name).write_text("x")
+    found = expand_files([f"{tmp_path}/**/*.txt", f"{tmp_path}/a.txt"])
+    assert [path.name for path in found] == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b")
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{oops')
+    (tmp_path / "nokey.jsonl").write_text('{"body": "a"}')
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1")
+    pq.write_table(pa.table({"body": ["a"]}), tmp_path / "body.parquet")
+    for name, message in {
+        "none.txt": "no such file: .*none.txt",
+        "*.md": "no file matches",
+        "x.csv": "unknown kind of file; expected one of .txt, .jsonl, .parquet",
+        "latin.txt": r"not UTF-8 text \(byte 0\)",
+        "bad.jsonl": r"bad.jsonl:2: not JSON",
+        "nokey.jsonl": r"nokey.jsonl:1: no text under 'text' \(keys: body\); set data.column",
+        "torn.parquet": "not a Parquet file",
+        "body.parquet": r"no column 'text' \(columns: body\); set data.column",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            list(training_files(config(tmp_path / name)))
+
+
+@pytest.mark.parametrize("name", ["wikitext2-valid.txt", "tinystories-sample.txt"])
+def test_real_text_works_as_it_is(name: str) -> None:
+    if not (SHARED / name).exists():
+        pytest.skip(f"{name} is not beside this checkout; set BITSKIP_TEST_TEXT to its folder")
+    train, held_out = (set(side(config(SHARED / name))) for side in (training_files, held_out_files))
+    assert len(train) > 100
+    assert held_out
+    assert not train & held_out

@@ -1,0 +1,48 @@
+"""A failure is a row: errors and time limits are stored with their reason."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bitskip import record
+from bitskip.config import make_trial
+from bitskip.errors import UserError
+from bitskip.record import Job, run_job
+from bitskip.results import load_results
+
+TRIAL = make_trial(model={"layers": 1, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64})
+
+
+def fail_with(error: Exception) -> object:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(RuntimeError("out of memory\nmore"), "RuntimeError: out of memory"), (UserError("no text"), "no text")],
+)
+def test_an_exception_becomes_a_row_with_its_traceback_beside(
+    error: Exception, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "run_trial", fail_with(error))
+    run_job(Job(TRIAL, tmp_path, "s", point="p"))
+    (row,) = load_results(tmp_path).trials.to_pylist()
+    assert (row["status"], row["reason"], row["point"], row["loss"]) == ("error", reason, "p", None)
+    assert "Traceback" in (tmp_path / "logs" / f"{TRIAL.trial_id}.log").read_text()
+
+
+def test_a_trial_past_its_limit_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "run_trial", lambda *_, **__: time.sleep(30))
+    row = run_job(Job(TRIAL, tmp_path, "s", time_limit=0.1))
+    assert (row["status"], row["reason"]) == ("timeout", "longer than the limit of 0.1 s")
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_no_silent_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    row = run_job(Job(TRIAL, tmp_path, "s", device="cuda"))
+    assert row["status"] == "error"
+    assert "torch sees none" in row["reason"]
