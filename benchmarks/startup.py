@@ -73,7 +73,9 @@ def main() -> None:
     base = statistics.median(times["python -c pass"])
     for name, found in times.items():
         middle = statistics.median(found)
-        print(f"{name:<16} {middle:.2f} s  ({min(found):.2f} to {max(found):.2f}, n={RUNS})  {middle / base:.0f} × python")
+        print(
+            f"{name:<16} {middle:.2f} s  ({min(found):.2f} to {max(found):.2f}, n={RUNS})  {middle / base:.0f} × python"
+        )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,7 @@ FACTORS: dict[str, tuple[str, ...]] = _TECHNIQUES | {
 """Factor to its axes, the one that switches it first. A method axis added to config becomes a factor of its own."""
 
 METHOD_AXES: tuple[str, ...] = tuple(name for members in FACTORS.values() for name in members)
-SCALE_AXES: tuple[str, ...] = tuple(
-    name for name in AXES if name not in METHOD_AXES and name != "seed"
-)
+SCALE_AXES: tuple[str, ...] = tuple(name for name in AXES if name not in METHOD_AXES and name != "seed")
 
 FAILED = ("stalled", "diverged")
 """Results of training that carry no comparable loss: counted, never averaged (EFFECTS 2.3)."""
@@ -123,11 +121,7 @@ class Stratum:
 
     def varying(self) -> list[str]:
         """Factors with more than one level."""
-        return [
-            name
-            for index, name in enumerate(FACTORS)
-            if len({cell.levels[index] for cell in self.cells}) > 1
-        ]
+        return [name for index, name in enumerate(FACTORS) if len({cell.levels[index] for cell in self.cells}) > 1]
 
 
 def levels_of(axes: Mapping[str, Any]) -> Levels:
@@ -148,11 +142,7 @@ def _neutral_phase(name: str, value: Any) -> Any:
 def axes_of(levels: Levels) -> dict[str, Any]:
     """The axes behind the levels; `make_trial` turns them into canonical form."""
     pairs = zip(FACTORS.values(), levels, strict=True)
-    return {
-        name: value
-        for members, level in pairs
-        for name, value in zip(members, level, strict=True)
-    }
+    return {name: value for members, level in pairs for name, value in zip(members, level, strict=True)}
 
 
 def inert(levels: Levels) -> Levels:
@@ -195,9 +185,7 @@ def cell_label(levels: Levels, baseline: Levels) -> str:
     return " + ".join(changed) or "baseline"
 
 
-def strata(
-    results: Results, *, exit_layer: int | None = None, include_artefacts: bool = False
-) -> list[Stratum]:
+def strata(results: Results, *, exit_layer: int | None = None, include_artefacts: bool = False) -> list[Stratum]:
     """Comparable trials together, the stratum with most finished trials first.
 
     With `exit_layer`, the measures of that exit replace those of the full model. Rows of trials that carry an artefact
@@ -230,9 +218,7 @@ def strata(
 
 def _at_exit(rows: Sequence[Row], results: Results, exit_layer: int) -> list[Row]:
     unknown = dict.fromkeys(("loss", "ppl", "bpb", "speed_gain"))
-    at_exit = {
-        row["trial_id"]: row for row in results.exits.to_pylist() if row["exit_layer"] == exit_layer
-    }
+    at_exit = {row["trial_id"]: row for row in results.exits.to_pylist() if row["exit_layer"] == exit_layer}
     return [{**row, **at_exit.get(row["trial_id"], unknown)} for row in rows]
 
 
@@ -251,9 +237,7 @@ def _scale_label(scale: Mapping[str, Any], others: Sequence[Mapping[str, Any]], 
     differing = [
         name
         for name in SCALE_AXES
-        if name not in named
-        and not name.startswith("model.")
-        and len({repr(other[name]) for other in others}) > 1
+        if name not in named and not name.startswith("model.") and len({repr(other[name]) for other in others}) > 1
     ]
     return ", ".join([str(model), str(data), tokens, *(f"{n} {_text(scale[n])}" for n in differing)])
 

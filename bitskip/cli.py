@@ -101,7 +101,7 @@ def sweep(
     failed = failed_rows(plan)
     if failed:
         print(
-            f"bitskip: {len(failed)} of {len(plan.to_run)} trials have no result; the others are kept in {plan.folder}. "
+            f"bitskip: {len(failed)} of {len(plan.to_run)} trials have no result; the others are in {plan.folder}. "
             f"Reasons: bitskip report {results}, tracebacks: {plan.folder}/logs. Run the command again to retry.",
             file=sys.stderr,
         )
@@ -114,7 +114,9 @@ def _interrupted(plan: Plan) -> None:
     from bitskip.sweep import failed_rows
 
     kept = len(plan.to_run) - len(failed_rows(plan))
-    print(f"\nbitskip: interrupted; {kept} trials finished in this run and are kept. Run again to go on.", file=sys.stderr)
+    print(
+        f"\nbitskip: interrupted; {kept} trials finished in this run and are kept. Run again to go on.", file=sys.stderr
+    )
     raise typer.Exit(INTERRUPTED)
 
 

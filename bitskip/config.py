@@ -75,9 +75,7 @@ class DataConfig:
     column: str = axis("text", "column or JSON key that holds the text")
     separator: str = axis("\n\n", "what separates documents in a .txt file")
     streaming: bool = axis(False, "stream a Hugging Face dataset instead of downloading it")
-    validation_fraction: float = axis(
-        0.05, "share of the documents of files that is held out", low=1e-6, below=1.0
-    )
+    validation_fraction: float = axis(0.05, "share of the documents of files that is held out", low=1e-6, below=1.0)
     tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, or a pretrained name such as gpt2")
     vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
 
@@ -92,14 +90,10 @@ class MethodConfig:
     dropout: str = axis("none", "layer-dropout schedule over depth", choices=DROPOUT_SCHEDULES)
     dropout_max: float = axis(0.1, "largest layer-dropout rate", low=0.0, below=1.0)
     dropout_norm: str = axis("none", "normalisation of the rates", choices=("none", "sum1"))
-    dropout_curriculum: str = axis(
-        "none", "growth of the rates over training", choices=("none", "exponential")
-    )
+    dropout_curriculum: str = axis("none", "growth of the rates over training", choices=("none", "exponential"))
     exit_weight: float = axis(0.0, "weight of the early-exit loss, lambda", low=0.0)
     exit_scale: str = axis("proportional", "share of each exit in the exit loss", choices=EXIT_SCALES)
-    exit_curriculum: str = axis(
-        "all", "which exits are trained at which step", choices=EXIT_CURRICULA
-    )
+    exit_curriculum: str = axis("all", "which exits are trained at which step", choices=EXIT_CURRICULA)
     exit_head: str = axis("shared", "head of the early exits", choices=EXIT_HEADS)
     phase: str = axis("2", "1 = plain training, 2 = with dropout and exit loss", choices=PHASES)
     phase1_share: float = axis(0.5, "share of the tokens trained in phase 1 of 1+2", low=0.0, high=1.0)
@@ -120,9 +114,7 @@ class TrainingConfig:
     beta1: float = axis(0.9, "AdamW", low=0.0, below=1.0)
     beta2: float = axis(0.95, "AdamW", low=0.0, below=1.0)
     grad_clip: float = axis(1.0, "largest global gradient norm; 0 = no clipping", low=0.0)
-    precision: str = axis(
-        "auto", "auto = bf16 autocast on GPU, fp32 on CPU", choices=("auto", "fp32", "bf16")
-    )
+    precision: str = axis("auto", "auto = bf16 autocast on GPU, fp32 on CPU", choices=("auto", "fp32", "bf16"))
     compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
     curve_points: int = axis(8, "validation points along training", low=1)
     curve_tokens: int = axis(8_192, "held-out tokens at each validation point", low=2)
@@ -205,13 +197,10 @@ class Axis:
         coerced = _COERCE[self.kind](self, value)
         if self.choices is not None and coerced not in self.choices:
             raise UserError(
-                f"{self.name}: unknown value '{value}'{nearest(value, self.choices)}"
-                f" (one of {', '.join(self.choices)})"
+                f"{self.name}: unknown value '{value}'{nearest(value, self.choices)} (one of {', '.join(self.choices)})"
             )
         too_low = self.low is not None and coerced < self.low
-        too_high = (self.high is not None and coerced > self.high) or (
-            self.below is not None and coerced >= self.below
-        )
+        too_high = (self.high is not None and coerced > self.high) or (self.below is not None and coerced >= self.below)
         if too_low or too_high:
             raise UserError(f"{self.name}: {value} is out of range ({self.bounds()})")
         return coerced
@@ -393,9 +382,7 @@ def make_trial(**axes: Any) -> TrialConfig:
     values.setdefault("weights", "ternary" if quantized else "full")
 
     def group(name: str) -> dict[str, Any]:
-        return {
-            key.rpartition(".")[2]: value for key, value in values.items() if AXES[key].group == name
-        }
+        return {key.rpartition(".")[2]: value for key, value in values.items() if AXES[key].group == name}
 
     trial = TrialConfig(
         ModelConfig(**group("model")),
@@ -420,9 +407,7 @@ def _check_sizes(trial: TrialConfig) -> None:
     if model.heads % model.kv_heads:
         raise UserError(f"model: heads ({model.heads}) must be a multiple of kv_heads ({model.kv_heads})")
     if training.micro_batch and training.batch_size % training.micro_batch:
-        raise UserError(
-            f"micro_batch: {training.micro_batch} does not divide batch_size {training.batch_size}"
-        )
+        raise UserError(f"micro_batch: {training.micro_batch} does not divide batch_size {training.batch_size}")
     if trial.method.hadamard != "none":
         widths = {"width": model.width, "ffn_width": model.ffn_width}
         if trial.method.hadamard == "as-published":  # it rotates outputs too, keys and values among them

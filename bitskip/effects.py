@@ -111,11 +111,7 @@ def composition_effects(
     """
     measure = metric_named(metric)
     found = strata(results, exit_layer=exit_layer, include_artefacts=include_artefacts)
-    return [
-        effect
-        for stratum in found
-        for effect in stratum_effects(stratum, metric, measure, 2, estimands, margin)
-    ]
+    return [effect for stratum in found for effect in stratum_effects(stratum, metric, measure, 2, estimands, margin)]
 
 
 def main_effects(
@@ -133,11 +129,7 @@ def main_effects(
     """
     measure = metric_named(metric)
     found = strata(results, exit_layer=exit_layer, include_artefacts=include_artefacts)
-    return [
-        effect
-        for stratum in found
-        for effect in stratum_effects(stratum, metric, measure, 1, estimands, margin)
-    ]
+    return [effect for stratum in found for effect in stratum_effects(stratum, metric, measure, 1, estimands, margin)]
 
 
 def metric_named(name: str) -> Metric:
@@ -273,11 +265,7 @@ def _terms(stratum: Stratum, order: int) -> list[tuple[Term, ...]]:
     for index, factor in enumerate(FACTORS):
         present = {cell.levels[index] for cell in stratum.cells} - {stratum.baseline[index]}
         choices.append([(factor, level) for level in sorted(present, key=repr)])
-    return [
-        terms
-        for factors in itertools.combinations(choices, order)
-        for terms in itertools.product(*factors)
-    ]
+    return [terms for factors in itertools.combinations(choices, order) for terms in itertools.product(*factors)]
 
 
 def _contexts(stratum: Stratum, terms: Sequence[Term], estimand: str) -> list[Levels]:
@@ -306,9 +294,7 @@ def _contrast(context: Levels, terms: Sequence[Term]) -> dict[Levels, float]:
     return {levels: weight for levels, weight in weights.items() if weight}
 
 
-def _shared_seeds(
-    weights: Mapping[Levels, float], values: Mapping[Levels, Mapping[int, float]]
-) -> set[int]:
+def _shared_seeds(weights: Mapping[Levels, float], values: Mapping[Levels, Mapping[int, float]]) -> set[int]:
     seeds = [set(values.get(levels, {})) for levels in weights]
     return set.intersection(*seeds) if seeds else set()
 

@@ -110,10 +110,7 @@ def exit_quality(model: Decoder, stream: np.ndarray, tokens: int, trial: TrialCo
                 choices.append(logits.argmax(-1))
             equal += torch.tensor([int((choice == choices[-1]).sum()) for choice in choices])
             count += targets.numel()
-    return [
-        ExitQuality(index + 1, nll[index].item() / count, int(equal[index]) / count)
-        for index in range(depth)
-    ]
+    return [ExitQuality(index + 1, nll[index].item() / count, int(equal[index]) / count) for index in range(depth)]
 
 
 def perplexity(loss: float) -> float | None:

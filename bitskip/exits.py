@@ -9,9 +9,7 @@ WITHIN = 0.05
 """Largest accepted loss of quality, as a share of the full model's perplexity."""
 
 
-def best_exit(
-    losses: Sequence[float], speed_gains: Sequence[float], within: float = WITHIN
-) -> int:
+def best_exit(losses: Sequence[float], speed_gains: Sequence[float], within: float = WITHIN) -> int:
     """Exit layer (1…L) with the largest speed gain whose perplexity is at most (1 + within) times the full model's.
 
     `losses` are nats per token and `speed_gains` shares, both by exit layer with the full model last. The full model

@@ -29,9 +29,7 @@ class Extrapolation:
     reasons: tuple[str, ...]
 
 
-def outside_of(
-    levels: Levels, stratum: Stratum, surface: Surface, elsewhere: Mapping[str, Any]
-) -> Extrapolation:
+def outside_of(levels: Levels, stratum: Stratum, surface: Surface, elsewhere: Mapping[str, Any]) -> Extrapolation:
     """How far a configuration lies from the finished cells; `elsewhere` holds scale axes asked for but not measured."""
     finished = [cell.levels for cell in surface.cells]
     reasons = [(2, f"{name} {value} was not measured, only {stratum.scale[name]}") for name, value in elsewhere.items()]
@@ -84,9 +82,7 @@ def _locate(
     return neighbours, (1, f"{label} was never run: interpolated {between}")
 
 
-def _comparable(
-    factor: str, index: int, level: Level, position: int, measured: Sequence[Level]
-) -> dict[float, Level]:
+def _comparable(factor: str, index: int, level: Level, position: int, measured: Sequence[Level]) -> dict[float, Level]:
     """Measured levels by the value of the numeric axis: equal in all else, or the technique switched off as zero."""
     off = levels_of({})[index]
     if factor == "bits":  # unquantized is no bit width: neither comparable to one nor a zero

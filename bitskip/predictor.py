@@ -64,9 +64,7 @@ class Predictor:
         if not self.strata:
             counts = Counter(row["status"] for row in results.trials.to_pylist())
             had = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-            raise UserError(
-                f"no finished trials in the results ({had or 'they are empty'}): run `bitskip sweep` first"
-            )
+            raise UserError(f"no finished trials in the results ({had or 'they are empty'}): run `bitskip sweep` first")
 
     @property
     def model(self) -> ModelSummary:
@@ -154,9 +152,7 @@ class Predictor:
         chosen = min(self.strata, key=lambda stratum: len(differing(stratum)))
         return chosen, differing(chosen)
 
-    def _speed_gain(
-        self, stratum: Stratum, layer: int, depth: int
-    ) -> tuple[float | None, float | None, int]:
+    def _speed_gain(self, stratum: Stratum, layer: int, depth: int) -> tuple[float | None, float | None, int]:
         """(median, distance between quartiles, trials) of the measured gain: exits cost the same time in every cell."""
         if layer == depth:
             return 0.0, 0.0, 0
@@ -199,9 +195,7 @@ def _complete(stratum: Stratum, named: Mapping[str, Any]) -> dict[str, Any]:
     return axes
 
 
-def _agreeing_level(
-    index: int, members: Sequence[str], given: Mapping[str, Any], counts: Mapping[Level, int]
-) -> Level:
+def _agreeing_level(index: int, members: Sequence[str], given: Mapping[str, Any], counts: Mapping[Level, int]) -> Level:
     """The measured level that shares most values with those given, then is on if they are, then is most frequent."""
     off = levels_of({})[index]
     neutral = dict(zip(members, off, strict=True))
@@ -220,9 +214,7 @@ def _baseline_label(baseline: Levels) -> str:
     return "every technique off" if baseline == off else cell_label(baseline, off)
 
 
-def _interval(
-    surface: Surface, levels: Levels, mean: float, beyond: Extrapolation
-) -> tuple[float, float]:
+def _interval(surface: Surface, levels: Levels, mean: float, beyond: Extrapolation) -> tuple[float, float]:
     low, high = surface.interval(levels, LEVEL)
     if beyond.tier == "interior":
         return low, high
@@ -241,14 +233,10 @@ def waterfall(
     chosen = ridge or surface.ridge
     start = surface.baseline
     moves = [
-        (factor, level)
-        for factor, level, reference in zip(FACTORS, levels, start, strict=True)
-        if level != reference
+        (factor, level) for factor, level, reference in zip(FACTORS, levels, start, strict=True) if level != reference
     ]
 
-    def term(
-        names: tuple[str, ...], contrast: list[tuple[Levels, float]], model: Ridge = chosen
-    ) -> Term:
+    def term(names: tuple[str, ...], contrast: list[tuple[Levels, float]], model: Ridge = chosen) -> Term:
         value = sum(weight * surface.mean(cell, model) for cell, weight in contrast)
         half = NORMAL_QUANTILE * surface.deviation(contrast, model)
         return Term(names, value, value - half, value + half)
@@ -318,9 +306,7 @@ def _nearest(surface: Surface, levels: Levels, metric: Metric) -> tuple[Neighbou
     )
 
 
-def _summary(
-    surface: Surface, stratum: Stratum, beyond: Extrapolation | None = None
-) -> ModelSummary:
+def _summary(surface: Surface, stratum: Stratum, beyond: Extrapolation | None = None) -> ModelSummary:
     scores: Scores = surface.scores(LEVEL)
     outside = beyond is not None and beyond.tier == "outside" and surface.composes
     return ModelSummary(

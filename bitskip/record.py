@@ -55,7 +55,9 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     curves: list[dict[str, Any]] = []
     try:
         if job.device.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError("the trial asks for a GPU, but torch sees none: set resources.gpus=0 or install torch for CUDA")
+            raise UserError(
+                "the trial asks for a GPU, but torch sees none: set resources.gpus=0 or install torch for CUDA"
+            )
         with _time_limit(job.time_limit):
             result = run_trial(job.trial, job.device, on_point=on_point)
         row |= _measures(result)
@@ -65,7 +67,10 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         row |= {"status": "timeout", "reason": f"longer than the limit of {job.time_limit:g} s"}
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
-        row |= {"status": "error", "reason": first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"}
+        row |= {
+            "status": "error",
+            "reason": first if isinstance(error, UserError) else f"{type(error).__name__}: {first}",
+        }
         log = job.folder / "logs" / f"{job.trial.trial_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc())
@@ -169,7 +174,11 @@ def _git_sha() -> str | None:
     try:
         sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
         changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True, check=True
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -231,7 +231,7 @@ def _read_table(folders: Sequence[Path], name: str, columns: Sequence[str] | Non
     for _ in range(10):
         paths = [path for folder in folders for path in _paths(folder, name)]
         try:
-            with ThreadPoolExecutor() as pool:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
                 return list(pool.map(lambda path: _read_file(path, schema), paths))
         except FileNotFoundError:
             continue  # compacted between listing and reading: its rows are in a newer file

@@ -27,9 +27,7 @@ NESTED_BELOW = 25
 """With fewer configurations (lambda, rho) are chosen anew for each one left out: fixed ones flatter (EFFECTS 3)."""
 
 
-def kernel(
-    main_a: Array, pairs_a: Array, main_b: Array, pairs_b: Array, pair_share: float
-) -> Array:
+def kernel(main_a: Array, pairs_a: Array, main_b: Array, pairs_b: Array, pair_share: float) -> Array:
     """Prior covariance between two sets of cells; `pair_share` is rho."""
     covariance = np.full((len(main_a), len(main_b)), INTERCEPT_VARIANCE)
     if main_a.shape[1]:
@@ -91,9 +89,7 @@ class Ridge:
         return float(centred @ self.inverse @ centred) / max(len(self.values) - 1, 1)
 
 
-def fit_at(
-    main: Array, pairs: Array, values: Array, seeds: Array, noise: float, pair_share: float
-) -> Ridge:
+def fit_at(main: Array, pairs: Array, values: Array, seeds: Array, noise: float, pair_share: float) -> Ridge:
     """The ridge at fixed hyper-parameters."""
     gram = kernel(main, pairs, main, pairs, pair_share) + np.diag(noise / seeds)
     inverse = np.linalg.inv(gram)
@@ -103,17 +99,14 @@ def fit_at(
     return Ridge(main, pairs, values, seeds, noise, pair_share, inverse, weights, left_out)
 
 
-def fit_ridge(
-    main: Array, pairs: Array, values: Array, seeds: Array, pair_grid: Sequence[float]
-) -> Ridge:
+def fit_ridge(main: Array, pairs: Array, values: Array, seeds: Array, pair_grid: Sequence[float]) -> Ridge:
     """The ridge whose leave-one-configuration-out error is smallest on the grid (lambda x rho).
 
     `left_out` then holds honest residuals: with few configurations the grid is searched anew without each of them.
     `pair_grid` of (0,) gives the additive model.
     """
     candidates = [
-        fit_at(main, pairs, values, seeds, noise, share)
-        for share, noise in itertools.product(pair_grid, NOISE_GRID)
+        fit_at(main, pairs, values, seeds, noise, share) for share, noise in itertools.product(pair_grid, NOISE_GRID)
     ]
     best = min(candidates, key=lambda ridge: _error(ridge.left_out))
     if not 3 <= len(values) < NESTED_BELOW:

@@ -6,10 +6,11 @@ The one exception is text given as files, whose content becomes part of the tria
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from bitskip.yaml_source import Source
 TOP_LEVEL = (
     "name", "description", "base", "space", "points", "exclude", "seeds", "design", "resources", "profiles",
 )  # fmt: skip
+
+MAX_POINTS = 1_000_000
+"""Spaces beyond this are a slip of the pen; expanding one would look like a hang."""
+
+_Cell = dict[str, Any]
+_Rule = Callable[[TrialConfig, Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,13 @@ class Resources:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked design space. `trials` are distinct; `points` names some of their configurations.
+    """A checked design space. `trials` are distinct; `points` names some of them by configuration id.
 
-    `cells` counts grid cells and named points times seeds before canonicalisation; `excluded` counts the trials that
-    each rule dropped.
+    `cells` counts grid cells and named points times seeds before canonicalisation; `excluded` counts, in the same unit,
+    what each rule dropped; `resolved` is the file with profile and overrides merged in, and loads to the same trials.
     """
 
+    path: str
     name: str
     description: str
     trials: tuple[TrialConfig, ...]
@@ -57,20 +65,20 @@ class Sweep:
 
 @dataclass(frozen=True)
 class _Design:
-    """Which grid configurations to run, of all that the space spans."""
+    """Which of the grid's distinct configurations to run, with all their seeds; named points always run."""
 
-    choose: Callable[[list[dict[str, Any]], int], list[dict[str, Any]]]
+    choose: Callable[[list[TrialConfig], int], list[TrialConfig]]
     takes_count: bool
 
 
-def _random_subset(cells: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+def _random_subset(configurations: list[TrialConfig], count: int) -> list[TrialConfig]:
     # A fixed seed: the same file always means the same trials.
-    chosen = set(random.Random(0).sample(range(len(cells)), min(count, len(cells))))
-    return [cell for index, cell in enumerate(cells) if index in chosen]
+    chosen = random.Random(0).sample(range(len(configurations)), min(count, len(configurations)))
+    return [configurations[index] for index in sorted(chosen)]
 
 
 DESIGNS: dict[str, _Design] = {
-    "full": _Design(lambda cells, _: cells, takes_count=False),
+    "full": _Design(lambda configurations, _: configurations, takes_count=False),
     "random": _Design(_random_subset, takes_count=True),
 }
 
@@ -83,16 +91,18 @@ def load_sweep(path: str | Path, profile: str | None = None, overrides: Sequence
     """
     source = Source.read(Path(path))
     _check_keys(source, (), source.content, TOP_LEVEL, "top-level key")
+    _spell_out_points(source)  # before anything changes one axis of a point
     if profile is not None:
         _merge_profile(source, profile)
     for override in overrides:
         source.override(override)
+    _spell_out_points(source)
     _check_keys(source, (), source.content, TOP_LEVEL, "top-level key")
     return _expand(source)
 
 
 def _merge_profile(source: Source, profile: str) -> None:
-    profiles = source.content.get("profiles") or {}
+    profiles = source.mapping(("profiles",))
     if profile not in profiles:
         known = ", ".join(profiles) or "none"
         raise source.error(("profiles",), f"unknown profile '{profile}'{nearest(profile, profiles)} (known: {known})")
@@ -122,44 +132,43 @@ def _expand(source: Source) -> Sweep:
     rules = _exclusions(source)
     design, count = _design(source)
     named = _named_points(source)
+    size = (math.prod(map(len, levels)) if levels else 0) + len(named)
+    if size * len(seeds) > MAX_POINTS:
+        raise source.error(("space",), f"the space has {size * len(seeds):,} points, more than {MAX_POINTS:,}")
 
     dropped = dict.fromkeys((text for text, _ in rules), 0)
-    cells = [_merged(combination) for combination in itertools.product(*levels)] if levels else []
-    kept = []
-    for cell in cells:
-        with source.locate(("space",)):
-            trial = make_trial(**{**base, **cell})
-        rule = next((text for text, matches in rules if matches(trial)), None)
+    digests = _Digests(source)
+    grid: list[TrialConfig] = []
+    for combination in itertools.product(*levels) if levels else ():
+        settings = _over(base, *combination)
+        trial = _trial(source, ("space",), base, settings)
+        rule = next((text for text, matches in rules if matches(trial, settings)), None)
         if rule is None:
-            kept.append(cell)
+            grid.append(trial)
         else:
             dropped[rule] += len(seeds)
-    kept = DESIGNS[design].choose(kept, count)
-
-    digests = _Digests()
-    trials: dict[str, TrialConfig] = {}
-    points: dict[str, str] = {}
-    settings: list[tuple[str | None, tuple[Any, ...], dict[str, Any]]] = [
-        (point, ("points", point), cell) for point, cell in named.items()
-    ]
-    settings += [(None, ("space",), cell) for cell in kept]
-    for point, where, cell in settings:
-        with source.locate(where):
-            values = digests.fill({**base, **cell})
-            for seed in seeds:
-                trial = make_trial(**values, seed=seed)
-                trials.setdefault(trial.trial_id, trial)
-            if point is not None:
-                points[trial.configuration_id] = point
-    if not settings:
-        reason = "every cell of the space is excluded" if cells else "the space is empty and no points are named"
-        raise source.error(("exclude",) if cells else ("space",), f"{reason}: nothing to run")
+    points = {
+        name: digests.fill(_trial(source, ("points", name), base, _over(base, axes)), ("points", name))
+        for name, axes in named.items()
+    }
+    chosen = DESIGNS[design].choose(list(dict.fromkeys(grid)), count)
+    configurations = [*points.values(), *(digests.fill(trial, ("space",)) for trial in chosen)]
+    if not configurations:
+        reason = "every cell of the space is excluded" if size else "the space is empty and no points are named"
+        raise source.error(("exclude",) if size else ("space",), f"{reason}: nothing to run")
+    distinct = dict.fromkeys(configurations)
+    trials = {}
+    for configuration in distinct:
+        for seed in seeds:
+            trial = replace(configuration, seed=seed)
+            trials[trial.trial_id] = trial
     return Sweep(
+        path=source.path,
         name=name,
         description=str(content.get("description") or ""),
         trials=tuple(trials.values()),
-        points=points,
-        cells=(len(cells) + len(named)) * len(seeds),
+        points={trial.configuration_id: name for name, trial in points.items()},
+        cells=size * len(seeds),
         excluded=dropped,
         resources=_resources(source),
         design=design if not count else f"{design}: {count}",
@@ -168,23 +177,48 @@ def _expand(source: Source) -> Sweep:
     )
 
 
-def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: value for part in parts for name, value in part.items()}
+def _over(*layers: Mapping[str, Any]) -> _Cell:
+    """Later axes over earlier ones; another corpus drops the files that a layer below named."""
+    merged: _Cell = {}
+    for layer in layers:
+        merged |= layer
+        if layer.get("data.corpus", "files") != "files" and "data.files" not in layer:
+            merged.pop("data.files", None)
+    return merged
 
 
-def _axes(source: Source, path: tuple[Any, ...], mapping: Mapping[str, Any]) -> dict[str, Any]:
+def _trial(source: Source, where: tuple[Any, ...], base: _Cell, settings: _Cell) -> TrialConfig:
+    try:
+        return make_trial(**settings)
+    except UserError as error:
+        try:
+            make_trial(**base)
+        except UserError as alone:
+            where = ("base",) if str(alone) == str(error) else where
+        raise source.error(where, str(error)) from None
+
+
+def _axes(source: Source, path: tuple[Any, ...], mapping: Mapping[str, Any]) -> _Cell:
     """Flat axes of a mapping in the file, each one checked at its line."""
-    flat: dict[str, Any] = {}
+    flat: _Cell = {}
     for key, value in mapping.items():
         if key == "seed":
             raise source.error((*path, key), "the seed is no axis of a sweep: write `seeds: 3` or `seeds: [0, 1, 2]`")
         with source.locate((*path, key)):
             if key not in AXIS_NAMES:
-                raise UserError(f"unknown axis '{key}' in {'.'.join(map(str, path))}{nearest(str(key), AXIS_NAMES)}")
-            expanded = flatten_axes({key: value})
-            flat |= {name: AXES[name].check(item) for name, item in expanded.items()}
-            if "bits" in expanded:
-                make_trial(bits=expanded["bits"])
+                raise UserError(f"unknown axis '{key}' in {path[0]}{nearest(str(key), AXIS_NAMES)}")
+            for part in value if isinstance(value, Mapping) and key in ("model", "data") else ():
+                with source.locate((*path, key, part)):
+                    _checked({key: {part: value[part]}})
+            # Files imply their corpus, whichever way they are written.
+            flat |= _checked({"data": {"files": value}} if key == "data.files" else {key: value})
+    return flat
+
+
+def _checked(setting: Mapping[str, Any]) -> _Cell:
+    flat = {name: AXES[name].check(item) for name, item in flatten_axes(setting).items()}
+    if "bits" in flat:
+        make_trial(bits=flat["bits"])  # its values are no range: only make_trial knows them
     return flat
 
 
@@ -193,7 +227,8 @@ def _levels(source: Source) -> list[list[dict[str, Any]]]:
     levels = []
     for key, values in source.mapping(("space",)).items():
         if not isinstance(values, list):
-            raise source.error(("space", key), f"{key}: expected a list of levels, got {values!r}")
+            cure = f"[{values}]" if isinstance(values, str | int | float) else "a list"
+            raise source.error(("space", key), f"{key}: expected a list of levels, got {values!r}; write {cure}")
         if not values:
             raise source.error(("space", key), f"{key}: the list of levels is empty")
         checked = [_axes(source, ("space",), {key: value}) for value in values]
@@ -205,6 +240,8 @@ def _levels(source: Source) -> list[list[dict[str, Any]]]:
 
 def _seeds(source: Source) -> list[int]:
     seeds = source.content.get("seeds", 1)
+    if isinstance(seeds, int) and seeds > MAX_POINTS:
+        raise source.error(("seeds",), f"seeds: {seeds:,} are more than {MAX_POINTS:,}")
     chosen = list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
     valid = isinstance(chosen, list) and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in chosen)
     if not valid or not chosen or len(set(chosen)) != len(chosen):
@@ -212,36 +249,51 @@ def _seeds(source: Source) -> list[int]:
     return list(chosen)
 
 
-def _exclusions(source: Source) -> list[tuple[str, Callable[[TrialConfig], bool]]]:
+def _exclusions(source: Source) -> list[tuple[str, _Rule]]:
     """(text, matches) of every rule; a rule matches when each of its axes has the value or one of the values given.
 
-    Rules drop grid cells; a named point always runs.
+    A rule sees a cell as written and in canonical form: `{phase: 1, dropout: quadratic}` drops the cells that say so
+    although phase 1 has no dropout, and `{phase: 1}` leaves no phase-1 trial. Rules drop grid cells; a named point
+    always runs.
     """
     rules = source.content.get("exclude") or []
     if not isinstance(rules, list):
         raise source.error(("exclude",), "exclude: expected a list of mappings, such as [{bits: 16, hadamard: true}]")
     found = []
     for index, rule in enumerate(rules):
+        where = ("exclude", index)
         if not isinstance(rule, Mapping) or not rule:
-            raise source.error(("exclude", index), f"exclude: expected a mapping of axes, got {rule!r}")
-        wanted: dict[str, list[Any]] = {}
-        for key, value in rule.items():
-            for choice in value if isinstance(value, list) else [value]:
-                for name, item in _axes(source, ("exclude", index), {key: choice}).items():
-                    wanted.setdefault(name, []).append(item)
+            raise source.error(where, f"exclude: expected a mapping of axes, got {rule!r}")
+        wanted = [
+            [_axes(source, where, {key: choice}) for choice in (value if isinstance(value, list) else [value])]
+            for key, value in rule.items()
+        ]
         text = "{" + ", ".join(f"{key}: {value}" for key, value in rule.items()) + "}"
         found.append((text, _matcher(wanted)))
     return found
 
 
-def _matcher(wanted: Mapping[str, list[Any]]) -> Callable[[TrialConfig], bool]:
-    return lambda trial: all(AXES[name].read(trial) in values for name, values in wanted.items())
+def _matcher(wanted: Sequence[Sequence[_Cell]]) -> _Rule:
+    """`wanted` holds, for each axis of the rule, its alternatives; `model: nano` is one that names several axes."""
+
+    def fits(value: Callable[[str], Any]) -> bool:
+        return all(
+            any(all(value(name) == item for name, item in choice.items()) for choice in choices) for choices in wanted
+        )
+
+    def matches(trial: TrialConfig, written: Mapping[str, Any]) -> bool:
+        def canonical(name: str) -> Any:
+            return AXES[name].read(trial)
+
+        return fits(canonical) or fits(lambda name: written[name] if name in written else canonical(name))
+
+    return matches
 
 
 def _design(source: Source) -> tuple[str, int]:
     design = source.content.get("design", "full")
     name, count = next(iter(design.items())) if isinstance(design, Mapping) and len(design) == 1 else (design, 0)
-    if name not in DESIGNS:
+    if not isinstance(name, str) or name not in DESIGNS:
         known = ", ".join(DESIGNS)
         hint = nearest(str(name), DESIGNS)
         raise source.error(("design",), f"design: unknown design {name!r}{hint} (one of {known})")
@@ -250,20 +302,27 @@ def _design(source: Source) -> tuple[str, int]:
     return name, count
 
 
-def _named_points(source: Source) -> dict[str, dict[str, Any]]:
-    """Axes of every named point; a bare name takes the definition of `config.POINTS`."""
-    points = source.content.get("points") or {}
+def _spell_out_points(source: Source) -> None:
+    """A list of points, and points without axes, take the definitions of `config.POINTS`."""
+    points = source.content.get("points")
     if isinstance(points, list):
-        points = dict.fromkeys(points)
-    if not isinstance(points, Mapping):
-        raise source.error(("points",), "points: expected a mapping of names to axes, or a list of known names")
+        for index, name in enumerate(points):
+            if not isinstance(name, str):
+                raise source.error(("points", index), f"points: expected the name of a known point, got {name!r}")
+            source.origins[("points", name)] = source.origins.get(("points", index), source.path)
+        points = source.content["points"] = dict.fromkeys(points)
+    if isinstance(points, dict):
+        for name, axes in points.items():
+            if axes is None and name not in POINTS:
+                hint = nearest(str(name), POINTS)
+                raise source.error(("points", name), f"points: unknown point '{name}'{hint} (or write its axes)")
+            points[name] = dict(POINTS[name]) if axes is None else axes
+
+
+def _named_points(source: Source) -> dict[str, _Cell]:
     found = {}
-    for name, settings in points.items():
-        if settings is None and name not in POINTS:
-            raise source.error(("points",), f"points: unknown point '{name}'{nearest(str(name), POINTS)}")
-        if settings is not None and not isinstance(settings, Mapping):
-            raise source.error(("points", name), f"points: expected a mapping of axes for '{name}'")
-        found[str(name)] = dict(POINTS[name]) if settings is None else _axes(source, ("points", name), settings)
+    for name in source.mapping(("points",)):
+        found[str(name)] = _axes(source, ("points", name), source.mapping(("points", name)))
     return found
 
 
@@ -271,9 +330,13 @@ def _resources(source: Source) -> Resources:
     given = source.mapping(("resources",))
     _check_keys(source, ("resources",), given, tuple(Resources.__dataclass_fields__), "resource")
     for key, value in given.items():
-        if key == "address" or value is None:
+        if key == "address" and (value is None or isinstance(value, str)):
             continue
-        positive = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if key == "address":
+            raise source.error(("resources", key), f"resources: address must be text such as auto, got {value!r}")
+        if value is None and key == "time_limit":
+            continue
+        positive = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
         if not positive or (value == 0 and key != "gpus"):
             raise source.error(("resources", key), f"resources: {key} must be a positive number, got {value!r}")
     return Resources(**given)
@@ -283,14 +346,18 @@ def _resources(source: Source) -> Resources:
 class _Digests:
     """Content digests of text files, each distinct list of files read once."""
 
+    source: Source
     known: dict[tuple[str, ...], str] = field(default_factory=dict)
 
-    def fill(self, axes: dict[str, Any]) -> dict[str, Any]:
-        files = tuple(axes.get("data.files") or ())
+    def fill(self, trial: TrialConfig, where: tuple[Any, ...]) -> TrialConfig:
+        """The trial with its digest. Raises UserError, at the line that names the files, if one is missing."""
+        files = trial.data.files
         if not files:
-            return axes
+            return trial
         if files not in self.known:
             from bitskip.data.files import files_digest
 
-            self.known[files] = files_digest(files)
-        return {**axes, "data.digest": self.known[files]}
+            inner = [(*place, *key) for place in (where, ("base",)) for key in (("data", "files"), ("data.files",))]
+            with self.source.locate(next((path for path in inner if path in self.source.origins), where)):
+                self.known[files] = files_digest(files)
+        return replace(trial, data=replace(trial.data, digest=self.known[files]))

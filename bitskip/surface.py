@@ -161,8 +161,7 @@ class Surface:
                 block = [i for i, own in enumerate(levels) if (own[first], own[second]) == pair]
                 rest = [own for i, own in enumerate(levels) if i not in block]
                 if not all(
-                    any(own[index] == level for own in rest)
-                    for index, level in zip((first, second), pair, strict=True)
+                    any(own[index] == level for own in rest) for index, level in zip((first, second), pair, strict=True)
                 ):
                     continue
                 predicted = self.values[block] - self.ridge.block_residuals(block)

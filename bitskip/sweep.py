@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from bitskip.config import TrialConfig
 from bitskip.data import load_data
 from bitskip.errors import UserError
-from bitskip.results import DONE, committed
+from bitskip.results import DONE, committed, compact
 from bitskip.space import Resources, Sweep
 
 os.environ.update(
@@ -35,6 +35,9 @@ os.environ.update(
     RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS="0",
     TUNE_DISABLE_SIGINT_HANDLER="1",  # Ctrl-C reaches us as KeyboardInterrupt
 )
+COMPACT_ABOVE = 200
+"""Trials from which a finished sweep's part files are merged: reading thousands of them takes seconds."""
+
 OBJECT_STORE_BYTES = 100 << 20
 ADDRESS_PROBE_SECONDS = 2.0
 
@@ -93,6 +96,8 @@ def run_sweep(plan: Plan, listener: Listener, address: str | None = None) -> Non
         _prepare_data(plan, listener)
         with _ray(plan.sweep.resources, address or plan.sweep.resources.address) as slots:
             _fit(plan, listener, slots)
+        if len(plan.sweep.trials) > COMPACT_ABOVE:
+            compact(plan.folder)
 
 
 @contextlib.contextmanager
@@ -114,7 +119,7 @@ def _store_design(plan: Plan) -> None:
     """The merged sweep file beside its results, for whoever reads them later."""
     temporary = plan.folder / ".sweep.yaml"
     with temporary.open("w") as sink:
-        YAML(typ="safe").dump(dict(plan.sweep.resolved), sink)
+        YAML().dump(dict(plan.sweep.resolved), sink)
     os.replace(temporary, plan.folder / "sweep.yaml")
 
 
@@ -246,7 +251,7 @@ def _fit(plan: Plan, listener: Listener, slots: int) -> None:
 
 
 def _worker_class(plan: Plan) -> type:
-    """A Trainable class, not a function: its step runs in the worker's main thread, where a time limit can interrupt."""
+    """A Trainable class, not a function: its step runs in the main thread, where a time limit can interrupt."""
     from ray import tune
 
     folder, name, resources = plan.folder.absolute(), plan.sweep.name, plan.sweep.resources

@@ -145,9 +145,7 @@ def batch_order(seed: int, count: int, batch_size: int) -> Iterator[list[int]]:
         del pending[:batch_size]
 
 
-def precision_context(
-    training: TrainingConfig, device: torch.device
-) -> contextlib.AbstractContextManager[object]:
+def precision_context(training: TrainingConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """bf16 autocast where the configuration or, for `auto`, a GPU asks for it."""
     wanted = training.precision == "bf16" or (training.precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
@@ -228,9 +226,7 @@ def _train(
             f"the training text has {len(text.train)} tokens, fewer than one sequence of {training.seq_len}: "
             "give more text, or lower seq_len"
         )
-    rates = torch.tensor(
-        dropout_rates(method.dropout, trial.model.layers, method.dropout_max, method.dropout_norm)
-    )
+    rates = torch.tensor(dropout_rates(method.dropout, trial.model.layers, method.dropout_max, method.dropout_norm))
     optimizer = optimizer_for(model, training)
     order = batch_order(trial.seed, count, batch_size)
     draws = generator(trial.seed, "dropout")
@@ -269,7 +265,13 @@ def _train(
             model.train()
             finite = math.isfinite(held_out)
             point = CurvePoint(
-                step + 1, (step + 1) * batch_size * training.seq_len, phase, main, held_out if finite else None, lr, norm
+                step + 1,
+                (step + 1) * batch_size * training.seq_len,
+                phase,
+                main,
+                held_out if finite else None,
+                lr,
+                norm,
             )
             progress.curve.append(point)
             if on_point:
@@ -302,9 +304,7 @@ def _accumulate(
     return total_loss, main_loss
 
 
-def _evaluate(
-    model: Decoder, trial: TrialConfig, text: TokenData, device: torch.device
-) -> tuple[ExitResult, ...]:
+def _evaluate(model: Decoder, trial: TrialConfig, text: TokenData, device: torch.device) -> tuple[ExitResult, ...]:
     model.eval()
     quality = exit_quality(model, text.validation, trial.training.eval_tokens, trial)
     if not math.isfinite(quality[-1].loss):

@@ -15,8 +15,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from bitskip.errors import UserError
 
 Path_ = tuple[Any, ...]
-SHORTHANDS = {("base", "data"): "corpus", ("base", "model"): "preset"}
-"""Places where a plain name stands for a mapping with this one key."""
+SHORTHANDS = {"data": "corpus", "model": "preset"}
+"""Groups of axes that a plain name may stand for: it is this one key of theirs."""
+
+AXES_START = {"base": 1, "space": 1, "points": 2}
+"""How many keys lead to the axes: `base.bits`, `points.V1.bits`."""
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -60,10 +63,13 @@ class Source:
             raise UserError(f"{path}{line}: invalid YAML: {error.problem or error.context}") from None
         except YAMLError as error:
             raise UserError(f"{path}: invalid YAML: {str(error).splitlines()[0]}") from None
+        except RecursionError:
+            raise UserError(f"{path}: invalid YAML: nested too deeply") from None
         if not isinstance(parsed, CommentedMap):
             raise UserError(f"{path}:1: expected a mapping with keys such as `base:` and `space:`")
         source = cls(str(path), {})
-        source.content = source._plain(parsed, ())
+        for key, value in source._plain(parsed, ()).items():
+            source.merge((key,), value, (key,))
         return source
 
     def _plain(self, node: Any, path: Path_) -> Any:
@@ -85,11 +91,11 @@ class Source:
         return node
 
     def error(self, path: Path_, reason: str) -> LocatedError:
-        """`origin: reason`, with the origin of the longest known prefix of the path."""
-        for end in range(len(path), 0, -1):
-            if path[:end] in self.origins:
-                return LocatedError(f"{self.origins[path[:end]]}: {reason}")
-        return LocatedError(f"{self.path}: {reason}")
+        """`origin: reason`, with the origin of the longest known prefix of the path, or else of what is in it."""
+        prefixes = (path[:end] for end in range(len(path), 0, -1))
+        inside = (key for key in self.origins if key[: len(path)] == path)
+        known = next((key for key in (*prefixes, *inside) if path and key in self.origins), None)
+        return LocatedError(f"{self.path if known is None else self.origins[known]}: {reason}")
 
     @contextlib.contextmanager
     def locate(self, path: Path_) -> Iterator[None]:
@@ -108,41 +114,69 @@ class Source:
             node = node.get(key) if isinstance(node, Mapping) else None
         if node is None:
             return {}
-        if path in SHORTHANDS and isinstance(node, str):
-            return {SHORTHANDS[path]: node}
         if not isinstance(node, Mapping):
             raise self.error(path, f"{path[-1]}: expected a mapping, got {node!r}")
         return dict(node)
 
     def override(self, text: str) -> None:
-        """Apply one `dotted.path=value`; raises UserError if it is malformed."""
+        """Apply one `dotted.path=value`, which replaces what is there; raises UserError if it is malformed."""
         dotted, value = parse_setting(text)
         self.origins[("--set", dotted)] = f"--set {text}"
-        self.merge(tuple(dotted.split(".")), value, ("--set", dotted))
+        path, origin = tuple(dotted.split(".")), ("--set", dotted)
+        if isinstance(value, Mapping):
+            self._put(path, {}, origin)
+        self.merge(path, value, origin)
 
     def merge(self, path: Path_, value: Any, origin: Path_) -> None:
         """Put a value at a path; a mapping is merged into a mapping, anything else replaces."""
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and path[0] != "design":
             for key, item in value.items():
                 self.merge((*path, key), item, (*origin, key))
-            return
+        else:
+            self._put(path, value, origin)
+
+    def _put(self, path: Path_, value: Any, origin: Path_) -> None:
+        """Replace what is at a path, making the mappings on the way to it."""
+        if path[0] == "design" and len(path) > 1:  # one choice: never merged with another
+            path, value = path[:1], {".".join(map(str, path[1:])): value}
+        path = _settled(path)
+        start = AXES_START.get(path[0], len(path))
         parent: dict[str, Any] = self.content
         for depth, key in enumerate(path[:-1], start=1):
             child = parent.get(key)
-            if path[:depth] in SHORTHANDS and isinstance(child, str):
-                child = {SHORTHANDS[path[:depth]]: child}
+            if depth == start + 1 and key in SHORTHANDS and isinstance(child, str):
+                child = {SHORTHANDS[key]: child}
             elif child is None:
                 child = {}
             elif not isinstance(child, dict):
                 raise self.error(origin, f"{'.'.join(map(str, path[:depth]))} is not a mapping")
             parent[key] = child
             parent = child
-        if path == ("base", "data", "files"):
+        if path[start:] == ("data", "files"):
             parent.pop("corpus", None)
-        elif path == ("base", "data", "corpus"):
+        elif path[start:] == ("data", "corpus") and value != "files":
             parent.pop("files", None)
         parent[path[-1]] = value
-        for end in range(len(origin), 0, -1):
-            if origin[:end] in self.origins:
-                self.origins[path] = self.origins[origin[:end]]
-                break
+        self._move_origins(origin, path)
+
+    def _move_origins(self, origin: Path_, path: Path_) -> None:
+        """What now stands at `path`, items included, came from `origin`."""
+        if origin == path:
+            return
+        nearest_known = next((origin[:end] for end in range(len(origin), 0, -1) if origin[:end] in self.origins), None)
+        inside = {key[len(origin) :]: place for key, place in self.origins.items() if key[: len(origin)] == origin}
+        self.origins = {key: place for key, place in self.origins.items() if key[: len(path)] != path}
+        if nearest_known is not None:
+            inside.setdefault((), self.origins.get(nearest_known, inside.get((), "")))
+        self.origins |= {(*path, *rest): place for rest, place in inside.items()}
+
+
+def _settled(path: Path_) -> Path_:
+    """One spelling for dotted axes: `model.layers` is a key of `model`; below `space`, where levels stand, one key."""
+    start = AXES_START.get(path[0], len(path))
+    lead, names = path[:start], path[start:]
+    if path[0] == "space" and len(names) > 1:
+        return (*lead, ".".join(map(str, names)))
+    if path[0] != "space" and names and isinstance(names[0], str) and names[0].partition(".")[0] in SHORTHANDS:
+        return (*lead, *names[0].split("."), *names[1:])
+    return path

@@ -56,9 +56,7 @@ def exit_rows(trial: TrialConfig, loss: float) -> list[dict[str, Any]]:
     ]
 
 
-def results_from(
-    rows: Sequence[Mapping[str, Any]], exits: Sequence[Mapping[str, Any]] = ()
-) -> Results:
+def results_from(rows: Sequence[Mapping[str, Any]], exits: Sequence[Mapping[str, Any]] = ()) -> Results:
     tables = {"trials": rows, "exits": exits, "curves": [], "layers": []}
     return Results(**{n: pa.Table.from_pylist(list(r), schema=SCHEMAS[n]) for n, r in tables.items()})
 

@@ -81,7 +81,9 @@ def test_sweep_stores_every_trial(swept: tuple[Path, Path, str]) -> None:
 def test_the_same_command_runs_nothing_and_an_added_level_only_the_difference(swept: tuple[Path, Path, str]) -> None:
     file, results, _ = swept
     assert "20 already in results → 0 to run" in ok("sweep", file, "--results", results)
-    larger = json.loads(ok("sweep", file, "--results", results, "--set", "space.bits=[16,8,4,6]", "--dry-run", "--json"))
+    larger = json.loads(
+        ok("sweep", file, "--results", results, "--set", "space.bits=[16,8,4,6]", "--dry-run", "--json")
+    )
     assert (larger["done"], larger["to_run"]) == (20, 8)
     elsewhere = ok("sweep", file, "--results", results, "--set", "name=other", "--dry-run")
     assert "20 already in results → 0 to run" in elsewhere
@@ -121,7 +123,9 @@ def test_predict_answers_with_the_contract(swept: tuple[Path, Path, str]) -> Non
     assert answer["level"] == 0.9
     assert answer["configuration"]["bits"] == 4
     assert answer["configuration"]["hadamard"] == "bitnet-v2"
-    assert {"kind", "loco_r2", "loco_mae_percent", "coverage", "trials", "configurations", "scale"} <= set(answer["model"])
+    assert {"kind", "loco_r2", "loco_mae_percent", "coverage", "trials", "configurations", "scale"} <= set(
+        answer["model"]
+    )
     printed = ok("predict", "--bits", 4, "--hadamard", "--exit-layer", 1, "--results", results)
     assert "90 % interval" in printed or "90% interval" in printed
     outside = bitskip("predict", "--bits", 2, "--results", results)
@@ -207,7 +211,11 @@ def write(folder: Path, content: str) -> Path:
         ("name: x\nspace: {}", [], r"bad\.yaml:2: the space is empty"),
         ("name: x\nspace: {bits: []}", [], r"bad\.yaml:2: bits: the list of levels is empty"),
         ("space: {bits: [8, 4]}\nexclude: [{bits: [8, 4]}]", [], r"bad\.yaml:2: every cell of the space is excluded"),
-        ("space: {bits: [4]}\nprofiles: {gpu: {}}", ["--profile", "gpus"], r"unknown profile 'gpus'; did you mean 'gpu'"),
+        (
+            "space: {bits: [4]}\nprofiles: {gpu: {}}",
+            ["--profile", "gpus"],
+            r"unknown profile 'gpus'; did you mean 'gpu'",
+        ),
         ("space: {bits: [4]}", ["--set", "base.lr"], r"--set base\.lr: expected"),
         ("space: {bits: [4]}", ["--set", "base.data.files=[none.txt]"], r"no such file: none\.txt"),
         ("space: {bits: [4]}\nresources: {cpus: 4096}", [], r"asks for 4096 CPU"),

@@ -14,8 +14,17 @@ def axes_page() -> str:
     for entry in AXES.values():
         values = ", ".join(f"`{choice}`" for choice in entry.choices or ()) or entry.bounds() or entry.kind.__name__
         lines.append(f"| `{entry.name}` | {entry.doc} | {values} | `{entry.default!r}` |")
-    lines += ["", "`bits` is 16 or 2 … 8; `weights` defaults to `ternary` below 16 bits; `hadamard` also takes booleans."]
-    lines += ["", "## Model presets", "", "| `model` | layers | width | heads / kv | ffn |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "`bits` is 16 or 2 … 8; `weights` defaults to `ternary` below 16 bits; `hadamard` also takes booleans.",
+    ]
+    lines += [
+        "",
+        "## Model presets",
+        "",
+        "| `model` | layers | width | heads / kv | ffn |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, sizes in PRESETS.items():
         heads = f"{sizes.heads} / {sizes.kv_heads}"
         lines.append(f"| `{name}` | {sizes.layers} | {sizes.width} | {heads} | {sizes.ffn_width} |")

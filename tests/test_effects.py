@@ -143,12 +143,8 @@ def test_scales_are_never_mixed():
 
 def test_averaged_effect_is_the_mean_over_matched_pairs_with_its_own_error():
     results = simulate(grid(bits=(16, 8), hadamard=("none", "bitnet-v2")), with_interactions, seeds=3)
-    table = {
-        (row["bits"], row["hadamard"], row["seed"]): row["loss"] for row in results.trials.to_pylist()
-    }
-    expected = np.mean(
-        [table[b, "bitnet-v2", s] - table[b, "none", s] for b in (16, 8) for s in range(3)]
-    )
+    table = {(row["bits"], row["hadamard"], row["seed"]): row["loss"] for row in results.trials.to_pylist()}
+    expected = np.mean([table[b, "bitnet-v2", s] - table[b, "none", s] for b in (16, 8) for s in range(3)])
     found = [e for e in main_effects(results) if e.techniques == ("hadamard bitnet-v2",)]
     averaged, anchored = only(found, "averaged"), only(found)
     assert (averaged.contexts, averaged.seeds) == (2, 3)

@@ -300,8 +300,9 @@ def test_a_part_newer_than_the_compact_file_counts(tmp_path):
         compact(tmp_path)
 
 
-@pytest.mark.parametrize("point", range(1, 13))
-@pytest.mark.parametrize("operation", ["replace", "unlink"])
+@pytest.mark.parametrize(
+    ("operation", "point"), [*(("replace", n) for n in range(1, 5)), *(("unlink", n) for n in range(1, 13))]
+)
 def test_a_crash_anywhere_in_a_compaction_loses_and_doubles_nothing(tmp_path, monkeypatch, operation, point):
     store(tmp_path, seed=0)
     compact(tmp_path)
@@ -319,12 +320,8 @@ def test_a_crash_anywhere_in_a_compaction_loses_and_doubles_nothing(tmp_path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(results.os if operation == "replace" else Path, operation, crashing)
-        try:
+        with pytest.raises(KeyboardInterrupt):
             compact(tmp_path)
-        except KeyboardInterrupt:
-            pass
-        else:
-            assert operation == "replace" or point > 12
     assert contents(tmp_path) == before
     compact(tmp_path)
     assert contents(tmp_path) == before
@@ -392,7 +389,7 @@ def test_pandas_polars_and_duckdb_read_the_folders(tmp_path, compacted):
     query = f"select trial_id from '{folder}/trials/*.parquet' where loss is not null"
     assert len(duckdb.sql(query).fetchall()) == 1 + compacted
     joined = f"select count(*) from '{folder}/exits/*.parquet' join '{folder}/trials/*.parquet' using (trial_id)"
-    assert duckdb.sql(joined).fetchone() == (6 * len(keys),)
+    assert duckdb.sql(joined).fetchall() == [(6 * len(keys),)]
     for name in TABLES:
         assert len(pandas.read_parquet(folder / name)) == pq.read_table(folder / name).num_rows > 0
 

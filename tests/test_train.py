@@ -50,7 +50,9 @@ def counting_text(vocab: int = 257) -> TokenData:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("axes", [{}, {"bits": 8, "dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3}], ids=str)
+@pytest.mark.parametrize(
+    "axes", [{}, {"bits": 8, "dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3}], ids=str
+)
 def test_incompressible_tokens_stay_incompressible_at_every_exit(axes: dict[str, object]) -> None:
     """METHOD 8.2: a missing mask or shift would show as perplexity near 1 (METHOD 4)."""
     trial = tiny(tokens=16 * 8 * 300, lr=3e-3, **axes)
@@ -93,7 +95,10 @@ def test_phase_two_starts_where_phase_one_is() -> None:
 
 def test_zero_exit_weight_and_zero_dropout_are_plain_training() -> None:
     data = counting_text()
-    assert run_trial(tiny(exit_weight=0.0, dropout_max=0.0, dropout="linear"), data=data).curve == run_trial(tiny(), data=data).curve
+    assert (
+        run_trial(tiny(exit_weight=0.0, dropout_max=0.0, dropout="linear"), data=data).curve
+        == run_trial(tiny(), data=data).curve
+    )
 
 
 def test_results_agree_with_each_other() -> None:
@@ -187,5 +192,3 @@ def test_every_epoch_sees_every_window_once_in_an_order_of_the_seed() -> None:
 def test_tokenizer_and_model_must_agree_on_the_vocabulary() -> None:
     with pytest.raises(UserError, match=r"set data\.vocab_size=257"):
         run_trial(tiny(vocab=300), data=counting_text())
-
-

@@ -71,5 +71,3 @@ def sample_text(corpus: Corpus, size: int) -> Iterator[str]:
         seen += len(document)
         if seen >= size:
             return
-
-

@@ -95,9 +95,7 @@ def _read_jsonl(path: Path, config: DataConfig) -> Iterator[str]:
                 raise UserError(f"{path}:{number}: not JSON: {error.msg}") from None
             if not isinstance(row, dict) or not isinstance(row.get(config.column), str):
                 keys = ", ".join(row) if isinstance(row, dict) else "none"
-                raise UserError(
-                    f"{path}:{number}: no text under '{config.column}' (keys: {keys}); set data.column"
-                )
+                raise UserError(f"{path}:{number}: no text under '{config.column}' (keys: {keys}); set data.column")
             yield row[config.column]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -42,6 +43,7 @@ def _load(repository: str, subset: str, split: str, streaming: bool) -> Any:
     import datasets
 
     datasets.disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are told once, in our error
     try:
         return datasets.load_dataset(repository, subset or None, split=split, streaming=streaming)
     except ValueError as error:

@@ -105,9 +105,7 @@ _HEADER = np.dtype([("magic", "S8"), ("tokens", "<u8"), ("text_bytes", "<u8"), (
 _MAGIC = b"bitskip1"
 
 
-def _stream(
-    path: Path, documents: Callable[[], Iterator[str]], tokenizer: Tokenizer, limit: int | None
-) -> _Stream:
+def _stream(path: Path, documents: Callable[[], Iterator[str]], tokenizer: Tokenizer, limit: int | None) -> _Stream:
     def build(temporary: Path) -> None:
         _write(temporary, documents(), tokenizer, limit)
 
@@ -131,9 +129,7 @@ def _write(path: Path, documents: Iterator[str], tokenizer: Tokenizer, limit: in
             batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))
             if not batch:
                 break
-            packed = np.concatenate(
-                [part for ids in tokenizer.encode(batch) for part in (ids.astype(dtype), end)]
-            )
+            packed = np.concatenate([part for ids in tokenizer.encode(batch) for part in (ids.astype(dtype), end)])
             packed.tofile(sink)
             tokens += len(packed)
             text_bytes += sum(len(document.encode()) for document in batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ def _train_bpe(documents: Iterator[str], vocab_size: int) -> tokenizers.Tokenize
 
 def _pretrained(name: str) -> tokenizers.Tokenizer:
     os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     import tokenizers
 
     try:

@@ -20,9 +20,7 @@ DEPTH_SCALES: dict[str, Callable[[float], float]] = {
 """Rate at relative depth u = l / (L-1), as a share of the largest one."""
 
 
-def dropout_rates(
-    schedule: str, num_layers: int, p_max: float, norm: str = "none"
-) -> tuple[float, ...]:
+def dropout_rates(schedule: str, num_layers: int, p_max: float, norm: str = "none") -> tuple[float, ...]:
     """Probability of skipping each block, length L; the last block is never skipped (BitSkip).
 
     `norm="sum1"` divides by the sum after that exemption, as the paper writes; p_max then cancels (METHOD 6.4) and the
@@ -74,8 +72,8 @@ EXIT_SCALES: dict[str, Callable[[int, float], list[float]]] = {
 def exit_weights(scale: str, num_layers: int, e_scale: float = 0.2) -> tuple[float, ...]:
     """Share of each exit's cross-entropy in the exit loss, length L, summing to 1 (0 where L = 1 leaves no exit).
 
-    `proportional` is the paper's (i+1)/L over the non-final exits, `uniform` likewise; `triangular` (published code) and
-    `layerskip` (e(l), with its `e_scale`) include the final layer. Raises ValueError for an unknown scale.
+    `proportional` is the paper's (i+1)/L over the non-final exits, `uniform` likewise; `triangular` (published code)
+    and `layerskip` (e(l), with its `e_scale`) include the final layer. Raises ValueError for an unknown scale.
     """
     if scale not in EXIT_SCALES:
         raise ValueError(f"unknown exit scale '{scale}': one of {', '.join(EXIT_SCALES)}")

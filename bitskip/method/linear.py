@@ -46,9 +46,7 @@ class BitLinear(nn.Module):
     `sign_seed` fixes the sign diagonal of `random-sign`.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, method: MethodConfig, site: str, sign_seed: int = 0
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, method: MethodConfig, site: str, sign_seed: int = 0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.site = site

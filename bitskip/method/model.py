@@ -114,12 +114,8 @@ class Decoder(nn.Module):
         self.head = nn.Linear(sizes.width, vocab_size, bias=False)
         early = sizes.layers - 1
         own_norm, own_head = method.exit_head != "shared", method.exit_head == "own-head"
-        self.exit_norms = nn.ModuleList(
-            nn.RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm)
-        )
-        self.exit_heads = nn.ModuleList(
-            nn.Linear(sizes.width, vocab_size, bias=False) for _ in range(early * own_head)
-        )
+        self.exit_norms = nn.ModuleList(nn.RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm))
+        self.exit_heads = nn.ModuleList(nn.Linear(sizes.width, vocab_size, bias=False) for _ in range(early * own_head))
         self._initialise(seed)
 
     @torch.no_grad()
@@ -146,7 +142,7 @@ class Decoder(nn.Module):
         """The residual stream [B, T, D] after block 1, 2, … `last` (all by default).
 
         `keep` [L, B] is False where a sequence skips a block (layer dropout): skipped sequences are not computed and
-        pass through unscaled (LayerSkip). With a cache, `tokens` continue what it holds; the caller advances its length.
+        pass through unscaled (LayerSkip). With a cache, `tokens` continue what it holds; the caller moves its length.
         """
         start = cache.length if cache is not None else 0
         rotary = rotary_table(self.sizes, start, tokens.shape[1], tokens.device)
@@ -168,9 +164,7 @@ class Decoder(nn.Module):
         head = self.exit_heads[exit_layer - 1] if early and len(self.exit_heads) else self.head
         return cast(Tensor, head(norm(hidden)))
 
-    def forward(
-        self, tokens: Tensor, exit_layer: int | None = None, cache: KeyValueCache | None = None
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, exit_layer: int | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Logits [B, T, V] after `exit_layer` blocks (default: all). Raises ValueError outside 1…L."""
         depth = self.sizes.layers if exit_layer is None else exit_layer
         if not 1 <= depth <= self.sizes.layers:
@@ -202,7 +196,7 @@ def rotary_table(sizes: ModelConfig, start: int, length: int, device: torch.devi
     """cos and sin of position * theta^(-2i/K), [2, T, K/2], for positions start … start + length - 1 (RoFormer)."""
     half = torch.arange(0, sizes.head_width, 2, device=device, dtype=torch.float32) / sizes.head_width
     positions = torch.arange(start, start + length, device=device, dtype=torch.float32)
-    angles = positions[:, None] * sizes.rope_theta ** -half
+    angles = positions[:, None] * sizes.rope_theta**-half
     return torch.stack([angles.cos(), angles.sin()])
 
 
@@ -216,5 +210,3 @@ def rotate(x: Tensor, rotary: Tensor) -> Tensor:
 def build_model(trial: TrialConfig) -> Decoder:
     """The untrained model of a trial, on the CPU, with the weights its seed gives."""
     return Decoder(trial.model, trial.method, trial.data.vocab_size, trial.seed)
-
-

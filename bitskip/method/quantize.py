@@ -70,9 +70,10 @@ def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
 
 
 def _absmean_rounding(bits: int) -> Callable[[Tensor], Tensor]:
-    """clip(round(x r / beta), -2^(bits-1), 2^(bits-1) - 1) beta / r, beta = mean |x| per token, r = sqrt(2^(bits-1) - 1).
+    """clip(round(x r / beta), -2^(bits-1), 2^(bits-1) - 1) beta / r with r = sqrt(2^(bits-1) - 1).
 
-    For 4 bits r = sqrt(7), the INT4 rule of BitNet v2 (METHOD 6.2); other widths follow the same pattern.
+    beta = mean |x| per token. For 4 bits r = sqrt(7), the INT4 rule of BitNet v2 (METHOD 6.2); other widths follow the
+    same pattern.
     """
     low, high = -float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)
 

@@ -35,7 +35,12 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         "slots": slots,
         "estimated_hours": total_seconds(plan.to_run, resources.cpus, resources.gpus, slots) / 3600,
         "trials": [
-            {"trial_id": trial.trial_id, "what": describe(trial, sweep), "params": cost.params, "hours": cost.seconds / 3600}
+            {
+                "trial_id": trial.trial_id,
+                "what": describe(trial, sweep),
+                "params": cost.params,
+                "hours": cost.seconds / 3600,
+            }
             for trial, cost in zip(plan.to_run, costs, strict=True)
         ],
     }
@@ -64,7 +69,11 @@ def print_plan(plan: Plan, console: Console) -> None:
         table.add_column(name, justify="right" if name in ("parameters", "tokens", "hours") else "left")
     for trial, entry in list(zip(plan.to_run, found["trials"], strict=True))[:SHOWN_TRIALS]:
         table.add_row(
-            entry["trial_id"][:8], entry["what"], count(entry["params"]), count(trial.training.tokens), f"{entry['hours']:.2g}"
+            entry["trial_id"][:8],
+            entry["what"],
+            count(entry["params"]),
+            count(trial.training.tokens),
+            f"{entry['hours']:.2g}",
         )
     console.print(table)
     if len(plan.to_run) > SHOWN_TRIALS:
@@ -78,8 +87,8 @@ def print_plan(plan: Plan, console: Console) -> None:
     kind = "GPU memory" if gpus else "memory"
     say(
         f"{count(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {kind} about "
-        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; about {duration(found['estimated_hours'] * 3600)} {where}"
-        + (", one trial after another" if gpus else "")
+        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; about "
+        f"{duration(found['estimated_hours'] * 3600)} {where}" + (", one trial after another" if gpus else "")
     )
 
 

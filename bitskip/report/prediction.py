@@ -37,7 +37,8 @@ def render(prediction: Prediction, console: Console) -> None:
         say(f"extrapolation: {reason}", "yellow")
     risk = f"risk to diverge or stall {prediction.divergence_risk:.0%}"
     if prediction.speed_gain is not None and prediction.exit_layer != depth:
-        risk = f"decoding {prediction.speed_gain:+.0%} faster than the full model (n={prediction.speed_gain_trials}); {risk}"
+        faster = f"decoding {prediction.speed_gain:.0%} faster than the full model (n={prediction.speed_gain_trials})"
+        risk = f"{faster}; {risk}"
     say(risk)
 
     table = Table(title="what it is made of", box=None, title_justify="left", pad_edge=False)

@@ -226,10 +226,7 @@ def _standing(cell: Cell, stratum: Stratum, varying: Sequence[str]) -> Standing:
     return Standing(
         configuration=cell_label(cell.levels, stratum.baseline),
         point=point_of(cell),
-        settings={
-            name: level_label(name, cell.levels[names.index(name)]).removeprefix(f"{name} ")
-            for name in varying
-        },
+        settings={name: level_label(name, cell.levels[names.index(name)]).removeprefix(f"{name} ") for name in varying},
         ppl=statistics.fmean(perplexities),
         ppl_sd=statistics.stdev(perplexities) if len(perplexities) > 1 else None,
         bpb=_mean(row.get("bpb") for row in ok),
@@ -282,9 +279,7 @@ def _ratios(stratum: Stratum, named: Mapping[str, Cell]) -> list[PointRatio]:
     return found
 
 
-def exit_profile(
-    name: str, cell: Cell, exits: Mapping[str, Sequence[Row]], within: float
-) -> ExitProfile | None:
+def exit_profile(name: str, cell: Cell, exits: Mapping[str, Sequence[Row]], within: float) -> ExitProfile | None:
     """Mean loss and speed gain of every exit over the finished seeds that measured them all; None without any."""
     profiles = [exits.get(row["trial_id"], ()) for row in cell.rows if row["status"] == "ok"]
     depth = max((row["exit_layer"] for rows in profiles for row in rows), default=0)

@@ -13,7 +13,9 @@ def trial_object(results: Results, trial_id: str) -> dict[str, Any]:
     rows = [row for row in results.trials.to_pylist() if row["trial_id"].startswith(trial_id)]
     if len(rows) != 1:
         found = ", ".join(row["trial_id"] for row in rows[:5])
-        raise UserError(f"{trial_id}: {'several trials begin so: ' + found if rows else 'no such trial in these results'}")
+        raise UserError(
+            f"{trial_id}: {'several trials begin so: ' + found if rows else 'no such trial in these results'}"
+        )
     row = rows[0]
 
     def of_trial(table: Any) -> list[dict[str, Any]]:

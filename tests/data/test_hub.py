@@ -58,7 +58,10 @@ def test_a_missing_column_is_named(hub: list[tuple[object, ...]]) -> None:
     ("error", "message"),
     [
         (ConnectionError("Couldn't reach the Hub"), r"cannot load the dataset 'some/set': Couldn't reach"),
-        (ValueError('Unknown split "validation". Should be one of [train]'), r"has no split 'train'.*data\.validation_split"),
+        (
+            ValueError('Unknown split "validation". Should be one of [train]'),
+            r"has no split 'train'.*data\.validation_split",
+        ),
         (ValueError("BuilderConfig 'x' not found"), r"set data\.subset"),
     ],
 )

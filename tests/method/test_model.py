@@ -152,7 +152,9 @@ def test_frozen_weights_change_nothing_and_thaw() -> None:
 
 def test_configurations_share_initial_weights_by_seed() -> None:
     plain = dict(build_model(tiny(seed=3)).named_parameters())
-    other = dict(build_model(tiny(seed=3, bits=4, hadamard=True, exit_weight=0.3, exit_head="own-head")).named_parameters())
+    other = dict(
+        build_model(tiny(seed=3, bits=4, hadamard=True, exit_weight=0.3, exit_head="own-head")).named_parameters()
+    )
     assert set(plain) < set(other)
     assert all(torch.equal(plain[name], other[name]) for name in plain)
     assert not torch.equal(plain["head.weight"], build_model(tiny(seed=4)).head.weight)

@@ -1,6 +1,8 @@
-"""The cast of one story: who, with what, where. Every slot that a sentence may name, drawn once and kept to the end."""
+"""The cast of one story: who, with what, where. Every slot is drawn once and kept."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from bitskip.data.stories import lexicon
 from bitskip.data.stories.draws import Draws
@@ -11,12 +13,14 @@ PRONOUNS = {
     "he": ("he", "his", "him", "himself"),
     "she": ("she", "her", "her", "herself"),
 }
-IRREGULAR_PLURALS = {"mouse": "mice", "calf": "calves"}
+IRREGULAR_PLURALS = {"mouse": "mice", "calf": "calves", "goose": "geese"}
+IRREGULAR_SINGULARS = {"cookies": "cookie", "pies": "pie", "radishes": "radish", "peaches": "peach"}
 
 
 def with_article(noun: str) -> str:
-    """`a` or `an` before a noun phrase, by its first letter (the lexicon has no silent h and no `uni…`)."""
-    return f"{'an' if noun[0] in 'aeiou' and not noun.startswith('uk') else 'a'} {noun}"
+    """`a` or `an` by the first letter (the lexicon has no silent h; `uk…` sounds as you)."""
+    vowel = noun[0] in "aeiou" and not noun.startswith("uk")
+    return f"{'an' if vowel else 'a'} {noun}"
 
 
 def plural(noun: str) -> str:
@@ -29,20 +33,57 @@ def plural(noun: str) -> str:
     return noun + "s"
 
 
-def _words(entries: list[str]) -> tuple[str, ...]:
-    return tuple(entry.replace("_", " ") for entry in entries)
+def singular(noun: str) -> str:
+    """Of a plural from the table of foods."""
+    if noun in IRREGULAR_SINGULARS:
+        return IRREGULAR_SINGULARS[noun]
+    if noun.endswith("ies"):
+        return noun[:-3] + "y"
+    if noun.endswith(("oes", "ches", "shes")):
+        return noun[:-2]
+    return noun[:-1]
 
 
-TREASURES = _words(lexicon.TREASURES)
-PLACES = tuple(f"the {place}" for place in _words(lexicon.PLACES))
-KINDS = tuple(with_article(kind) for kind in _words(lexicon.KINDS))
+def _spaced(words: str) -> tuple[str, ...]:
+    return tuple(word.replace("_", " ") for word in words.split())
+
+
+def _place(entry: str) -> Slots:
+    preposition, name = entry.split(" ", 1)
+    here = f"{preposition} the {name}"
+    return {"p": f"the {name}", "atp": here, "Atp": here.capitalize()}
+
+
+def _pronoun_slots(prefix: str, subject: str) -> Slots:
+    he, his, him, self = PRONOUNS[subject]
+    slots = {"he": he, "his": his, "him": him, "self": self}
+    slots |= {"He": he.capitalize(), "His": his.capitalize()}
+    if not prefix:
+        return slots
+    return {
+        prefix + key if key.islower() else prefix.upper() + key.lower(): word
+        for key, word in slots.items()
+    }
+
+
+THINGS = {group: _spaced(words) for group, words in lexicon.THINGS.items()}
+PLACES = {
+    group: tuple(_place(entry.strip()) for entry in entries.replace("\n", " ").split(","))
+    for group, entries in lexicon.PLACES.items()
+}
 ANIMALS = tuple(
-    {"animal": a, "aanimal": with_article(a), "Aanimal": with_article(a).capitalize(), "animals": plural(a)}
-    for a in lexicon.ANIMALS
+    {
+        "animal": animal,
+        "animals": plural(animal),
+        "aanimal": with_article(animal),
+        "Aanimal": with_article(animal).capitalize(),
+    }
+    for animal in lexicon.ANIMALS.split()
 )
-ELDERS = tuple(tuple(entry.split(":")) for entry in lexicon.ELDERS)
-GENDERS = (("he", lexicon.BOYS, "boy"), ("she", lexicon.GIRLS, "girl"))
-CHILDREN = ("little", "small", "young", "tall", "freckled", "barefoot")
+FOODS = tuple(
+    {"food": food, "food1": singular(food), "afood": with_article(singular(food))}
+    for food in lexicon.FOODS.split()
+)
 COUNTS = tuple(
     {
         "many": lexicon.NUMBERS[n],
@@ -50,75 +91,92 @@ COUNTS = tuple(
         "fewer": lexicon.NUMBERS[n - 1],
         "Fewer": lexicon.NUMBERS[n - 1].capitalize(),
         "fewest": lexicon.NUMBERS[n - 2],
+        "more": lexicon.NUMBERS[n + 1],
     }
-    for n in range(4, 13)
+    for n in range(4, 12)
 )
-TREASURE_SLOTS = tuple(
-    {"o": treasure, "co": f"{colour} {treasure}", "aco": with_article(f"{colour} {treasure}"), "colour": colour}
-    for colour in lexicon.COLOURS
-    for treasure in TREASURES
+THREAD_COUNTS = tuple(
+    {
+        "tmany": lexicon.NUMBERS[n],
+        "tfewer": lexicon.NUMBERS[n - 1],
+        "tfewest": lexicon.NUMBERS[n - 2],
+        "tmore": lexicon.NUMBERS[n + 1],
+    }
+    for n in range(4, 12)
 )
-
-
-def _hero_slots(name: str, subject: str) -> Slots:
-    he, his, him, self = PRONOUNS[subject]
-    return {
-        "H": name, "he": he, "He": he.capitalize(), "his": his, "His": his.capitalize(), "him": him, "self": self,
-    }  # fmt: skip
-
-
-def _friend_slots(name: str, subject: str) -> Slots:
-    he, his, him, self = PRONOUNS[subject]
-    return {"F": name, "fhe": he, "Fhe": he.capitalize(), "fhis": his, "fhim": him, "fself": self}
-
-
-def _elder_slots(hero: str, elder: str, subject: str) -> Slots:
-    possessive = PRONOUNS[hero][1]
-    he, his, him, _ = PRONOUNS[subject]
-    return {
-        "G": f"{possessive} {elder}", "GC": f"{possessive.capitalize()} {elder}",
-        "ghe": he, "ghis": his, "ghim": him,
-    }  # fmt: skip
-
-
-HEROES = {subject: tuple(_hero_slots(name, subject) for name in names) for subject, names, _ in GENDERS}
-FRIENDS = {subject: tuple(_friend_slots(name, subject) for name in names) for subject, names, _ in GENDERS}
-ELDER_SLOTS = {
-    hero: tuple(_elder_slots(hero, elder, subject) for elder, subject in ELDERS) for hero, _, _ in GENDERS
-}
-CHILD_KINDS = {
-    subject: tuple(with_article(f"{size} {child}") for size in CHILDREN) for subject, _, child in GENDERS
-}
-TRAIT_TRIPLES = tuple(
-    {"trait": a, "trait2": lexicon.TRAITS[i - 1], "trait3": lexicon.TRAITS[i - 7]}
-    for i, a in enumerate(lexicon.TRAITS)
+COLOURS = tuple(
+    {"colour2": colour, "acolour2": with_article(colour)} for colour in lexicon.COLOURS.split()
 )
+HERO_PRONOUNS = {subject: _pronoun_slots("", subject) for subject in PRONOUNS}
+FRIEND_PRONOUNS = {subject: _pronoun_slots("f", subject) for subject in PRONOUNS}
 
 
-def draw_cast(draws: Draws) -> Slots:
-    """A hero, a friend of another name, an elder, a treasure with its colour, a place, a count, moods and verbs."""
-    subject = GENDERS[draws.below(2)][0]
-    hero = draws.pick(HEROES[subject])
-    friends = FRIENDS[GENDERS[draws.below(2)][0]]
+class World:
+    """The sort of beings a story is about: their names, kinds, elders and the words for them."""
+
+    def __init__(self, table: lexicon.WorldTable) -> None:
+        self.names = {subject: tuple(names.split()) for subject, names in table.names.items()}
+        self.kinds = {subject: _spaced(kinds) for subject, kinds in table.kinds.items()}
+        self.relations = _spaced(table.relations)
+        self.elders = {
+            hero: tuple(self._elder(hero, *entry.split(":")) for entry in table.elders.split(", "))
+            for hero in PRONOUNS
+        }
+
+    @staticmethod
+    def _elder(hero: str, elder: str, subject: str, address: str) -> Slots:
+        owner = "the" if address == "-" else PRONOUNS[hero][1]
+        slots = _pronoun_slots("g", subject)
+        del slots["gself"]
+        name = f"{owner} {elder}"
+        return {**slots, "G": name, "GC": name[0].upper() + name[1:], "Gn": address}
+
+
+WORLDS = {name: World(table) for name, table in lexicon.WORLDS.items()}
+TRAITS = tuple(lexicon.TRAITS.split())
+COLOUR_WORDS = tuple(lexicon.COLOURS.split())
+
+
+def draw_cast(
+    draws: Draws, world_name: str, things: Sequence[str], places: Sequence[Slots]
+) -> Slots:
+    """Hero, friend of another name, elder, belonging with its colour, place, counts and traits."""
+    world = WORLDS[world_name]
+    subject = "he" if draws.below(2) else "she"
+    friend_subject = "he" if draws.below(2) else "she"
+    hero = draws.pick(world.names[subject])
+    friends = world.names[friend_subject]
     index = draws.below(len(friends))
-    friend = friends[index] if friends[index]["F"] != hero["H"] else friends[index - 1]
-    treasure = draws.pick(TREASURE_SLOTS)
+    friend = friends[index] if friends[index] != hero else friends[index - 1]
+    thing = draws.pick(things)
+    colour = draws.pick(COLOUR_WORDS)
+    described = f"{draws.pick(lexicon.MODIFIERS)}{colour} {thing}"
+    kind = draws.pick(world.kinds[subject])
+    trait = draws.below(len(TRAITS))
+    age = 5 + draws.below(5)
     return {
-        **hero,
-        **friend,
-        **draws.pick(ELDER_SLOTS[subject]),
-        **treasure,
+        **HERO_PRONOUNS[subject],
+        **FRIEND_PRONOUNS[friend_subject],
+        **draws.pick(world.elders[subject]),
+        **draws.pick(places),
         **draws.pick(ANIMALS),
+        **draws.pick(FOODS),
         **draws.pick(COUNTS),
-        **draws.pick(TRAIT_TRIPLES),
-        "kind": draws.pick(KINDS) if draws.below(4) == 0 else draws.pick(CHILD_KINDS[subject]),
-        "colour2": draws.pick(lexicon.COLOURS),
-        "p": draws.pick(PLACES),
-        "food": draws.pick(lexicon.FOODS),
-        "sad": draws.pick(lexicon.SAD),
-        "glad": draws.pick(lexicon.GLAD),
-        "said": draws.pick(lexicon.SAID),
-        "asked": draws.pick(lexicon.ASKED),
-        "cried": draws.pick(lexicon.CRIED),
-        "day": draws.pick(lexicon.DAYS),
+        **draws.pick(THREAD_COUNTS),
+        **draws.pick(COLOURS),
+        "H": hero,
+        "F": friend,
+        "o": thing,
+        "co": described,
+        "aco": with_article(described),
+        "colour": colour,
+        "kind": with_article(kind),
+        "thek": f"the {kind}",
+        "Thek": f"The {kind}",
+        "trait": TRAITS[trait],
+        "trait2": TRAITS[trait - 1],
+        "ftrait": TRAITS[trait - 7],
+        "frel": draws.pick(world.relations),
+        "age": lexicon.NUMBERS[age],
+        "age1": lexicon.NUMBERS[age + 1],
     }

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
-ENTROPY_BYTES = 96
-"""Enough for about a hundred choices; stories make fewer than sixty."""
+ENTROPY_BYTES = 160
+"""Twice what the longest story uses: an exhausted number would pick the first of everything."""
 
 
 class Draws:
-    """Mixed-radix digits of a hash: cheap, equal on every platform, and without state shared between stories."""
+    """Mixed-radix digits of a hash: cheap, equal on every platform, no shared state."""
 
     __slots__ = ("_rest",)
 
