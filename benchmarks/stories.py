@@ -1,6 +1,6 @@
 """Throughput of the story generator on one core: MB/s of UTF-8 text, and words per story.
 
-    python benchmarks/stories.py [runs] [stories per run]
+python benchmarks/stories.py [runs] [stories per run]
 """
 
 from __future__ import annotations

@@ -192,3 +192,11 @@ def test_every_epoch_sees_every_window_once_in_an_order_of_the_seed() -> None:
 def test_tokenizer_and_model_must_agree_on_the_vocabulary() -> None:
     with pytest.raises(UserError, match=r"set data\.vocab_size=257"):
         run_trial(tiny(vocab=300), data=counting_text())
+
+
+def test_bf16_trains_close_to_fp32() -> None:
+    data = counting_text()
+    full, half = (run_trial(tiny(precision=p, bits=8, hadamard=True), data=data) for p in ("fp32", "bf16"))
+    assert half.status == full.status
+    assert half.loss == pytest.approx(full.loss, rel=0.05)
+    assert half.loss != full.loss

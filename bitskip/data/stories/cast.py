@@ -60,12 +60,10 @@ def _pronoun_slots(prefix: str, subject: str) -> Slots:
     slots |= {"He": he.capitalize(), "His": his.capitalize()}
     if not prefix:
         return slots
-    return {
-        prefix + key if key.islower() else prefix.upper() + key.lower(): word
-        for key, word in slots.items()
-    }
+    return {prefix + key if key.islower() else prefix.upper() + key.lower(): word for key, word in slots.items()}
 
 
+NUMBERS = tuple(lexicon.NUMBERS.split())
 THINGS = {group: _spaced(words) for group, words in lexicon.THINGS.items()}
 PLACES = {
     group: tuple(_place(entry.strip()) for entry in entries.replace("\n", " ").split(","))
@@ -81,32 +79,29 @@ ANIMALS = tuple(
     for animal in lexicon.ANIMALS.split()
 )
 FOODS = tuple(
-    {"food": food, "food1": singular(food), "afood": with_article(singular(food))}
-    for food in lexicon.FOODS.split()
+    {"food": food, "food1": singular(food), "afood": with_article(singular(food))} for food in lexicon.FOODS.split()
 )
 COUNTS = tuple(
     {
-        "many": lexicon.NUMBERS[n],
-        "Many": lexicon.NUMBERS[n].capitalize(),
-        "fewer": lexicon.NUMBERS[n - 1],
-        "Fewer": lexicon.NUMBERS[n - 1].capitalize(),
-        "fewest": lexicon.NUMBERS[n - 2],
-        "more": lexicon.NUMBERS[n + 1],
+        "many": NUMBERS[n],
+        "Many": NUMBERS[n].capitalize(),
+        "fewer": NUMBERS[n - 1],
+        "Fewer": NUMBERS[n - 1].capitalize(),
+        "fewest": NUMBERS[n - 2],
+        "more": NUMBERS[n + 1],
     }
     for n in range(4, 12)
 )
 THREAD_COUNTS = tuple(
     {
-        "tmany": lexicon.NUMBERS[n],
-        "tfewer": lexicon.NUMBERS[n - 1],
-        "tfewest": lexicon.NUMBERS[n - 2],
-        "tmore": lexicon.NUMBERS[n + 1],
+        "tmany": NUMBERS[n],
+        "tfewer": NUMBERS[n - 1],
+        "tfewest": NUMBERS[n - 2],
+        "tmore": NUMBERS[n + 1],
     }
     for n in range(4, 12)
 )
-COLOURS = tuple(
-    {"colour2": colour, "acolour2": with_article(colour)} for colour in lexicon.COLOURS.split()
-)
+COLOURS = tuple({"colour2": colour, "acolour2": with_article(colour)} for colour in lexicon.COLOURS.split())
 HERO_PRONOUNS = {subject: _pronoun_slots("", subject) for subject in PRONOUNS}
 FRIEND_PRONOUNS = {subject: _pronoun_slots("f", subject) for subject in PRONOUNS}
 
@@ -119,8 +114,7 @@ class World:
         self.kinds = {subject: _spaced(kinds) for subject, kinds in table.kinds.items()}
         self.relations = _spaced(table.relations)
         self.elders = {
-            hero: tuple(self._elder(hero, *entry.split(":")) for entry in table.elders.split(", "))
-            for hero in PRONOUNS
+            hero: tuple(self._elder(hero, *entry.split(":")) for entry in table.elders.split(", ")) for hero in PRONOUNS
         }
 
     @staticmethod
@@ -137,9 +131,7 @@ TRAITS = tuple(lexicon.TRAITS.split())
 COLOUR_WORDS = tuple(lexicon.COLOURS.split())
 
 
-def draw_cast(
-    draws: Draws, world_name: str, things: Sequence[str], places: Sequence[Slots]
-) -> Slots:
+def draw_cast(draws: Draws, world_name: str, things: Sequence[str], places: Sequence[Slots]) -> Slots:
     """Hero, friend of another name, elder, belonging with its colour, place, counts and traits."""
     world = WORLDS[world_name]
     subject = "he" if draws.below(2) else "she"
@@ -170,6 +162,7 @@ def draw_cast(
         "co": described,
         "aco": with_article(described),
         "colour": colour,
+        "acolour": with_article(colour),
         "kind": with_article(kind),
         "thek": f"the {kind}",
         "Thek": f"The {kind}",
@@ -177,6 +170,6 @@ def draw_cast(
         "trait2": TRAITS[trait - 1],
         "ftrait": TRAITS[trait - 7],
         "frel": draws.pick(world.relations),
-        "age": lexicon.NUMBERS[age],
-        "age1": lexicon.NUMBERS[age + 1],
+        "age": NUMBERS[age],
+        "age1": NUMBERS[age + 1],
     }

@@ -109,7 +109,7 @@ kitten puppy duckling rabbit hedgehog squirrel sparrow pigeon magpie parrot cana
 hamster turtle frog lizard robin ladybird raccoon weasel ferret lamb hen crow seagull badger mole
 """
 
-NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"]
+NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirteen"
 
 DAYS = {
     "spring": """

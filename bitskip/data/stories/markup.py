@@ -51,9 +51,7 @@ def compile_line(text: str) -> Line:
         _add_fixed(parts, text[end : match.start()], at_start=end == 0)
         speaker, words, choice = match.groups()
         if speaker:
-            options: Iterable[str] = (
-                option for plain in _expand(words) for option in _speech(speaker, plain)
-            )
+            options: Iterable[str] = (option for plain in _expand(words) for option in _speech(speaker, plain))
         else:
             options = choice.split("|")
         starts = match.start() == 0 or text[: match.start()].endswith((". ", '." ', "! ", "? "))

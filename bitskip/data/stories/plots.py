@@ -39,7 +39,7 @@ the quarrel; thing=toy music; place=outdoor
 Then {F} went home without a word, and {H} sat alone with the {o}. It was no fun at all.
   | {F} walked away, and all at once it was very quiet. {H} felt [sad|lonely|awful], and the {o} did
     not help.
-?<G: A {o} cannot laugh with you, / but a friend can.> {H} thought about that for a long time.
+?<G: Your {o} cannot laugh with you, / but a friend can.> {H} thought about that for a long time.
 At last {he} went to find {F}. <he~: I am sorry. / You can have the first turn.>
   | {H} picked a bunch of clover and brought it to {F}. <he: Forgive me. / Let us take turns.>
 <F^: I am sorry, too.> They shook hands on it.
@@ -89,7 +89,7 @@ In the morning {F} came by with the {co}, and {H} was waiting with the whistle.
 =Now there were two happy friends instead of one.
 !a trade is good when both friends smile
 !what you give away can still make you happy
->a {o} had been swapped for a whistle
+>the {o} had been swapped for a whistle
 
 the broken promise; place=outdoor water
 {H} had promised to meet {F} at noon, but {he} stayed at home to play with the {co}.
@@ -270,7 +270,7 @@ Up went {H}, and down went {F}; then down went {H}, and up went {F}.
 the snail race; season=spring summer autumn; place=outdoor
 {day}, {F} invited everybody to a snail race.
   | {day}, {H} and {F} each picked a snail for a race.
-{H} painted a {colour} dot on {his} snail's shell and called it Lightning.
+{H} painted {acolour} dot on {his} snail's shell and called it Lightning.
   | The snail with the {colour} dot belonged to {H}. {He} called it Lightning.
 <F: Ready, steady, go!> Nothing moved.
   | A leaf fell to start the race. Both snails went to sleep.
@@ -402,13 +402,13 @@ On the bookshelf {he} found the third. It said, "Ask the one who loves {food}."
   | Who loved {food} more than anybody? {F}, of course.
 {F} was already at the door with a key. <fhe+: It took you long enough!>
   | {F} grinned and held out a key.
-The key opened a shed, and inside stood a {colour} box, just right for the {o}.
-  | It fitted the door of the shed. There stood a {colour} box that {G} had built for the {o}.
+The key opened a shed, and inside stood {acolour} box, just right for the {o}.
+  | It fitted the door of the shed. There stood {acolour} box that {G} had built for the {o}.
 =The {co} fitted into it as if they had grown up together.
 =<H: Looking for it was half of the gift.> And {he} hugged them all.
 !the way can be as good as the gift
 !looking carefully is a kind of play
->three notes had led to a {colour} box
+>three notes had led to {acolour} box
 
 the bakery helpers; hero=child; place=town; thing=pocket wear
 {day}, the old baker had hurt her arm, and the shop smelled of nothing.
@@ -447,7 +447,7 @@ Inside was a letter. "Whoever reads this is my friend," it said, and someone had
 They sealed the bottle with wax and threw it far out.
   | The tide carried their answer away, bobbing and blinking.
 ?For {many} weeks they looked for a bottle every day.
-=One day there was another green bottle, and in it was a drawing of {aanimal} holding a {colour}
+=One day there was another green bottle, and in it was a drawing of {aanimal} holding {acolour}
     {o}.
 =Somewhere, on an island, someone read it and smiled.
 !somewhere, someone is waiting for a letter
@@ -553,7 +553,7 @@ They met halfway. {F} was holding the other bag, and they burst out laughing.
   | {H} ran to {F}, who opened the door with the {co} in {fhis} hand. <F+: I was looking for you!>
 {F} counted: all {many} {food} were still there. <fhe: Half of them are yours!>
   | Not one of the {many} {food} was missing, and {F} shared them with {him}.
-=Then {H} tied a {colour2} ribbon to {his} bag.
+=Then {H} tied {acolour2} ribbon to {his} bag.
 =They laughed about it for the rest of the year.
 !what is not yours should come back to its owner
 >two bags had been mixed up
@@ -871,8 +871,8 @@ Stone by stone they built until only one step was missing.
 the lemonade stand; season=summer; place=outdoor town; thing=pocket toy wear
 {day}, it was so hot that {H} had an idea. <he: Lemonade!>
   | {day}, {H} and {F} were too hot to play. <H: Let us sell lemonade!>
-{F} squeezed the lemons, and {H} painted a {colour2} sign.
-  | They mixed water and lemons, and {H} hung up a {colour2} sign.
+{F} squeezed the lemons, and {H} painted {acolour2} sign.
+  | They mixed water and lemons, and {H} hung up {acolour2} sign.
 The first customer coughed. They had used salt instead of sugar!
   | Nobody wanted a second cup. <F-: We put salt into it!>
 @
@@ -988,7 +988,7 @@ A puddle was in the way, so they laid a twig across it, and the ants used it as 
 the dragon costume; hero=child; place=town outdoor; thing=toy wear pocket
 There was going to be a parade, and {H} wanted to be a dragon.
   | {day}, everybody was making costumes for a parade. {H} chose a dragon.
-{He} sewed a {colour2} tail, though the stitches were crooked.
+{He} sewed {acolour2} tail, though the stitches were crooked.
   | From an old sack {he} made a long {colour2} tail.
 {F} was going as a knight. <fhe: Then we must fight.>
   | <F: I am a knight.> {Fhe} had a wooden sword.
@@ -1108,7 +1108,7 @@ After {many} days the dog knew every sign.
 >a deaf dog had learned to come when it saw the {o}
 
 the balloon; hero=child; place=wild outdoor; season=spring summer autumn; thing=pocket toy wear
-{day}, a {colour2} balloon as high as a church landed in front of {H} and {F}.
+{day}, {acolour2} balloon as high as a church landed in front of {H} and {F}.
   | {day}, a big {colour2} balloon came down from the sky, and {H} and {F} ran to see it.
 <the pilot: I have lost my way. / Who knows this valley?>
   | The pilot had no map. <the pilot: Can you show me the way?>
@@ -1125,7 +1125,7 @@ They landed softly in a meadow, where {G} came running.
 =The pilot waved, and the {colour2} balloon became a dot in the sky.
 =For days the ground seemed to sway a little.
 !those who know their home can help others find the way
->they had shown the way to a {colour2} balloon
+>they had shown the way to {acolour2} balloon
 
 the bird feeder; season=winter; place=outdoor; thing=pocket toy wear carry
 The ground was frozen, and the birds found nothing to eat.
@@ -1391,7 +1391,7 @@ Under the cupboard something glinted, but a spider sat on it.
 {H} sewed the button on with {colour2} thread.
   | With {colour2} thread the eye was soon in its place again.
 =<F: I can see all of you!> And {fhe} looked at {H} and the {co} for a long time.
-=Now {F}'s left eye had a {colour2} rim, and {fhe} thought it elegant.
+=Now {F}'s left eye had {acolour2} rim, and {fhe} thought it elegant.
 !asking politely opens more doors than pushing
 >a spider had given back the button eye
 

@@ -150,7 +150,7 @@ For a moment nobody spoke.
 {H} thought of what {G} always said: one thing after another.
 {H} looked at {F}, and {F} looked at {H}.
 It took longer than they had expected.
-<F: What a day! / I will remember it.>
+{F} scratched {fhis} head.
 Somewhere a clock struck {many}.
 A [bell|door] rang out in the distance, and then it was quiet again.
 {H} felt {his} heart beat [faster|like a drum].
@@ -166,13 +166,13 @@ THREADS = """
 That day {he} had {tmany} {food} in {his} bag, and {he} ate one of them on the doorstep.
   || In the evening {he} looked into {his} bag. The other {tfewer} {food} were still there, and {he}
     shared them with {G}.
-{He} had promised {G} to be home before dark.
-  || And {he} was home before dark, just as {he} had promised {G}.
+{He} had promised to find a round stone for {G}.
+  || And {he} had not forgotten the round stone that {he} had promised to {G}.
 That week {he} was looking for pebbles, and {he} had {tmany} of them in a jar.
   || Before bed {he} put one more pebble into the jar. Now there were {tmore}.
 {He} had left half {afood} on the table for later.
   || The half {food1} was still on the table, and now {he} ate it.
-{GC} was knitting {him} a {colour2} sweater that was not finished yet.
+{GC} was knitting {him} {acolour2} sweater that was not finished yet.
   || That night {G} finished the {colour2} sweater, and it fitted perfectly.
 {He} had a cold that week and sneezed at the oddest moments.
   || {He} had not sneezed once all day. The cold was gone.
@@ -188,7 +188,7 @@ Every evening {he} drew a picture of the day, and there were {tmany} on the wall
   || That evening {he} drew {F} and the {o}, and then there were {tmore} pictures on the wall.
 {He} was learning to whistle, but so far only air came out.
   || And just before sleep, {he} tried to whistle, and this time it worked.
-There was a {colour2} flower pot on {his} window sill, and nothing grew in it yet.
+There was {acolour2} flower pot on {his} window sill, and nothing grew in it yet.
   || When {he} came home, a green tip stood in the {colour2} flower pot.
 For supper {G} had promised {him} {food}.
   || For supper there were {food}, as {G} had promised, and {he} ate {tmany} of them.
@@ -225,13 +225,16 @@ Soon everybody had heard that #.
 Years later they still told each other how #.
 """
 
-RECAPS = PLAIN_RECAPS + """\
+RECAPS = (
+    PLAIN_RECAPS
+    + """\
 That evening {he} told {G} how #.
 {GC} could hardly believe that #.
 When {G} asked about the day, {H} said that #.
 In {his} diary {H} wrote that #.
 {H} told the story to everyone {he} met: how #.
 """
+)
 
 MORAL_LEADS = """
 {H} [had learned|learned] that

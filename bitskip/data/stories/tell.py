@@ -65,11 +65,7 @@ def parse_plot(paragraph: str) -> Plot:
         optional=tuple(line[0] == "?" for line in steps),
         aside_before=narrative.index("@"),
         endings=compile_lines(line[1:] for line in lines if line[0] == "="),
-        morals=tuple(
-            (compile_line(line[1:]), compile_line(capitalised(line[1:])))
-            for line in lines
-            if line[0] == "!"
-        ),
+        morals=tuple((compile_line(line[1:]), compile_line(capitalised(line[1:]))) for line in lines if line[0] == "!"),
         recaps=compile_lines(line[1:] for line in lines if line[0] == ">"),
     )
 
