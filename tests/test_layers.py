@@ -12,7 +12,8 @@ import bitskip
 PACKAGE = Path(bitskip.__file__).parent
 LAYERS = [
     {"errors"},
-    {"config", "exits", "yaml_source"},
+    {"axis", "exits", "yaml_source"},
+    {"config"},
     {"method", "cost"},
     {"data"},
     {"space", "evaluate"},
