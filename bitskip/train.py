@@ -146,7 +146,11 @@ def batch_order(seed: int, count: int, batch_size: int) -> Iterator[list[int]]:
 
 
 def precision_context(training: TrainingConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bf16 autocast where the configuration or, for `auto`, a GPU asks for it."""
+    """bf16 autocast where the configuration or, for `auto`, a GPU asks for it.
+
+    To be entered anew for every forward pass: autocast keeps its bf16 copies of the weights until it is left, and a
+    pass after an optimizer step would still see the old ones.
+    """
     wanted = training.precision == "bf16" or (training.precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
 
@@ -175,10 +179,9 @@ def run_trial(
         for block in model.blocks:
             block.compile()
     started = time.perf_counter()
-    with precision_context(training, device):
-        progress = _train(model, trial, text, device, on_point)
-        trained = time.perf_counter()
-        exits = () if progress.diverged else _evaluate(model, trial, text, device)
+    progress = _train(model, trial, text, device, on_point)
+    trained = time.perf_counter()
+    exits = () if progress.diverged else _evaluate(model, trial, text, device)
     finished = time.perf_counter()
 
     full = exits[-1] if exits else None
@@ -249,7 +252,7 @@ def _train(
         for group in optimizer.param_groups:
             group["lr"] = lr
         inputs, targets = window_batch(text.train, next(order), training.seq_len, device)
-        total, main = _accumulate(model, inputs, targets, weights, keep, training.micro_batch or batch_size)
+        total, main = _accumulate(model, inputs, targets, weights, keep, training)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
         progress.step = step + 1
         if not (math.isfinite(total) and math.isfinite(norm)):
@@ -261,7 +264,8 @@ def _train(
         optimizer.zero_grad(set_to_none=True)
         if step + 1 in measured:
             model.eval()
-            held_out = held_out_loss(model, text.validation, training.curve_tokens, trial)
+            with precision_context(training, device):
+                held_out = held_out_loss(model, text.validation, training.curve_tokens, trial)
             model.train()
             finite = math.isfinite(held_out)
             point = CurvePoint(
@@ -289,14 +293,16 @@ def _accumulate(
     targets: Tensor,
     weights: tuple[float, ...],
     keep: Tensor | None,
-    micro_batch: int,
+    training: TrainingConfig,
 ) -> tuple[float, float]:
     """Backward over micro-batches; (training loss, full model's loss) of the whole batch."""
     total_loss = main_loss = 0.0
+    micro_batch = training.micro_batch or len(inputs)
     for start in range(0, len(inputs), micro_batch):
         rows = slice(start, start + micro_batch)
         kept = None if keep is None else keep[:, rows]
-        total, main = model.losses(inputs[rows], targets[rows], weights, kept)
+        with precision_context(training, inputs.device):
+            total, main = model.losses(inputs[rows], targets[rows], weights, kept)
         share = len(inputs[rows]) / len(inputs)
         (total * share).backward()  # type: ignore[no-untyped-call]
         total_loss += total.item() * share
@@ -306,12 +312,13 @@ def _accumulate(
 
 def _evaluate(model: Decoder, trial: TrialConfig, text: TokenData, device: torch.device) -> tuple[ExitResult, ...]:
     model.eval()
-    quality = exit_quality(model, text.validation, trial.training.eval_tokens, trial)
-    if not math.isfinite(quality[-1].loss):
-        return ()
     length = min(trial.training.seq_len, len(text.validation))
     prompt = torch.from_numpy(np.asarray(text.validation[:length], dtype=np.int64))[None].to(device)
-    speed = exit_speed(model, prompt)
+    with precision_context(trial.training, device):
+        quality = exit_quality(model, text.validation, trial.training.eval_tokens, trial)
+        if not math.isfinite(quality[-1].loss):
+            return ()
+        speed = exit_speed(model, prompt)
     return tuple(
         ExitResult(
             exit_layer=found.exit_layer,

@@ -195,8 +195,9 @@ def test_tokenizer_and_model_must_agree_on_the_vocabulary() -> None:
 
 
 def test_bf16_trains_close_to_fp32() -> None:
+    """Autocast held open over optimizer steps would train on stale copies of the weights: 0.4 nats behind here."""
     data = counting_text()
     full, half = (run_trial(tiny(precision=p, bits=8, hadamard=True), data=data) for p in ("fp32", "bf16"))
     assert half.status == full.status
-    assert half.loss == pytest.approx(full.loss, rel=0.05)
+    assert half.loss == pytest.approx(full.loss, rel=0.01)
     assert half.loss != full.loss
