@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from bitskip.errors import UserError
+
 
 def cache_folder(chosen: Path | None = None) -> Path:
     """The folder chosen, else $BITSKIP_CACHE, else bitskip below the user's cache folder."""
@@ -30,10 +32,11 @@ def publish(path: Path, build: Callable[[Path], None], valid: Callable[[Path], b
     """Make sure that a valid file is at `path`; the first process builds it, others wait for it.
 
     `build` writes a temporary file beside, which is synced and renamed: a reader sees a whole file or none.
+    Raises UserError where nothing can be written.
     """
     if valid(path):
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_writable(path.parent)
     with FileLock(f"{path}.lock"):
         if valid(path):
             return
@@ -45,3 +48,13 @@ def publish(path: Path, build: Callable[[Path], None], valid: Callable[[Path], b
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK) else "no permission"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise UserError(f"cannot write to the cache folder {folder}: {reason}; set BITSKIP_CACHE to another folder")

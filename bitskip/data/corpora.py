@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bitskip.config import DataConfig
-from bitskip.data.files import held_out_files, training_files
+from bitskip.data.files import files_digest, held_out_files, training_files
 from bitskip.data.hub import hub_documents
 from bitskip.data.stories import GENERATOR_VERSION, stories
 
@@ -42,7 +42,7 @@ def open_corpus(config: DataConfig) -> Corpus:
             lambda: held_out_files(config),
             {
                 "corpus": "files",
-                "digest": config.digest,
+                "digest": config.digest or files_digest(config.files),  # a trial made in Python has none yet
                 "column": config.column,
                 "separator": config.separator,
                 "validation_fraction": config.validation_fraction,

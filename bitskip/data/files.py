@@ -9,6 +9,8 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +22,7 @@ MIN_DOCUMENTS = 20
 
 LINES_PER_BLOCK = 20
 _HASH_RANGE = 2**64
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def expand_files(patterns: Sequence[str]) -> list[Path]:
@@ -35,6 +38,8 @@ def expand_files(patterns: Sequence[str]) -> list[Path]:
     for path in found:
         if path.suffix not in READERS:
             raise UserError(f"data.files: {path}: unknown kind of file; expected one of {', '.join(READERS)}")
+        if not os.access(path, os.R_OK):
+            raise UserError(f"data.files: {path}: no permission to read it")
     return sorted(found)
 
 
@@ -65,14 +70,19 @@ def _is_held_out(document: str, fraction: float) -> bool:
 
 def _documents(config: DataConfig) -> Iterator[str]:
     for path in expand_files(config.files):
-        for document in READERS[path.suffix](path, config):
-            if text := document.strip():
-                yield text
+        try:
+            for document in READERS[path.suffix](path, config):
+                if text := document.strip():
+                    yield text
+        except OSError as error:
+            raise UserError(f"data.files: {path}: cannot be read: {error.strerror or error}") from None
 
 
 def _read_text(path: Path, config: DataConfig) -> Iterator[str]:
+    if not config.separator:
+        raise UserError(r"data.separator is empty; set what stands between documents, for example '\n\n'")
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"data.files: {path}: not UTF-8 text (byte {error.start})") from None
     documents = [part for part in content.split(config.separator) if part.strip()]
@@ -85,17 +95,21 @@ def _read_text(path: Path, config: DataConfig) -> Iterator[str]:
 
 
 def _read_jsonl(path: Path, config: DataConfig) -> Iterator[str]:
-    with path.open(encoding="utf-8") as handle:
+    with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8-sig"))
             except json.JSONDecodeError as error:
                 raise UserError(f"{path}:{number}: not JSON: {error.msg}") from None
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}:{number}: not UTF-8 text (byte {error.start})") from None
             if not isinstance(row, dict) or not isinstance(row.get(config.column), str):
                 keys = ", ".join(row) if isinstance(row, dict) else "none"
                 raise UserError(f"{path}:{number}: no text under '{config.column}' (keys: {keys}); set data.column")
+            if _SURROGATE.search(row[config.column]):
+                raise UserError(f"{path}:{number}: half a surrogate pair (\\ud800…\\udfff) is not text; remove it")
             yield row[config.column]
 
 
@@ -110,6 +124,10 @@ def _read_parquet(path: Path, config: DataConfig) -> Iterator[str]:
     if config.column not in handle.schema_arrow.names:
         columns = ", ".join(handle.schema_arrow.names)
         raise UserError(f"data.files: {path}: no column '{config.column}' (columns: {columns}); set data.column")
+    kind = handle.schema_arrow.field(config.column).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise UserError(f"data.files: {path}: column '{config.column}' holds {kind}, not text; set data.column")
     for batch in handle.iter_batches(columns=[config.column]):
         yield from (text for text in batch.column(0).to_pylist() if isinstance(text, str))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from bitskip.config import DataConfig
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import Corpus, open_corpus, sample_text
+from bitskip.data.hub import hub_connection
 from bitskip.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class LibraryTokenizer:
         end = self.inner.token_to_id(END_OF_DOCUMENT)
         if end is None:
             raise UserError(f"data.tokenizer: it has no end-of-document token {END_OF_DOCUMENT}")
+        self.inner.encode_special_tokens = True  # "<|endoftext|>" in a document is text, it ends none
         self.end_of_document: int = end
         self.vocab_size: int = self.inner.get_vocab_size()
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
@@ -94,7 +95,7 @@ def _trained(config: DataConfig, corpus: Corpus, cache: Path) -> LibraryTokenize
     def build(temporary: Path) -> None:
         _train_bpe(sample_text(corpus, TRAINING_CHARACTERS), config.vocab_size).save(str(temporary))
 
-    publish(path, build)
+    publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))
     if tokenizer.vocab_size != config.vocab_size:
         raise UserError(
@@ -102,6 +103,14 @@ def _trained(config: DataConfig, corpus: Corpus, cache: Path) -> LibraryTokenize
             f"set data.vocab_size={tokenizer.vocab_size} or give more text"
         )
     return tokenizer
+
+
+def _is_tokenizer(path: Path) -> bool:
+    """Whether the file is there and whole; the library writes JSON."""
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _train_bpe(documents: Iterator[str], vocab_size: int) -> tokenizers.Tokenizer:
@@ -122,16 +131,16 @@ def _train_bpe(documents: Iterator[str], vocab_size: int) -> tokenizers.Tokenize
 
 
 def _pretrained(name: str) -> tokenizers.Tokenizer:
-    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     import tokenizers
 
+    trouble = ""
     try:
         if name.endswith(".json"):
             return tokenizers.Tokenizer.from_file(name)
-        return tokenizers.Tokenizer.from_pretrained(name)
+        with hub_connection() as trouble:
+            return tokenizers.Tokenizer.from_pretrained(name)
     except Exception as error:  # the library raises bare Exception for a missing file and an unreachable hub alike
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = trouble or (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"data.tokenizer: cannot load '{name}': {reason}; give the path of a tokenizer.json, or train one on the "
             "corpus with data.tokenizer=bpe"

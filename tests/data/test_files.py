@@ -79,7 +79,13 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{oops')
     (tmp_path / "nokey.jsonl").write_text('{"body": "a"}')
     (tmp_path / "torn.parquet").write_bytes(b"PAR1")
+    (tmp_path / "latin.jsonl").write_bytes('{"text": "é"}'.encode("latin-1"))
+    (tmp_path / "half.jsonl").write_text('{"text": "a"}\n\n{"text": "\\ud800"}')
     pq.write_table(pa.table({"body": ["a"]}), tmp_path / "body.parquet")
+    pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "numbers.parquet")
+    rotten = bytearray(write(tmp_path, "parquet").read_bytes())
+    rotten[20:1_000] = bytes(980)
+    (tmp_path / "rotten.parquet").write_bytes(rotten)
     for name, message in {
         "none.txt": "no such file: .*none.txt",
         "*.md": "no file matches",
@@ -88,10 +94,33 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         "bad.jsonl": r"bad.jsonl:2: not JSON",
         "nokey.jsonl": r"nokey.jsonl:1: no text under 'text' \(keys: body\); set data.column",
         "torn.parquet": "not a Parquet file",
+        "latin.jsonl": r"latin.jsonl:1: not UTF-8 text \(byte 10\)",
+        "half.jsonl": r"half.jsonl:3: half a surrogate pair",
+        "numbers.parquet": r"column 'text' holds int64, not text; set data.column",
+        "rotten.parquet": "rotten.parquet: cannot be read",
         "body.parquet": r"no column 'text' \(columns: body\); set data.column",
     }.items():
         with pytest.raises(UserError, match=message):
             list(training_files(config(tmp_path / name)))
+
+
+def test_a_file_without_permission_and_an_empty_separator_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "txt")
+    with pytest.raises(UserError, match=r"data\.separator is empty"):
+        list(training_files(config(path, separator="")))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UserError, match="no permission to read it"):
+        files_digest([str(path)])
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl"])
+def test_a_byte_order_mark_is_no_text(kind: str, tmp_path: Path) -> None:
+    path = write(tmp_path, kind)
+    expected = list(training_files(config(path)))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert list(training_files(config(path))) == expected
 
 
 @pytest.mark.parametrize("name", ["wikitext2-valid.txt", "tinystories-sample.txt"])

@@ -1,5 +1,6 @@
 """Hugging Face datasets through the real library, on data made here; an unreachable hub is said, never replaced."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
@@ -7,10 +8,21 @@ import pytest
 
 from bitskip.config import DataConfig
 from bitskip.data import load_data
-from bitskip.data.hub import hub_documents
+from bitskip.data.hub import hub_connection, hub_documents
+from bitskip.data.tokenizer import load_tokenizer
 from bitskip.errors import UserError
 
 ROWS = {"text": [f"row {i}" for i in range(50)] + ["  "], "label": list(range(51))}
+
+
+@pytest.fixture(autouse=True)
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test asks the network whether the hub is there."""
+    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: "")
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, found: object) -> None:
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: found)
 
 
 @pytest.fixture
@@ -80,3 +92,83 @@ def test_what_the_hub_refuses_is_said_with_the_ways_out(
 def test_training_on_the_held_out_split_is_refused() -> None:
     with pytest.raises(UserError, match="both 'train'; set data.validation_split"):
         list(hub_documents(DataConfig(corpus="some/set", validation_split="train"), "train"))
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "apart"),
+    [
+        ("train", "train[:5%]", False),
+        ("train[5%:]", "train", False),
+        ("train+test", "test", False),
+        ("train[:5%]", "train[:5%]+test", False),
+        ("train[5%:]", "train[:5%]", True),
+        ("train", "train_small", True),
+    ],
+)
+def test_splits_that_share_rows_are_refused(
+    train: str, held_out: str, apart: bool, hub: list[tuple[object, ...]]
+) -> None:
+    config = DataConfig(corpus="some/set", train_split=train, validation_split=held_out)
+    if apart:
+        assert list(hub_documents(config, train))
+    else:
+        with pytest.raises(UserError, match=r"share rows; set data\.train_split"):
+            list(hub_documents(config, train))
+
+
+def test_rows_without_text_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, datasets.Dataset.from_dict({"text": ["a", None, "b"]}))
+    assert list(hub_documents(DataConfig(corpus="some/set"), "train")) == ["a", "b"]
+
+
+def test_a_column_of_something_else_is_named(hub: list[tuple[object, ...]]) -> None:
+    with pytest.raises(UserError, match=r"column 'label' of 'some/set' holds int, not text; set data\.column"):
+        list(hub_documents(DataConfig(corpus="some/set", column="label"), "train"))
+
+
+def test_a_stream_that_does_not_know_its_columns_names_the_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, datasets.IterableDataset.from_generator(lambda: iter([{"body": "a"}])))
+    with pytest.raises(UserError, match=r"no column 'text' \(columns: body\); set data\.column"):
+        list(hub_documents(DataConfig(corpus="some/set", streaming=True), "train"))
+
+
+def _broken() -> Iterator[dict[str, str]]:
+    yield {"text": "a"}
+    raise ConnectionError("line is dead")
+
+
+def test_a_stream_that_breaks_off_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    serve(monkeypatch, datasets.IterableDataset.from_generator(_broken))
+    with pytest.raises(UserError, match="reading 'some/set' broke off: line is dead; try again"):
+        load_data(DataConfig(corpus="some/set", streaming=True, tokenizer="bytes"), 10, 10, tmp_path)
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_an_unreachable_hub_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real client, offline: it answers from its cache, which does not hold these."""
+    reason = "https://hub does not answer (no route)"
+    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: reason)
+    for corpus, streaming in (("wikitext", False), ("roneneldan/NoSuchStories", True)):
+        with pytest.raises(UserError, match=r"no route\); use the built-in corpus \(data: stories\) or text files"):
+            load_data(DataConfig(corpus=corpus, subset="no-such-subset", streaming=streaming), 1, 1, tmp_path)
+    with pytest.raises(UserError, match=r"data\.tokenizer: cannot load 'no/such': .*no route.*tokenizer\.json"):
+        load_tokenizer(DataConfig(tokenizer="no/such"), tmp_path)
+
+
+def test_offline_lasts_only_while_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: "no route")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with hub_connection() as trouble:
+        assert (trouble, constants.HF_HUB_OFFLINE) == ("no route", True)
+    assert constants.HF_HUB_OFFLINE is False
+
+
+def test_offline_by_choice_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: pytest.fail("asked"))
+    with hub_connection() as trouble:
+        assert trouble == ""

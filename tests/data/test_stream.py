@@ -54,6 +54,46 @@ def test_an_endless_corpus_gives_what_is_asked_and_shares_similar_budgets(tmp_pa
     assert not np.array_equal(small.train[:2000], small.validation[:2000])
 
 
+def test_without_a_digest_the_content_still_names_the_stream(tmp_path: Path) -> None:
+    streams = []
+    for letter in "ab":
+        (tmp_path / f"{letter}.txt").write_text("\n\n".join(f"{letter} {i}" for i in range(200)))
+        config = DataConfig(corpus="files", files=(str(tmp_path / f"{letter}.txt"),), tokenizer="bytes")
+        streams.append(load_data(config, 0, 0, tmp_path / "cache"))
+    assert [chr(stream.train[0]) for stream in streams] == ["a", "b"]
+    assert streams[0].fingerprint != streams[1].fingerprint
+
+
+def test_entropy_is_the_same_counted_by_parts(
+    files: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_data(files, 0, 0, tmp_path / "cache")
+    monkeypatch.setattr("bitskip.data.stream.TOKENS_PER_COUNT", 100)
+    assert load_data(files, 0, 0, tmp_path / "cache").unigram_entropy == whole.unigram_entropy
+
+
+def test_a_cache_that_cannot_be_written_is_named(files: DataConfig, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UserError, match="cannot write to the cache folder .*set BITSKIP_CACHE"):
+        load_data(files, 0, 0, tmp_path / "taken" / "cache")
+
+
+def test_streams_of_another_cache_are_equal(files: DataConfig, tmp_path: Path) -> None:
+    first, second = (load_data(files, 0, 0, tmp_path / name) for name in ("one", "two"))
+    assert first.fingerprint == second.fingerprint
+    assert np.array_equal(first.train, second.train)
+    assert np.array_equal(first.validation, second.validation)
+
+
+@pytest.mark.parametrize("damage", [b"", b"bitskip1", bytes(1_000)])
+def test_a_damaged_entry_is_built_again(damage: bytes, files: DataConfig, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    expected = np.array(load_data(files, 0, 0, cache).train)
+    for path in cache.glob("tokens-*.bin"):
+        path.write_bytes(damage)
+    assert np.array_equal(load_data(files, 0, 0, cache).train, expected)
+
+
 def test_a_truncated_entry_is_built_again(files: DataConfig, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     expected = np.array(load_data(files, 0, 0, cache).train)
