@@ -63,15 +63,18 @@ class BitLinear(nn.Module):
         y = F.linear(self.quantized_input(x), self.effective_weight())
         return hadamard_transform(y) if self.rotation.output else y
 
-    def quantized_input(self, x: Tensor) -> Tensor:
-        """What the matmul sees: shape as `x`."""
-        if not self.rotates:
-            return quantize_activations(x, self.bits)
-        if self.rotation.after_quantizer:
-            return hadamard_transform(quantize_activations(x, self.bits))
+    def rotated_input(self, x: Tensor) -> Tensor:
+        """What the activation quantizer sees: shape as `x`."""
+        if not self.rotates or self.rotation.after_quantizer:
+            return x
         if self.signs is not None:
             x = x * cast(Tensor, self.signs).to(x.dtype)
-        return quantize_activations(hadamard_transform(x), self.bits)
+        return hadamard_transform(x)
+
+    def quantized_input(self, x: Tensor) -> Tensor:
+        """What the matmul sees: shape as `x`."""
+        quantized = quantize_activations(self.rotated_input(x), self.bits)
+        return hadamard_transform(quantized) if self.rotation.after_quantizer else quantized
 
     def effective_weight(self) -> Tensor:
         if self._frozen is not None:

@@ -19,7 +19,10 @@ from bitskip.method.seeding import derive_seed, generator
 
 
 class KeyValueCache:
-    """Keys and values of every block for up to `capacity` tokens, [L][B, G, capacity, K]."""
+    """Keys and values of every block for up to `capacity` tokens, [L][B, G, capacity, K].
+
+    `length` counts the tokens that all blocks hold; whoever runs the blocks moves it, forwards or back.
+    """
 
     def __init__(self, model: Decoder, batch: int, capacity: int) -> None:
         sizes, weight = model.sizes, model.head.weight
@@ -144,10 +147,20 @@ class Decoder(nn.Module):
         `keep` [L, B] is False where a sequence skips a block (layer dropout): skipped sequences are not computed and
         pass through unscaled (LayerSkip). With a cache, `tokens` continue what it holds; the caller moves its length.
         """
+        return self.run_blocks(self.embedding(tokens), keep, cache, last=last)
+
+    def run_blocks(
+        self,
+        x: Tensor,
+        keep: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        first: int = 0,
+        last: int | None = None,
+    ) -> Iterator[Tensor]:
+        """The residual stream [B, T, D] after block first + 1, … `last`, from the one that enters block first + 1."""
         start = cache.length if cache is not None else 0
-        rotary = rotary_table(self.sizes, start, tokens.shape[1], tokens.device)
-        x = self.embedding(tokens)
-        for layer in range(last or self.sizes.layers):
+        rotary = rotary_table(self.sizes, start, x.shape[1], x.device)
+        for layer in range(first, last or self.sizes.layers):
             block = self.blocks[layer]
             kept = None if keep is None else keep[layer]
             if kept is None or bool(kept.all()):
