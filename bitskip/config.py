@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from bitskip.axis import Axis, axis
 from bitskip.errors import UserError, nearest
@@ -21,10 +21,17 @@ METHOD_VERSION = 1
 """Part of every trial's identity: raised when the same configuration would train differently."""
 
 UNQUANTIZED_BITS = 16
+ABSMEAN_UP_TO_BITS = 4
+"""BitNet v2 scales 4-bit activations by their mean and wider ones by their maximum (arXiv 2504.18415)."""
 
 HADAMARD_VARIANTS = ("none", "bitnet-v2", "bitnet-v2-all", "random-sign", "as-published")
-DROPOUT_SCHEDULES = ("none", "constant", "linear", "quadratic", "exponential")
-EXIT_SCALES = ("proportional", "uniform", "triangular", "layerskip")
+ACTIVATION_SCALES = ("auto", "absmax", "absmean")
+DROPOUT_SCHEDULES = ("none", "constant", "linear", "quadratic", "exponential", "log", "sin", "sigmoid")
+DROPOUT_NORMS = ("none", "sum1", "sum1-all")
+EXIT_SCALES = (
+    "proportional", "proportional-all", "proportional-raw", "uniform", "triangular", "linspace", "cumulative",
+    "layerskip",
+)  # fmt: skip
 EXIT_CURRICULA = ("all", "rotational", "gradual")
 EXIT_HEADS = ("shared", "own-norm", "own-head")
 PHASES = ("1", "2", "1+2")
@@ -71,11 +78,18 @@ class MethodConfig:
     """What the paper is about: precision, rotation, layer dropout and early exit."""
 
     bits: int = axis(UNQUANTIZED_BITS, "activation bits; 16 = not quantized")
+    first_bits: int = axis(0, "activation bits of a first stage, before `bits`; 0 = one stage")
+    first_bits_share: float = axis(0.95, "share of the tokens trained with first_bits", low=0.0, high=1.0)
+    activation_scale: str = axis(
+        "auto", "scale of the activations; auto = absmean up to 4 bits, else absmax", choices=ACTIVATION_SCALES
+    )
     weights: str = axis("full", "weight precision", choices=("full", "ternary"))
     hadamard: str = axis("none", "Hadamard variant", choices=HADAMARD_VARIANTS)
+    hadamard_blocks: bool = axis(False, "transform in blocks where a width is no power of two")
     dropout: str = axis("none", "layer-dropout schedule over depth", choices=DROPOUT_SCHEDULES)
     dropout_max: float = axis(0.1, "largest layer-dropout rate", low=0.0, below=1.0)
-    dropout_norm: str = axis("none", "normalisation of the rates", choices=("none", "sum1"))
+    dropout_norm: str = axis("none", "normalisation of the rates", choices=DROPOUT_NORMS)
+    dropout_last: bool = axis(False, "the last block is dropped, too, as in LayerSkip")
     dropout_curriculum: str = axis("none", "growth of the rates over training", choices=("none", "exponential"))
     exit_weight: float = axis(0.0, "weight of the early-exit loss, lambda", low=0.0)
     exit_scale: str = axis("proportional", "share of each exit in the exit loss", choices=EXIT_SCALES)
@@ -91,6 +105,7 @@ class TrainingConfig:
 
     tokens: int = axis(400_000, "training tokens, all phases together", low=1)
     seq_len: int = axis(128, "tokens per sequence", low=2)
+    documents: str = axis("packed", "packed = one stream; padded = a document a sequence", choices=("packed", "padded"))
     batch_size: int = axis(8, "sequences per optimizer step", low=1)
     micro_batch: int = axis(0, "sequences per forward pass; 0 = the whole batch", low=0)
     lr: float = axis(3e-3, "peak learning rate", low=0.0)
@@ -108,6 +123,27 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class ArtefactConfig:
+    """Defects of the published code as switches, so that their influence can be measured (docs/method.md).
+
+    The defaults are the correct behaviour. A trial that departs from one is marked and kept out of effects.
+    """
+
+    causal_mask: bool = axis(True, "false: every position sees the whole sequence")
+    target_shift: int = axis(1, "0: the loss compares with the current token, in evaluation too", low=0, high=1)
+    exit_target_shift: int = axis(1, "0: early exits are trained on the current token", low=0, high=1)
+    exit_norm: str = axis("final", "none: early exits are trained without the norm", choices=("final", "none"))
+    count_padding: bool = axis(False, "true: padding counts in the loss, in evaluation too")
+    hadamard_scale: str = axis("ortho", "none: the transform lacks its 1/sqrt(n)", choices=("ortho", "none"))
+    hadamard_grad: str = axis(
+        "exact", "identity: gradients pass the transform unchanged", choices=("exact", "identity")
+    )
+    relu2_in_linear: bool = axis(False, "true: every quantizable linear layer ends in a squared ReLU")
+    tiny_init: bool = axis(False, "true: embeddings of std 0.001, head 0.002, linear layers a tenth of Kaiming's")
+    eval_on_train: bool = axis(False, "true: quality is measured on the training text")
+
+
+@dataclass(frozen=True)
 class TrialConfig:
     """A value for every axis. Built by `make_trial`, which validates and canonicalises."""
 
@@ -115,6 +151,7 @@ class TrialConfig:
     data: DataConfig = DataConfig()
     method: MethodConfig = MethodConfig()
     training: TrainingConfig = TrainingConfig()
+    artefacts: ArtefactConfig = ArtefactConfig()
     seed: int = axis(0, "initial weights, data order and dropout draws", low=0)
 
     @functools.cached_property
@@ -128,17 +165,25 @@ class TrialConfig:
         return replace(self, seed=0).trial_id
 
     def canonical_json(self) -> str:
-        content = dataclasses.asdict(self)
+        # What stands at its default is left out, so that an axis added later leaves the ids of earlier trials alone.
+        content = {name: entry.read(self) for name, entry in AXES.items() if entry.read(self) != entry.default}
         if self.data.digest:  # the content is the identity; the same text elsewhere is the same trial
-            del content["data"]["files"]
+            del content["data.files"]
         content["method_version"] = METHOD_VERSION
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def artefact(self) -> bool:
+        """Whether a defect of the published code is switched on."""
+        return self.artefacts != ArtefactConfig()
 
     def axes(self) -> dict[str, Any]:
         """Every axis by its flat name, as in a sweep file and in the Parquet columns."""
         flat: dict[str, Any] = {"model": model_label(self.model), "data": data_label(self.data)}
         return flat | {name: entry.read(self) for name, entry in AXES.items()}
 
+
+_Group = TypeVar("_Group", MethodConfig, ArtefactConfig)
 
 PRESETS: dict[str, ModelConfig] = {
     "nano": ModelConfig(layers=6, width=64, heads=4, kv_heads=2, ffn_width=256),
@@ -165,6 +210,7 @@ def _collect_axes() -> dict[str, Axis]:
     groups = (
         ("method", MethodConfig, ""),
         ("training", TrainingConfig, ""),
+        ("artefacts", ArtefactConfig, ""),
         ("model", ModelConfig, "model."),
         ("data", DataConfig, "data."),
         ("", TrialConfig, ""),
@@ -182,9 +228,10 @@ def _collect_axes() -> dict[str, Axis]:
 
 
 AXES: dict[str, Axis] = _collect_axes()
-"""Every axis by name. `model` and `data` stand for their groups: a preset or corpus name, or a mapping."""
+"""Every axis by name. `model`, `data` and `artefacts` stand for their groups: a preset or corpus name, or a mapping."""
 
-AXIS_NAMES: tuple[str, ...] = ("model", "data", *AXES)
+GROUPS = ("model", "data", "artefacts")
+AXIS_NAMES: tuple[str, ...] = (*GROUPS, *AXES)
 
 
 def model_label(model: ModelConfig) -> str:
@@ -212,6 +259,8 @@ def flatten_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
             flat |= _expand_model(value)
         elif name == "data":
             flat |= _expand_data(value)
+        elif name == "artefacts":
+            flat |= _expand_artefacts(value)
         elif name in AXES:
             flat[name] = value
         else:
@@ -240,6 +289,16 @@ def _expand_data(value: Any) -> dict[str, Any]:
     return _prefixed("data", settings)
 
 
+def _expand_artefacts(value: Any) -> dict[str, Any]:
+    known = [entry.name for entry in AXES.values() if entry.group == "artefacts"]
+    if not isinstance(value, Mapping):
+        raise UserError(f"artefacts: expected a mapping such as {{causal_mask: false}}, got {value!r}")
+    for key in value:
+        if key not in known:
+            raise UserError(f"artefacts: unknown key '{key}'{nearest(str(key), known)}")
+    return dict(value)
+
+
 def _prefixed(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     known = [name.partition(".")[2] for name in AXES if name.startswith(f"{group}.")]
     for key in settings:
@@ -256,12 +315,14 @@ def make_trial(**axes: Any) -> TrialConfig:
     """
     flat = flatten_axes({"model": "nano"} | axes)
     values = {name: AXES[name].check(value) for name, value in flat.items()}
-    _check_bits(values.get("bits", UNQUANTIZED_BITS))
+    _check_bits(values)
     fixed = TOKENIZER_VOCABULARIES.get(values.get("data.tokenizer", ""))
     if fixed is not None:
         values["data.vocab_size"] = fixed
     quantized = values.get("bits", UNQUANTIZED_BITS) < UNQUANTIZED_BITS
     values.setdefault("weights", "ternary" if quantized else "full")
+    if values.get("count_padding"):
+        values.setdefault("documents", "padded")
 
     def group(name: str) -> dict[str, Any]:
         return {key.rpartition(".")[2]: value for key, value in values.items() if AXES[key].group == name}
@@ -271,15 +332,19 @@ def make_trial(**axes: Any) -> TrialConfig:
         DataConfig(**group("data")),
         MethodConfig(**group("method")),
         TrainingConfig(**group("training")),
+        ArtefactConfig(**group("artefacts")),
         **group(""),
     )
     _check_sizes(trial)
     return canonical(trial)
 
 
-def _check_bits(bits: int) -> None:
-    if bits != UNQUANTIZED_BITS and not 2 <= bits <= 8:
-        raise UserError(f"bits: {bits} is not one of 2…8 or {UNQUANTIZED_BITS} (not quantized)")
+def _check_bits(values: Mapping[str, Any]) -> None:
+    for name, neutral in (("bits", UNQUANTIZED_BITS), ("first_bits", 0)):
+        bits = values.get(name, neutral)
+        if bits not in (neutral, UNQUANTIZED_BITS) and not 2 <= bits <= 8:
+            allowed = f"2…8 or {UNQUANTIZED_BITS} (not quantized)"
+            raise UserError(f"{name}: {bits} is not one of {allowed}" + (" or 0 (one stage)" if not neutral else ""))
 
 
 def _check_sizes(trial: TrialConfig) -> None:
@@ -291,12 +356,16 @@ def _check_sizes(trial: TrialConfig) -> None:
     if training.micro_batch and training.batch_size % training.micro_batch:
         raise UserError(f"micro_batch: {training.micro_batch} does not divide batch_size {training.batch_size}")
     if trial.method.hadamard != "none":
-        widths = {"width": model.width, "ffn_width": model.ffn_width}
-        if trial.method.hadamard == "as-published":  # it rotates outputs too, keys and values among them
-            widths["kv_heads"] = model.kv_heads * model.head_width
-        for name, width in widths.items():
-            if width & (width - 1):
-                raise UserError(f"model.{name}: {width} must be a power of two for a Hadamard transform")
+        for name, width in transformed_widths(trial).items():
+            if width % 2:
+                raise UserError(f"model.{name}: {width} is odd; a Hadamard transform needs an even width")
+            if width & (width - 1) and not trial.method.hadamard_blocks:
+                raise UserError(
+                    f"model.{name}: {width} must be a power of two for a Hadamard transform, "
+                    "or set hadamard_blocks: true"
+                )
+    if trial.artefacts.count_padding and training.documents == "packed":
+        raise UserError("count_padding: packed documents have no padding; leave documents out or set it to padded")
     if (data.corpus == "files") != bool(data.files):
         raise UserError(
             "data: corpus 'files' needs data.files, a list of paths"
@@ -305,21 +374,48 @@ def _check_sizes(trial: TrialConfig) -> None:
         )
 
 
+def transformed_widths(trial: TrialConfig) -> dict[str, int]:
+    """Widths that the trial's Hadamard variant may transform, by the name of the axis that sets them."""
+    model = trial.model
+    widths = {"width": model.width, "ffn_width": model.ffn_width}
+    if trial.method.hadamard == "as-published":  # it rotates outputs too, keys and values among them
+        widths["kv_heads"] = model.kv_heads * model.head_width
+    return widths
+
+
 def canonical(trial: TrialConfig) -> TrialConfig:
     """The same training run with every inert axis at its default, so that equal runs have equal ids."""
-    method = trial.method
+    method, artefacts = trial.method, trial.artefacts
     if method.phase == "1":
         method = replace(method, dropout="none", exit_weight=0.0)
     if method.dropout_max == 0.0 or method.dropout == "none":
-        method = _reset(method, "dropout", "dropout_max", "dropout_norm", "dropout_curriculum")
+        method = _reset(method, "dropout", "dropout_max", "dropout_norm", "dropout_last", "dropout_curriculum")
     if method.exit_weight == 0.0:
         method = _reset(method, "exit_scale", "exit_curriculum", "exit_head")
+        artefacts = _reset(artefacts, "exit_target_shift", "exit_norm")
     if method.dropout == "none" and method.exit_weight == 0.0:
         method = replace(method, phase="1")
     if method.phase != "1+2":
         method = _reset(method, "phase1_share")
-    return replace(trial, method=method)
+    if method.first_bits in (0, method.bits) or method.first_bits_share == 0.0:
+        method = _reset(method, "first_bits", "first_bits_share")
+    if method.activation_scale != "auto" and all(
+        scale_rule(bits) in (None, method.activation_scale) for bits in (method.bits, method.first_bits)
+    ):
+        method = _reset(method, "activation_scale")
+    if method.hadamard == "none":
+        artefacts = _reset(artefacts, "hadamard_scale", "hadamard_grad")
+    if method.hadamard == "none" or not any(width & (width - 1) for width in transformed_widths(trial).values()):
+        method = _reset(method, "hadamard_blocks")
+    return replace(trial, method=method, artefacts=artefacts)
 
 
-def _reset(method: MethodConfig, *names: str) -> MethodConfig:
-    return replace(method, **{name: AXES[name].default for name in names})
+def scale_rule(bits: int) -> str | None:
+    """The scale that activations of so many bits use when none is asked for; None where nothing is quantized."""
+    if bits in (0, UNQUANTIZED_BITS):
+        return None
+    return "absmean" if bits <= ABSMEAN_UP_TO_BITS else "absmax"
+
+
+def _reset(config: _Group, *names: str) -> _Group:
+    return replace(config, **{name: AXES[name].default for name in names})

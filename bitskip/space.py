@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bitskip.config import AXES, AXIS_NAMES, POINTS, TrialConfig, flatten_axes, make_trial
+from bitskip.config import AXES, AXIS_NAMES, GROUPS, POINTS, TrialConfig, flatten_axes, make_trial
 from bitskip.errors import UserError, nearest
 from bitskip.yaml_source import Source
 
@@ -207,7 +207,7 @@ def _axes(source: Source, path: tuple[Any, ...], mapping: Mapping[str, Any]) -> 
         with source.locate((*path, key)):
             if key not in AXIS_NAMES:
                 raise UserError(f"unknown axis '{key}' in {path[0]}{nearest(str(key), AXIS_NAMES)}")
-            for part in value if isinstance(value, Mapping) and key in ("model", "data") else ():
+            for part in value if isinstance(value, Mapping) and key in GROUPS else ():
                 with source.locate((*path, key, part)):
                     _checked({key: {part: value[part]}})
             # Files imply their corpus, whichever way they are written.
@@ -217,8 +217,8 @@ def _axes(source: Source, path: tuple[Any, ...], mapping: Mapping[str, Any]) -> 
 
 def _checked(setting: Mapping[str, Any]) -> _Cell:
     flat = {name: AXES[name].check(item) for name, item in flatten_axes(setting).items()}
-    if "bits" in flat:
-        make_trial(bits=flat["bits"])  # its values are no range: only make_trial knows them
+    for name in {"bits", "first_bits"} & flat.keys():
+        make_trial(**{name: flat[name]})  # their values are no range: only make_trial knows them
     return flat
 
 

@@ -1,4 +1,4 @@
-"""Orthonormal Walsh-Hadamard transform over the last dimension, natural (Sylvester) order (METHOD 3.3, 6.2).
+"""Orthonormal Walsh-Hadamard transform over the last dimension, natural (Sylvester) order (docs/method.md, rotation).
 
 H = H^T = H^-1, so the gradient of the transform is the transform of the gradient.
 """
@@ -6,13 +6,19 @@ H = H^T = H^-1, so the gradient of the transform is the transform of the gradien
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
 
 LARGEST_FACTOR = 128
 """H_n is applied as Kronecker factors of at most this size: few matmuls instead of log2(n) memory-bound passes."""
+
+LARGEST_FUSED_WIDTH = 32_768
+"""What the kernels of fast-hadamard-transform 1.1 take."""
 
 
 def is_power_of_two(n: int) -> bool:
@@ -35,16 +41,34 @@ def _factors(n: int) -> list[int]:
     return [2 ** (exponent // count + (i < exponent % count)) for i in range(count)]
 
 
-def hadamard_transform(x: Tensor) -> Tensor:
+def largest_block(n: int) -> int:
+    """The largest power of two that divides n: the block width of a block-diagonal transform (5632 = 11 x 512)."""
+    return n & -n
+
+
+def hadamard_transform(x: Tensor, block: int | None = None) -> Tensor:
     """H x / sqrt(n) over the last dimension; same shape and dtype, input untouched.
 
-    Accumulates in fp32 (fp64 for fp64 input). Raises ValueError unless the last dimension is a power of two.
+    With `block`, a power of two that divides the width, each run of so many entries is transformed by itself. On a GPU
+    the kernel of fast-hadamard-transform serves where it is installed. Accumulates in fp32 (fp64 for fp64 input).
+    Raises ValueError unless the width, or the block, is a power of two.
     """
-    n = x.shape[-1]
+    n = x.shape[-1] if block is None else block
     if not is_power_of_two(n):
         raise ValueError(f"a Hadamard transform needs a power-of-two width, got {n}")
+    if x.shape[-1] % n:
+        raise ValueError(f"blocks of {n} do not fill a width of {x.shape[-1]}")
+    rows = x if x.shape[-1] == n else x.reshape(*x.shape[:-1], -1, n)
+    kernel = _fused_kernel(n) if x.is_cuda and not torch.compiler.is_compiling() else None
+    if kernel is not None and x.dtype != torch.float64:
+        return kernel(rows, 1 / math.sqrt(n)).reshape(x.shape)
+    return _by_factors(rows).reshape(x.shape)
+
+
+def _by_factors(x: Tensor) -> Tensor:
+    """H_(ab) = H_a (x) H_b: the last dimension as a grid, transformed along each of its sides."""
+    n = x.shape[-1]
     work = x if x.dtype == torch.float64 else x.float()
-    # H_(ab) = H_a (x) H_b: view the last dimension as a grid and transform along each of its sides.
     with torch.autocast(x.device.type, enabled=False):
         for size in _factors(n):
             # The grid's last side is transformed and rotated to the front, so that n factors restore the order.
@@ -54,7 +78,17 @@ def hadamard_transform(x: Tensor) -> Tensor:
     return work.to(x.dtype)
 
 
+@functools.cache
+def _fused_kernel(n: int) -> Callable[[Tensor, float], Tensor] | None:
+    """fast-hadamard-transform's (x, scale) -> scale * H x where it is installed and takes the width."""
+    if n > LARGEST_FUSED_WIDTH or importlib.util.find_spec("fast_hadamard_transform") is None:
+        return None
+    from fast_hadamard_transform import hadamard_transform as kernel
+
+    return cast(Callable[[Tensor, float], Tensor], kernel)
+
+
 def random_signs(n: int, seed: int) -> Tensor:
-    """A fixed diagonal of random signs, shape [n]; D H stays orthonormal and spreads a non-zero mean (METHOD 6.3)."""
+    """A fixed diagonal D of random signs, shape [n]: H D stays orthonormal and spreads a non-zero mean."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 2, (n,), generator=generator).mul_(2).sub_(1).float()

@@ -1,8 +1,9 @@
-"""BitLinear: rotate, quantize, multiply (METHOD 6.1, 6.2), and the order of the published code (METHOD 3.2)."""
+"""BitLinear: rotate, quantize, multiply (BitNet v2), and the order of the published code (docs/method.md, rotation)."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -11,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitskip.config import MethodConfig
-from bitskip.method.hadamard import hadamard_transform, random_signs
+from bitskip.config import ArtefactConfig, MethodConfig
+from bitskip.method.artefacts import Transform, published_transform, squared_relu
+from bitskip.method.hadamard import hadamard_transform, largest_block, random_signs
 from bitskip.method.quantize import quantize_activations, ternarize
 
 ROTATED_SITES = ("o", "down")
@@ -40,28 +42,48 @@ ROTATIONS: dict[str, Rotation] = {
 }
 
 
+def _transform(width: int, artefacts: ArtefactConfig) -> Transform:
+    block = largest_block(width)
+    transform = hadamard_transform if block == width else functools.partial(hadamard_transform, block=block)
+    return published_transform(transform, block, artefacts)
+
+
 class BitLinear(nn.Module):
     """A bias-free linear layer; weight [out, in]. With 16 bits, full weights and no rotation it is `nn.Linear`.
 
-    `sign_seed` fixes the sign diagonal of `random-sign`.
+    `bits` may change during training; `sign_seed` fixes the sign diagonal of `random-sign`.
     """
 
-    def __init__(self, inputs: int, outputs: int, method: MethodConfig, site: str, sign_seed: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        method: MethodConfig,
+        site: str,
+        sign_seed: int = 0,
+        artefacts: ArtefactConfig = ArtefactConfig(),  # noqa: B008 (frozen)
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.site = site
         self.bits = method.bits
+        self.activation_scale = method.activation_scale
         self.ternary = method.weights == "ternary"
         variant = ROTATIONS[method.hadamard]
         self.rotation = variant if site in variant.sites else ROTATIONS["none"]
         self.rotates = bool(self.rotation.sites)
+        self.transform = _transform(inputs, artefacts)
+        self.transform_output = _transform(outputs, artefacts) if self.rotation.output else None
+        self.squares = artefacts.relu2_in_linear
         signs = random_signs(inputs, sign_seed) if self.rotation.signs else None
         self.register_buffer("signs", signs, persistent=False)
         self._frozen: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.linear(self.quantized_input(x), self.effective_weight())
-        return hadamard_transform(y) if self.rotation.output else y
+        if self.transform_output is not None:
+            y = self.transform_output(y)
+        return squared_relu(y) if self.squares else y
 
     def rotated_input(self, x: Tensor) -> Tensor:
         """What the activation quantizer sees: shape as `x`."""
@@ -69,12 +91,12 @@ class BitLinear(nn.Module):
             return x
         if self.signs is not None:
             x = x * cast(Tensor, self.signs).to(x.dtype)
-        return hadamard_transform(x)
+        return self.transform(x)
 
     def quantized_input(self, x: Tensor) -> Tensor:
         """What the matmul sees: shape as `x`."""
-        quantized = quantize_activations(self.rotated_input(x), self.bits)
-        return hadamard_transform(quantized) if self.rotation.after_quantizer else quantized
+        quantized = quantize_activations(self.rotated_input(x), self.bits, self.activation_scale)
+        return self.transform(quantized) if self.rotation.after_quantizer else quantized
 
     def effective_weight(self) -> Tensor:
         if self._frozen is not None:

@@ -1,4 +1,4 @@
-"""The Llama-style decoder with an exit after every block (METHOD 10: pre-norm, RoPE, GQA, SwiGLU, causal, untied head).
+"""The Llama-style decoder with an exit after every block: pre-norm, RoPE, GQA, SwiGLU, causal, untied head.
 
 Sizes in shapes: B sequences, T tokens, D width, H query heads, G key/value heads, K head width, L blocks, V vocabulary.
 """
@@ -6,16 +6,20 @@ Sizes in shapes: B sequences, T tokens, D width, H query heads, G key/value head
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitskip.config import MethodConfig, ModelConfig, TrialConfig
+from bitskip.config import ArtefactConfig, MethodConfig, ModelConfig, TrialConfig
+from bitskip.method.artefacts import compared_tokens, tiny_initial
 from bitskip.method.linear import BitLinear
 from bitskip.method.seeding import derive_seed, generator
+
+LinearFactory = Callable[[int, int, str], BitLinear]
+"""(inputs, outputs, site) to the block's linear layer there."""
 
 
 class KeyValueCache:
@@ -42,14 +46,14 @@ class KeyValueCache:
 class Attention(nn.Module):
     """Causal grouped-query attention with rotary positions."""
 
-    def __init__(self, sizes: ModelConfig, method: MethodConfig, layer: int, sign_seed: int) -> None:
+    def __init__(self, sizes: ModelConfig, layer: int, linear: LinearFactory, causal: bool) -> None:
         super().__init__()
-        self.sizes, self.layer = sizes, layer
+        self.sizes, self.layer, self.causal = sizes, layer, causal
         width, kv_width = sizes.width, sizes.kv_heads * sizes.head_width
-        self.q = BitLinear(width, width, method, "q", derive_seed(sign_seed, "q"))
-        self.k = BitLinear(width, kv_width, method, "k", derive_seed(sign_seed, "k"))
-        self.v = BitLinear(width, kv_width, method, "v", derive_seed(sign_seed, "v"))
-        self.o = BitLinear(width, width, method, "o", derive_seed(sign_seed, "o"))
+        self.q = linear(width, width, "q")
+        self.k = linear(width, kv_width, "k")
+        self.v = linear(width, kv_width, "v")
+        self.o = linear(width, width, "o")
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None) -> Tensor:
         batch, length, width = x.shape
@@ -59,14 +63,14 @@ class Attention(nn.Module):
 
         query, key = rotate(heads(self.q(x)), rotary), rotate(heads(self.k(x)), rotary)
         value = heads(self.v(x))
-        causal, mask = True, None
+        causal, mask = self.causal, None
         if cache is not None:
             seen = cache.length
             key, value = cache.append(self.layer, key, value)
-            if seen and length > 1:
+            if seen and length > 1 and self.causal:
                 # SDPA's is_causal aligns to the top left; with a cache, row t may see seen + t + 1 keys.
                 mask = torch.ones(length, seen + length, dtype=torch.bool, device=x.device).tril(seen)
-            causal = seen == 0
+            causal = self.causal and seen == 0
         groups = self.sizes.heads // self.sizes.kv_heads
         if groups > 1:
             key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
@@ -77,12 +81,12 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """SwiGLU: down(silu(gate x) * up x)."""
 
-    def __init__(self, sizes: ModelConfig, method: MethodConfig, sign_seed: int) -> None:
+    def __init__(self, sizes: ModelConfig, linear: LinearFactory) -> None:
         super().__init__()
         width, hidden = sizes.width, sizes.ffn_width
-        self.gate = BitLinear(width, hidden, method, "gate", derive_seed(sign_seed, "gate"))
-        self.up = BitLinear(width, hidden, method, "up", derive_seed(sign_seed, "up"))
-        self.down = BitLinear(hidden, width, method, "down", derive_seed(sign_seed, "down"))
+        self.gate = linear(width, hidden, "gate")
+        self.up = linear(width, hidden, "up")
+        self.down = linear(hidden, width, "down")
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
@@ -91,12 +95,12 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """x + attention(norm x), then x + feed_forward(norm x)."""
 
-    def __init__(self, sizes: ModelConfig, method: MethodConfig, layer: int, sign_seed: int) -> None:
+    def __init__(self, sizes: ModelConfig, layer: int, linear: LinearFactory, causal: bool) -> None:
         super().__init__()
         self.attention_norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
-        self.attention = Attention(sizes, method, layer, sign_seed)
+        self.attention = Attention(sizes, layer, linear, causal)
         self.feed_forward_norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
-        self.feed_forward = FeedForward(sizes, method, sign_seed)
+        self.feed_forward = FeedForward(sizes, linear)
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rotary, cache)
@@ -106,13 +110,20 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """Token ids [B, T] to logits [B, T, V] at any exit layer 1…L; see `build_model`."""
 
-    def __init__(self, sizes: ModelConfig, method: MethodConfig, vocab_size: int, seed: int) -> None:
+    def __init__(
+        self, sizes: ModelConfig, method: MethodConfig, vocab_size: int, seed: int, artefacts: ArtefactConfig
+    ) -> None:
         super().__init__()
-        self.sizes, self.method = sizes, method
+        self.sizes, self.method, self.artefacts = sizes, method, artefacts
         self.embedding = nn.Embedding(vocab_size, sizes.width)
-        self.blocks = nn.ModuleList(
-            Block(sizes, method, layer, derive_seed(seed, "signs", layer)) for layer in range(sizes.layers)
-        )
+        self.blocks = nn.ModuleList()
+        for layer in range(sizes.layers):
+
+            def linear(inputs: int, outputs: int, site: str, layer: int = layer) -> BitLinear:
+                sign_seed = derive_seed(seed, "signs", layer, site)
+                return BitLinear(inputs, outputs, method, site, sign_seed, artefacts)
+
+            self.blocks.append(Block(sizes, layer, linear, artefacts.causal_mask))
         self.norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.head = nn.Linear(sizes.width, vocab_size, bias=False)
         early = sizes.layers - 1
@@ -130,10 +141,19 @@ class Decoder(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.ndim < 2:
                 continue
+            if self.artefacts.tiny_init:
+                parameter.copy_(tiny_initial(name, parameter.shape, generator(seed, "init", name)))
+                continue
             writes_residual = name.endswith(("o.weight", "down.weight"))
             scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
             drawn = torch.randn(parameter.shape, generator=generator(seed, "init", name))
             parameter.copy_(drawn * (self.sizes.init_std * scale))
+
+    def set_activation_bits(self, bits: int) -> None:
+        """Quantize the activations to so many bits from now on (two-stage training, BitNet v2)."""
+        for module in self.modules():
+            if isinstance(module, BitLinear):
+                module.bits = bits
 
     def compute_dtype(self) -> torch.dtype:
         device = self.head.weight.device.type
@@ -174,8 +194,17 @@ class Decoder(nn.Module):
         """Norm and head of an exit: [B, T, D] to [B, T, V]."""
         early = exit_layer < self.sizes.layers
         norm = self.exit_norms[exit_layer - 1] if early and len(self.exit_norms) else self.norm
-        head = self.exit_heads[exit_layer - 1] if early and len(self.exit_heads) else self.head
-        return cast(Tensor, head(norm(hidden)))
+        return self._head(exit_layer)(norm(hidden))  # type: ignore[no-any-return]
+
+    def _head(self, exit_layer: int) -> nn.Module:
+        early = exit_layer < self.sizes.layers
+        return self.exit_heads[exit_layer - 1] if early and len(self.exit_heads) else self.head
+
+    def training_logits(self, hidden: Tensor, exit_layer: int) -> Tensor:
+        """What the losses of training see: `logits`, but for an artefact that leaves out the norm of early exits."""
+        if exit_layer < self.sizes.layers and self.artefacts.exit_norm == "none":
+            return self._head(exit_layer)(hidden)  # type: ignore[no-any-return]
+        return self.logits(hidden, exit_layer)
 
     def forward(self, tokens: Tensor, exit_layer: int | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Logits [B, T, V] after `exit_layer` blocks (default: all). Raises ValueError outside 1…L."""
@@ -192,17 +221,20 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(training loss, full model's cross-entropy) in nats per token; `targets` [B, T] are the next tokens.
 
-        The training loss is sum_l weights[l] CE_l; exits of weight zero are not computed.
+        The training loss is sum_l weights[l] CE_l; exits of weight zero are not computed. Targets of -100 do not count.
         """
-        total, main = tokens.new_zeros((), dtype=torch.float32), None
+        total, loss = tokens.new_zeros((), dtype=torch.float32), None
+        final = self.sizes.layers - 1
         for index, hidden in enumerate(self.hidden_states(tokens, keep)):
-            if weights[index] == 0.0 and index < self.sizes.layers - 1:
+            if weights[index] == 0.0 and index < final:
                 continue
-            logits = self.logits(hidden, index + 1)
-            main = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-            total = total + weights[index] * main
-        assert main is not None
-        return total, main
+            shift = self.artefacts.exit_target_shift if index < final else self.artefacts.target_shift
+            compared = compared_tokens(tokens, targets, shift)
+            logits = self.training_logits(hidden, index + 1)
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), compared.flatten())
+            total = total + weights[index] * loss
+        assert loss is not None
+        return total, loss
 
 
 def rotary_table(sizes: ModelConfig, start: int, length: int, device: torch.device) -> Tensor:
@@ -222,4 +254,4 @@ def rotate(x: Tensor, rotary: Tensor) -> Tensor:
 
 def build_model(trial: TrialConfig) -> Decoder:
     """The untrained model of a trial, on the CPU, with the weights its seed gives."""
-    return Decoder(trial.model, trial.method, trial.data.vocab_size, trial.seed)
+    return Decoder(trial.model, trial.method, trial.data.vocab_size, trial.seed, trial.artefacts)

@@ -1,4 +1,4 @@
-"""Fake quantizers with a straight-through gradient (METHOD 6.1, 6.2).
+"""Fake quantizers with a straight-through gradient (docs/method.md, quantizers).
 
 Ternary weights and absmax activations are those of BitNet b1.58 (arXiv 2402.17764); activations of 4 bits and
 fewer use the absmean rule of BitNet v2 (arXiv 2504.18415). All arithmetic is fp32; results return in the input's dtype.
@@ -12,13 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bitskip.config import UNQUANTIZED_BITS, scale_rule
+
 EPSILON = 1e-5
 """Floor of every scale: an all-zero tensor quantizes to zeros with finite gradients."""
-
-PLAIN_BITS = 16
-"""Activation bits from which a path counts as not quantized."""
-
-ABSMEAN_UP_TO_BITS = 4
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -53,12 +50,12 @@ def _ternary_rounding(weight: Tensor) -> Tensor:
 
 
 def ternarize(weight: Tensor) -> Tensor:
-    """alpha * T, gradient 1 everywhere (BitNet b1.58, absmean; METHOD 6.1). Same shape and dtype as `weight`."""
+    """alpha * T, gradient 1 everywhere (absmean, BitNet b1.58). Same shape and dtype as `weight`."""
     return _straight_through(weight, _ternary_rounding)
 
 
 def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
-    """clip(round(x q / s), -q, q) s / q with s = max |x| per token, q = 2^(bits-1) - 1 (METHOD 6.1)."""
+    """clip(round(x q / s), -q, q) s / q with s = max |x| per token, q = 2^(bits-1) - 1 (BitNet b1.58)."""
     levels = float(2 ** (bits - 1) - 1)
 
     def rounding(x: Tensor) -> Tensor:
@@ -72,8 +69,7 @@ def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
 def _absmean_rounding(bits: int) -> Callable[[Tensor], Tensor]:
     """clip(round(x r / beta), -2^(bits-1), 2^(bits-1) - 1) beta / r with r = sqrt(2^(bits-1) - 1).
 
-    beta = mean |x| per token. For 4 bits r = sqrt(7), the INT4 rule of BitNet v2 (METHOD 6.2); other widths follow the
-    same pattern.
+    beta = mean |x| per token. For 4 bits r = sqrt(7), the INT4 rule of BitNet v2; other widths follow the same pattern.
     """
     low, high = -float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)
 
@@ -90,11 +86,6 @@ ROUNDINGS: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
 }
 
 
-def activation_scale_rule(bits: int) -> str:
-    """The scale that an activation width uses when none is asked for: absmean up to 4 bits, else absmax."""
-    return "absmean" if bits <= ABSMEAN_UP_TO_BITS else "absmax"
-
-
 def quantize_activations(x: Tensor, bits: int, scale: str = "auto") -> Tensor:
     """Per-token fake quantization over the last dimension, straight-through.
 
@@ -102,11 +93,11 @@ def quantize_activations(x: Tensor, bits: int, scale: str = "auto") -> Tensor:
     quantized", the input is returned as it is; 32 bits quantize so finely that only rounding noise remains, which
     serves null checks. Raises ValueError for fewer than 2 bits and for an unknown scale.
     """
-    if bits == PLAIN_BITS:
+    if bits == UNQUANTIZED_BITS:
         return x
     if bits < 2:
         raise ValueError(f"activation bits must be at least 2, got {bits}")
-    rule = activation_scale_rule(bits) if scale == "auto" else scale
+    rule = scale_rule(bits) if scale == "auto" else scale
     if rule not in ROUNDINGS:
         raise ValueError(f"unknown activation scale '{scale}': one of auto, {', '.join(ROUNDINGS)}")
     return _straight_through(x, ROUNDINGS[rule](bits))
