@@ -208,6 +208,7 @@ def train(
     results: ResultsOption = DEFAULT_RESULTS,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the weights, for bitskip generate.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Train one trial in this process, such as `bitskip train --set bits=4 --set hadamard=true`."""
@@ -226,7 +227,8 @@ def train(
         if not as_json:
             print(f"step {point.step}/{steps}  held-out loss {point.val_loss:.4f}", flush=True)
 
-    row = run_job(Job(trial, results / "train", "train", device=device, threads=threads), show)
+    job = Job(trial, results / "train", "train", device=device, threads=threads, save_weights=save)
+    row = run_job(job, show)
     if as_json:
         print(json.dumps(row, default=str))
     else:

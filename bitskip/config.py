@@ -20,6 +20,9 @@ from bitskip.errors import UserError, nearest
 METHOD_VERSION = 1
 """Part of every trial's identity: raised when the same configuration would train differently."""
 
+IGNORED_TARGET = -100
+"""Target of a position that counts in no loss (torch's convention)."""
+
 UNQUANTIZED_BITS = 16
 ABSMEAN_UP_TO_BITS = 4
 """BitNet v2 scales 4-bit activations by their mean and wider ones by their maximum (arXiv 2504.18415)."""
@@ -390,6 +393,8 @@ def canonical(trial: TrialConfig) -> TrialConfig:
         method = replace(method, dropout="none", exit_weight=0.0)
     if method.dropout_max == 0.0 or method.dropout == "none":
         method = _reset(method, "dropout", "dropout_max", "dropout_norm", "dropout_last", "dropout_curriculum")
+    if method.dropout_last and method.dropout_norm == "sum1-all":
+        method = replace(method, dropout_norm="sum1")
     if method.exit_weight == 0.0:
         method = _reset(method, "exit_scale", "exit_curriculum", "exit_head")
         artefacts = _reset(artefacts, "exit_target_shift", "exit_norm")

@@ -1,4 +1,4 @@
-"""Held-out quality and decoding speed of every exit layer (METHOD 5 defects 4, 18, 19; METHOD 8.10)."""
+"""Held-out quality and decoding speed of every exit layer (docs/measures.md)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bitskip.config import TrialConfig
-from bitskip.errors import UserError
+from bitskip.config import IGNORED_TARGET, TrialConfig
+from bitskip.data.sequences import Sequences
+from bitskip.method.artefacts import compared_tokens
 from bitskip.method.linear import BitLinear, frozen_weights
 from bitskip.method.model import Decoder, KeyValueCache
 
@@ -52,65 +52,52 @@ class ExitSpeed:
     spread: float
 
 
-def windows(stream: np.ndarray, seq_len: int) -> int:
-    """How many windows of seq_len inputs, each with its next-token target, a stream holds without overlap."""
-    return (len(stream) - 1) // seq_len
-
-
-def window_batch(stream: np.ndarray, indices: list[int], seq_len: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(inputs, targets), both int64 [B, seq_len]: targets are the inputs moved by one token."""
-    rows = np.stack([stream[i * seq_len : (i + 1) * seq_len + 1] for i in indices]).astype(np.int64)
-    tokens = torch.from_numpy(rows).to(device)
-    return tokens[:, :-1], tokens[:, 1:]
-
-
 def held_out_batches(
-    stream: np.ndarray, tokens: int, trial: TrialConfig, device: torch.device
+    sequences: Sequences, tokens: int, trial: TrialConfig, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The first `tokens` of the held-out stream (or all of it) in batches; raises UserError if there is no window."""
-    seq_len = trial.training.seq_len
-    count = min(windows(stream, seq_len), max(1, tokens // seq_len))
-    if count == 0:
-        raise UserError(
-            f"the held-out text has {len(stream)} tokens, fewer than one sequence of {seq_len}: "
-            "give more text, or lower seq_len"
-        )
+    """The first `tokens` of the held-out sequences (or all of them) in batches, with what their losses compare with."""
+    count = min(sequences.count, max(1, tokens // sequences.length))
     size = trial.training.micro_batch or trial.training.batch_size
     for start in range(0, count, size):
-        yield window_batch(stream, list(range(start, min(start + size, count))), seq_len, device)
+        inputs, targets = sequences.batch(range(start, min(start + size, count)), device)
+        yield inputs, compared_tokens(inputs, targets, trial.artefacts.target_shift)
 
 
 @torch.no_grad()
-def held_out_loss(model: Decoder, stream: np.ndarray, tokens: int, trial: TrialConfig) -> float:
+def held_out_loss(model: Decoder, sequences: Sequences, tokens: int, trial: TrialConfig) -> float:
     """Nats per token of the full model: sum of nll over sum of tokens, in fp64."""
-    device = model.head.weight.device
     nll, count = 0.0, 0
     with frozen_weights(model):
-        for inputs, targets in held_out_batches(stream, tokens, trial, device):
-            logits = model(inputs).float().flatten(0, 1)
-            nll += F.cross_entropy(logits, targets.flatten(), reduction="none").double().sum().item()
-            count += targets.numel()
+        for inputs, targets in held_out_batches(sequences, tokens, trial, model.head.weight.device):
+            nll += _nll(model(inputs), targets)
+            count += int((targets != IGNORED_TARGET).sum())
     return nll / count
 
 
 @torch.no_grad()
-def exit_quality(model: Decoder, stream: np.ndarray, tokens: int, trial: TrialConfig) -> list[ExitQuality]:
+def exit_quality(model: Decoder, sequences: Sequences, tokens: int, trial: TrialConfig) -> list[ExitQuality]:
     """Loss of every exit 1…L on the same held-out tokens, from one pass: sum of nll over sum of tokens, in fp64."""
-    device, depth = model.head.weight.device, model.sizes.layers
+    depth = model.sizes.layers
     nll = torch.zeros(depth, dtype=torch.float64)
     equal = torch.zeros(depth, dtype=torch.int64)
     count = 0
     with frozen_weights(model):
-        for inputs, targets in held_out_batches(stream, tokens, trial, device):
+        for inputs, targets in held_out_batches(sequences, tokens, trial, model.head.weight.device):
+            counted = targets != IGNORED_TARGET
             choices = []
             for index, hidden in enumerate(model.hidden_states(inputs)):
-                logits = model.logits(hidden, index + 1).float().flatten(0, 1)
-                losses = F.cross_entropy(logits, targets.flatten(), reduction="none")
-                nll[index] += losses.double().sum().item()
-                choices.append(logits.argmax(-1))
+                logits = model.logits(hidden, index + 1)
+                nll[index] += _nll(logits, targets)
+                choices.append(logits.argmax(-1)[counted])
             equal += torch.tensor([int((choice == choices[-1]).sum()) for choice in choices])
-            count += targets.numel()
+            count += int(counted.sum())
     return [ExitQuality(index + 1, nll[index].item() / count, int(equal[index]) / count) for index in range(depth)]
+
+
+def _nll(logits: Tensor, targets: Tensor) -> float:
+    """Sum of the negative log-likelihood in nats over the targets that count, added up in fp64."""
+    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    return float(losses.double().sum())
 
 
 def perplexity(loss: float) -> float | None:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import bitskip
+from bitskip.checkpoint import CheckpointPlace, weights_path
 from bitskip.config import TrialConfig
 from bitskip.errors import UserError
-from bitskip.results import column_name, write_trial
+from bitskip.results import DONE, column_name, write_trial
 from bitskip.train import CurvePoint, TrialResult, run_trial
 
 
@@ -30,7 +31,10 @@ class TimeLimitError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A trial to run, where its rows go, and what it may use. `time_limit` in seconds; None = no limit."""
+    """A trial to run, where its rows go, and what it may use. `time_limit` in seconds; None = no limit.
+
+    An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
+    """
 
     trial: TrialConfig
     folder: Path
@@ -39,6 +43,12 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     time_limit: float | None = None
+    checkpoint_seconds: float = 300.0
+    save_weights: bool = False
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoints" / f"{self.trial.trial_id}.safetensors"
 
 
 def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
@@ -59,7 +69,13 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
                 "the trial asks for a GPU, but torch sees none: set resources.gpus=0 or install torch for CUDA"
             )
         with _time_limit(job.time_limit):
-            result = run_trial(job.trial, job.device, on_point=on_point)
+            result = run_trial(
+                job.trial,
+                job.device,
+                on_point=on_point,
+                checkpoint=CheckpointPlace(job.checkpoint, job.checkpoint_seconds),
+                save_weights_to=weights_path(job.folder, job.trial.trial_id) if job.save_weights else None,
+            )
         row |= _measures(result)
         exits = [dataclasses.asdict(entry) for entry in result.exits]
         curves = [dataclasses.asdict(entry) for entry in result.curve]
@@ -76,6 +92,8 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         log.write_text(traceback.format_exc())
     row["peak_memory_bytes"] = _peak_memory(job.device)
     write_trial(job.folder, row, exits, curves)
+    if row["status"] in DONE:
+        job.checkpoint.unlink(missing_ok=True)
     return row
 
 
@@ -87,7 +105,7 @@ def _description(job: Job) -> dict[str, Any]:
         "configuration_id": trial.configuration_id,
         "sweep": job.sweep,
         "point": job.point,
-        "artefact": False,
+        "artefact": trial.artefact,
         "started_at": datetime.datetime.now(datetime.UTC),
         "host": platform.node(),
         "device": _device_name(job.device),

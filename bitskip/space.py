@@ -19,7 +19,8 @@ from bitskip.errors import UserError, nearest
 from bitskip.yaml_source import Source
 
 TOP_LEVEL = (
-    "name", "description", "base", "space", "points", "exclude", "seeds", "design", "resources", "profiles",
+    "name", "description", "base", "space", "points", "exclude", "seeds", "design", "resources", "save_weights",
+    "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
@@ -31,11 +32,12 @@ _Rule = Callable[[TrialConfig, Mapping[str, Any]], bool]
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial is given; `time_limit` in seconds of wall clock."""
+    """What one trial is given; a `time_limit` and the age at which a checkpoint is renewed are in seconds."""
 
     cpus: float = 1.0
     gpus: float = 0.0
     time_limit: float | None = None
+    checkpoint_seconds: float = 300.0
     address: str | None = None
 
 
@@ -56,6 +58,7 @@ class Sweep:
     excluded: Mapping[str, int]
     resources: Resources
     design: str
+    save_weights: bool
     resolved: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -172,6 +175,7 @@ def _expand(source: Source) -> Sweep:
         excluded=dropped,
         resources=_resources(source),
         design=design if not count else f"{design}: {count}",
+        save_weights=_save_weights(source),
         resolved={key: value for key, value in content.items() if key != "profiles"},
         notes=tuple(f"the rule {text} excludes nothing" for text, n in dropped.items() if n == 0),
     )
@@ -340,6 +344,13 @@ def _resources(source: Source) -> Resources:
         if not positive or (value == 0 and key != "gpus"):
             raise source.error(("resources", key), f"resources: {key} must be a positive number, got {value!r}")
     return Resources(**given)
+
+
+def _save_weights(source: Source) -> bool:
+    wanted = source.content.get("save_weights", False)
+    if not isinstance(wanted, bool):
+        raise source.error(("save_weights",), f"save_weights must be true or false, got {wanted!r}")
+    return wanted
 
 
 @dataclass

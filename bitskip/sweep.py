@@ -255,6 +255,7 @@ def _worker_class(plan: Plan) -> type:
     from ray import tune
 
     folder, name, resources = plan.folder.absolute(), plan.sweep.name, plan.sweep.resources
+    save_weights = plan.sweep.save_weights
 
     class Worker(tune.Trainable):  # type: ignore[misc]
         def setup(self, config: dict[str, Any]) -> None:
@@ -275,6 +276,8 @@ def _worker_class(plan: Plan) -> type:
                 device="cuda" if resources.gpus else "cpu",
                 threads=max(1, int(resources.cpus)),
                 time_limit=resources.time_limit,
+                checkpoint_seconds=resources.checkpoint_seconds,
+                save_weights=save_weights,
             )
             row = run_job(job)
             shown = ("trial_id", "status", "reason", "loss", "ppl", "train_seconds", "eval_seconds")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bitskip.config import TrainingConfig, TrialConfig
+from bitskip.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint, save_weights
+from bitskip.config import IGNORED_TARGET, TrainingConfig, TrialConfig
 from bitskip.data import TokenData, load_data
+from bitskip.data.sequences import Sequences, cut
 from bitskip.errors import UserError
 from bitskip.evaluate import (
     bits_per_byte,
@@ -22,10 +26,9 @@ from bitskip.evaluate import (
     held_out_loss,
     perplexity,
     weight_bytes,
-    window_batch,
-    windows,
 )
 from bitskip.exits import best_exit
+from bitskip.guards import check_trial
 from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weights
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
@@ -85,18 +88,41 @@ class TrialResult:
     tokens_per_second: float
     diverged_at_step: int | None = None
     last_finite_loss: float | None = None
+    skipped_guards: str | None = None
+    resumed_at_step: int | None = None
     curve: tuple[CurvePoint, ...] = ()
     exits: tuple[ExitResult, ...] = ()
 
 
 @dataclass
 class _Progress:
-    """What training has seen so far."""
+    """What training has seen so far. `seconds` are those spent before an interruption."""
 
     curve: list[CurvePoint] = field(default_factory=list)
     step: int = 0
     last_finite_loss: float | None = None
     diverged: str | None = None
+    seconds: float = 0.0
+    resumed_at: int | None = None
+
+    def to_record(self, seconds: float) -> dict[str, Any]:
+        """What a checkpoint keeps of it; JSON writes a float so that reading it gives the same one."""
+        return {
+            "curve": [asdict(point) for point in self.curve],
+            "step": self.step,
+            "last_finite_loss": self.last_finite_loss,
+            "seconds": seconds,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> _Progress:
+        return cls(
+            curve=[CurvePoint(**point) for point in record["curve"]],
+            step=record["step"],
+            last_finite_loss=record["last_finite_loss"],
+            seconds=record["seconds"],
+            resumed_at=record["step"],
+        )
 
 
 def step_count(training: TrainingConfig) -> int:
@@ -133,14 +159,21 @@ def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW
     return torch.optim.AdamW(groups, training.lr, (training.beta1, training.beta2), fused=True)
 
 
-def batch_order(seed: int, count: int, batch_size: int) -> Iterator[list[int]]:
-    """Endless batches of window indices: a fresh permutation of all windows every epoch, by seed alone."""
+def bits_at(trial: TrialConfig, step: int, steps: int) -> int:
+    """Activation bits at a step: those of the first stage, then `bits` (two-stage training, BitNet v2)."""
+    method = trial.method
+    first = method.first_bits and step < round(method.first_bits_share * steps)
+    return method.first_bits if first else method.bits
+
+
+def batch_order(seed: int, count: int, batch_size: int, start: int = 0) -> Iterator[list[int]]:
+    """Endless batches of sequence indices from batch `start` on: a fresh permutation every epoch, by seed alone."""
+    epoch, offset = divmod(start * batch_size, count)
     pending: list[int] = []
-    epoch = 0
     while True:
         while len(pending) < batch_size:
-            pending += torch.randperm(count, generator=generator(seed, "order", epoch)).tolist()
-            epoch += 1
+            pending += torch.randperm(count, generator=generator(seed, "order", epoch)).tolist()[offset:]
+            epoch, offset = epoch + 1, 0
         yield pending[:batch_size]
         del pending[:batch_size]
 
@@ -160,11 +193,15 @@ def run_trial(
     device: str | torch.device = "cpu",
     data: TokenData | None = None,
     on_point: Callable[[CurvePoint, int], None] | None = None,
+    checkpoint: CheckpointPlace | None = None,
+    save_weights_to: Path | None = None,
 ) -> TrialResult:
     """Train and evaluate one trial on one device.
 
-    `on_point` is called with every point of the curve and the number of steps. Equal trials give equal losses on the
-    CPU. Raises UserError if the text cannot fill a sequence; a non-finite loss ends the trial as `diverged`.
+    `on_point` is called with every point of the curve and the number of steps. With `checkpoint`, a trial that was
+    interrupted goes on where its checkpoint stands. Equal trials give equal losses on the CPU, interrupted or not.
+    Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
+    ends the trial as `diverged`.
     """
     device = torch.device(device)
     training = trial.training
@@ -174,19 +211,26 @@ def run_trial(
             f"data.vocab_size is {trial.data.vocab_size}, but the tokenizer '{trial.data.tokenizer}' has "
             f"{text.vocab_size}: set data.vocab_size={text.vocab_size}"
         )
+    train_on = cut(text.train, trial, text.end_of_document, "training")
+    held_out = text.train if trial.artefacts.eval_on_train else text.validation
+    measured_on = cut(held_out, trial, text.end_of_document, "held-out")
     model = build_model(trial).to(device)
+    skipped = check_trial(model, trial, text, own_text=data is not None)
     if training.compile == "on" or (training.compile == "auto" and device.type == "cuda"):
         for block in model.blocks:
             block.compile()
     started = time.perf_counter()
-    progress = _train(model, trial, text, device, on_point)
+    progress = _train(model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint)
     trained = time.perf_counter()
-    exits = () if progress.diverged else _evaluate(model, trial, text, device)
+    exits = () if progress.diverged else _evaluate(model, trial, measured_on, text, device)
     finished = time.perf_counter()
+    if save_weights_to is not None and not progress.diverged:
+        save_weights(save_weights_to, trial, model)
 
     full = exits[-1] if exits else None
     status, reason = _verdict(trial, text, progress, full)
     tokens = progress.step * training.batch_size * training.seq_len
+    train_seconds = progress.seconds + trained - started
     chosen = None
     if full is not None and status == "ok":
         chosen = exits[best_exit([e.loss for e in exits], [e.speed_gain for e in exits]) - 1]
@@ -204,11 +248,13 @@ def run_trial(
         best_exit_speed_gain=chosen.speed_gain if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,
         weight_bytes=weight_bytes(model),
-        train_seconds=trained - started,
+        train_seconds=train_seconds,
         eval_seconds=finished - trained,
-        tokens_per_second=tokens / (trained - started),
+        tokens_per_second=tokens / train_seconds,
         diverged_at_step=progress.step if status == "diverged" else None,
         last_finite_loss=progress.last_finite_loss,
+        skipped_guards=", ".join(skipped) or None,
+        resumed_at_step=progress.resumed_at,
         curve=tuple(progress.curve),
         exits=exits,
     )
@@ -217,41 +263,35 @@ def run_trial(
 def _train(
     model: Decoder,
     trial: TrialConfig,
-    text: TokenData,
+    train_on: Sequences,
+    measured_on: Sequences,
+    fingerprint: str,
     device: torch.device,
     on_point: Callable[[CurvePoint, int], None] | None,
+    checkpoint: CheckpointPlace | None,
 ) -> _Progress:
     training, method = trial.training, trial.method
     steps, batch_size = step_count(training), training.batch_size
-    count = windows(text.train, training.seq_len)
-    if count == 0:
-        raise UserError(
-            f"the training text has {len(text.train)} tokens, fewer than one sequence of {training.seq_len}: "
-            "give more text, or lower seq_len"
-        )
-    rates = torch.tensor(dropout_rates(method.dropout, trial.model.layers, method.dropout_max, method.dropout_norm))
     optimizer = optimizer_for(model, training)
-    order = batch_order(trial.seed, count, batch_size)
-    draws = generator(trial.seed, "dropout")
+    progress = _resumed(model, trial, optimizer, fingerprint, checkpoint)
+    order = batch_order(trial.seed, train_on.count, batch_size, progress.step)
     measured = {round(point * steps / training.curve_points) for point in range(1, training.curve_points + 1)}
     ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
-    progress = _Progress()
+    started = saved = time.perf_counter()
     model.train()
-    for step in range(steps):
+    for step in range(progress.step, steps):
         phase = phase_at(trial, step, steps)
-        # Drawn at every step whatever the configuration, so that all trials of a seed share their draws.
-        uniform = torch.rand(trial.model.layers, batch_size, generator=draws)
+        model.set_activation_bits(bits_at(trial, step, steps))
         keep, weights = None, loss_weights("proportional", "all", trial.model.layers, 0.0, step, steps)
         if phase == "2":
+            keep = kept_blocks(trial, step, steps)
             weights = loss_weights(
                 method.exit_scale, method.exit_curriculum, trial.model.layers, method.exit_weight, step, steps
             )
-            if method.dropout != "none":
-                keep = uniform >= rates[:, None] * dropout_progress(method.dropout_curriculum, step, steps)
         lr = learning_rate(training, step, steps)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        inputs, targets = window_batch(text.train, next(order), training.seq_len, device)
+        inputs, targets = train_on.batch(next(order), device)
         total, main = _accumulate(model, inputs, targets, weights, keep, training)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
         progress.step = step + 1
@@ -265,7 +305,7 @@ def _train(
         if step + 1 in measured:
             model.eval()
             with precision_context(training, device):
-                held_out = held_out_loss(model, text.validation, training.curve_tokens, trial)
+                held_out = held_out_loss(model, measured_on, training.curve_tokens, trial)
             model.train()
             finite = math.isfinite(held_out)
             point = CurvePoint(
@@ -284,7 +324,38 @@ def _train(
                 shown = f"{held_out:.2f}, above ln V + {DIVERGENCE_MARGIN}," if finite else "non-finite"
                 progress.diverged = f"held-out loss {shown} at step {step + 1} of {steps}"
                 break
+        now = time.perf_counter()
+        if checkpoint is not None and now - saved >= checkpoint.every_seconds:
+            record = progress.to_record(progress.seconds + now - started)
+            save_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer, record)
+            saved = time.perf_counter()
+    model.set_activation_bits(method.bits)
     return progress
+
+
+def _resumed(
+    model: Decoder,
+    trial: TrialConfig,
+    optimizer: torch.optim.Optimizer,
+    fingerprint: str,
+    checkpoint: CheckpointPlace | None,
+) -> _Progress:
+    """Where the checkpoint stands, or the beginning."""
+    record = load_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer) if checkpoint else None
+    return _Progress.from_record(record) if record else _Progress()
+
+
+def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
+    """Which block each sequence of the batch runs at a step, bool [L, B]; None where layer dropout is off.
+
+    The uniforms follow from (seed, step) alone, so that all trials of a seed share them.
+    """
+    method, layers = trial.method, trial.model.layers
+    if method.dropout == "none":
+        return None
+    rates = dropout_rates(method.dropout, layers, method.dropout_max, method.dropout_norm, method.dropout_last)
+    uniform = torch.rand(layers, trial.training.batch_size, generator=generator(trial.seed, "dropout", step))
+    return uniform >= torch.tensor(rates)[:, None] * dropout_progress(method.dropout_curriculum, step, steps)
 
 
 def _accumulate(
@@ -295,28 +366,32 @@ def _accumulate(
     keep: Tensor | None,
     training: TrainingConfig,
 ) -> tuple[float, float]:
-    """Backward over micro-batches; (training loss, full model's loss) of the whole batch."""
+    """Backward over micro-batches; (training loss, full model's loss) of the whole batch, per token that counts."""
     total_loss = main_loss = 0.0
     micro_batch = training.micro_batch or len(inputs)
+    counted = (targets != IGNORED_TARGET).sum(1)
     for start in range(0, len(inputs), micro_batch):
         rows = slice(start, start + micro_batch)
         kept = None if keep is None else keep[:, rows]
         with precision_context(training, inputs.device):
             total, main = model.losses(inputs[rows], targets[rows], weights, kept)
-        share = len(inputs[rows]) / len(inputs)
+        share = (counted[rows].sum() / counted.sum()).item() if micro_batch < len(inputs) else 1.0
         (total * share).backward()  # type: ignore[no-untyped-call]
         total_loss += total.item() * share
         main_loss += main.item() * share
     return total_loss, main_loss
 
 
-def _evaluate(model: Decoder, trial: TrialConfig, text: TokenData, device: torch.device) -> tuple[ExitResult, ...]:
+def _evaluate(
+    model: Decoder, trial: TrialConfig, measured_on: Sequences, text: TokenData, device: torch.device
+) -> tuple[ExitResult, ...]:
+    """Every exit's quality and speed, or nothing if a loss is not finite."""
     model.eval()
     length = min(trial.training.seq_len, len(text.validation))
     prompt = torch.from_numpy(np.asarray(text.validation[:length], dtype=np.int64))[None].to(device)
     with precision_context(trial.training, device):
-        quality = exit_quality(model, text.validation, trial.training.eval_tokens, trial)
-        if not math.isfinite(quality[-1].loss):
+        quality = exit_quality(model, measured_on, trial.training.eval_tokens, trial)
+        if not all(math.isfinite(found.loss) for found in quality):
             return ()
         speed = exit_speed(model, prompt)
     return tuple(

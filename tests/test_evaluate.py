@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bitskip.config import TrialConfig, make_trial
+from bitskip.data.sequences import cut, packed
 from bitskip.errors import UserError
 from bitskip.evaluate import bits_per_byte, exit_quality, exit_speed, perplexity, weight_bytes
 from bitskip.method.model import build_model
@@ -25,7 +26,7 @@ def test_one_pass_over_all_exits_equals_a_pass_per_exit() -> None:
     windows = np.stack([STREAM[i * 16 : i * 16 + 17] for i in range(10)]).astype(np.int64)
     tokens = torch.from_numpy(windows)
     full = model(tokens[:, :-1]).argmax(-1)
-    for found in exit_quality(model, STREAM, 160, trial):
+    for found in exit_quality(model, packed(STREAM, 16), 160, trial):
         logits = model(tokens[:, :-1], found.exit_layer).double()
         loss = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean().item()
         assert found.loss == pytest.approx(loss, rel=1e-5)
@@ -56,4 +57,4 @@ def test_units() -> None:
 
 def test_too_little_held_out_text_is_refused() -> None:
     with pytest.raises(UserError, match="fewer than one sequence"):
-        exit_quality(build_model(tiny()), STREAM[:10], 100, tiny())
+        cut(STREAM[:10], tiny(), 256, "held-out")

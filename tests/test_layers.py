@@ -16,7 +16,7 @@ LAYERS = [
     {"config"},
     {"method", "cost"},
     {"data"},
-    {"space", "evaluate"},
+    {"space", "evaluate", "checkpoint", "guards"},
     {"train"},
     {"results"},
     {"record", "cells"},

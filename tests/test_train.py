@@ -9,6 +9,7 @@ import torch
 
 from bitskip.config import TrialConfig, make_trial
 from bitskip.data import TokenData
+from bitskip.data.sequences import packed
 from bitskip.errors import UserError
 from bitskip.evaluate import held_out_loss
 from bitskip.method.model import Decoder, build_model
@@ -123,7 +124,7 @@ def test_perplexity_is_token_weighted_whatever_the_batch() -> None:
         expected -= log_probs.gather(1, window[1:, None]).sum().item()
         count += 16
     for batch_size in (1, 4, 8):
-        found = held_out_loss(model, data.validation, 16 * 11, dataclasses.replace(
+        found = held_out_loss(model, packed(data.validation, 16), 16 * 11, dataclasses.replace(
             trial, training=dataclasses.replace(trial.training, batch_size=batch_size)))  # fmt: skip
         assert found == pytest.approx(expected / count, rel=1e-6)
 

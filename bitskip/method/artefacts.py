@@ -11,10 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bitskip.config import ArtefactConfig
-
-IGNORED = -100
-"""Target of a position that counts in no loss (torch's convention)."""
+from bitskip.config import IGNORED_TARGET, ArtefactConfig
 
 TINY_EMBEDDING_STD = 0.001
 TINY_HEAD_STD = 0.002
@@ -55,7 +52,7 @@ def squared_relu(y: Tensor) -> Tensor:
 
 def compared_tokens(tokens: Tensor, targets: Tensor, shift: int) -> Tensor:
     """What a loss compares with, [B, T]: the next tokens, or with shift 0 the current ones; ignored ones stay so."""
-    return targets if shift else torch.where(targets == IGNORED, targets, tokens)
+    return targets if shift else torch.where(targets == IGNORED_TARGET, targets, tokens)
 
 
 def tiny_initial(name: str, shape: torch.Size, draws: torch.Generator) -> Tensor:

@@ -1,44 +1,57 @@
-"""Layer-dropout rates, exit-loss weights and their curricula (METHOD 6.4, 6.5; LayerSkip, arXiv 2404.16710).
+"""Layer-dropout rates, exit-loss weights and their curricula (docs/method.md; LayerSkip, arXiv 2404.16710).
 
 Layers are counted l = 0 … L-1. Exit E of the field (blocks executed) is l = E - 1.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bitskip.config import DROPOUT_NORMS
 
 ROTATION_INTERVAL = 3
 """R of LayerSkip's rotational curriculum: every R-th exit is trained, shifted by one each step."""
 
-DEPTH_SCALES: dict[str, Callable[[float], float]] = {
-    "none": lambda u: 0.0,
-    "constant": lambda u: 1.0,
-    "linear": lambda u: u,
-    "quadratic": lambda u: u * u,
-    "exponential": lambda u: 2.0**u - 1.0,
+DEPTH_SCALES: dict[str, Callable[[int, int], float]] = {
+    "none": lambda layer, deepest: 0.0,
+    "constant": lambda layer, deepest: 1.0,
+    "linear": lambda layer, deepest: layer / deepest,
+    "quadratic": lambda layer, deepest: (layer / deepest) ** 2,
+    "exponential": lambda layer, deepest: 2.0 ** (layer / deepest) - 1.0,
+    "log": lambda layer, deepest: math.log(layer + 1) / math.log(deepest + 1),
+    "sin": lambda layer, deepest: math.sin(math.pi / 2 * layer / deepest),
+    "sigmoid": lambda layer, deepest: 1 / (1 + math.exp(-10 * (layer / deepest - 0.5))),
 }
-"""Rate at relative depth u = l / (L-1), as a share of the largest one."""
+"""Rate of a layer as a share of the largest one. Quadratic is BitSkip's, exponential LayerSkip's, the last three are
+torchtune's."""
 
 
-def dropout_rates(schedule: str, num_layers: int, p_max: float, norm: str = "none") -> tuple[float, ...]:
-    """Probability of skipping each block, length L; the last block is never skipped (BitSkip).
+def dropout_rates(
+    schedule: str, num_layers: int, p_max: float, norm: str = "none", last: bool = False
+) -> tuple[float, ...]:
+    """Probability of skipping each block, length L; the last block is spared (BitSkip) unless `last` (LayerSkip).
 
-    `norm="sum1"` divides by the sum after that exemption, as the paper writes; p_max then cancels (METHOD 6.4) and the
-    rates are clamped below 1. Raises ValueError for an unknown schedule or norm and for p_max outside [0, 1).
+    `norm="sum1"` divides by the sum of the rates that count, `"sum1-all"` by the sum with the last block's, as if that
+    were spared afterwards. Either way p_max cancels, and rates are clamped below 1. Raises ValueError for an unknown
+    schedule or norm and for p_max outside [0, 1).
     """
     if schedule not in DEPTH_SCALES:
         raise ValueError(f"unknown dropout schedule '{schedule}': one of {', '.join(DEPTH_SCALES)}")
-    if norm not in ("none", "sum1"):
-        raise ValueError(f"unknown dropout normalisation '{norm}': none or sum1")
+    if norm not in DROPOUT_NORMS:
+        raise ValueError(f"unknown dropout normalisation '{norm}': one of {', '.join(DROPOUT_NORMS)}")
     if not 0.0 <= p_max < 1.0:
         raise ValueError(f"p_max must lie in [0, 1), got {p_max}")
-    depth = max(num_layers - 1, 1)
-    rates = [p_max * DEPTH_SCALES[schedule](layer / depth) for layer in range(num_layers - 1)] + [0.0]
-    total = sum(rates)
-    if norm == "sum1" and total > 0.0:
+    deepest = max(num_layers - 1, 1)
+    rates = [p_max * DEPTH_SCALES[schedule](layer, deepest) for layer in range(num_layers)]
+    kept = rates if last else [*rates[:-1], 0.0]
+    total = sum(rates if norm == "sum1-all" else kept)
+    if norm != "none" and total > 0.0:
         # L = 3 would skip block 1 always: leave every block some training.
-        rates = [min(rate / total, 0.95) for rate in rates]
-    return tuple(rates)
+        kept = [min(rate / total, 0.95) for rate in kept]
+    return tuple(kept)
 
 
 def dropout_progress(curriculum: str, step: int, steps: int) -> float:
@@ -48,36 +61,73 @@ def dropout_progress(curriculum: str, step: int, steps: int) -> float:
     return float(2.0 ** (step / (steps - 1)) - 1.0)
 
 
-def _non_final(values: Sequence[float]) -> list[float]:
-    total = sum(values)
-    return [value / total for value in values] + [0.0]
+@dataclass(frozen=True)
+class ExitScale:
+    """How the exit loss is shared out: weights of the layers that are on, as a function of (layers, L, e_scale).
+
+    `final`: whether the full model's loss is one of them; `normalised`: whether they are divided by their sum;
+    `alone`: whether they are the whole training loss, with e_scale for lambda and no separate main loss.
+    """
+
+    weights: Callable[[Sequence[int], int, float], list[float]]
+    final: bool = True
+    normalised: bool = True
+    alone: bool = False
 
 
-def _layerskip(num_layers: int, e_scale: float) -> list[float]:
-    cumulative = [layer * (layer + 1) / 2 for layer in range(num_layers)]
-    final = (num_layers - 1) + e_scale * sum(range(num_layers - 1))
-    raw = [e_scale * value for value in cumulative[:-1]] + [final]
-    total = sum(raw)
-    return [value / total for value in raw] if total > 0 else [1.0]
+def _proportional(layers: Sequence[int], num_layers: int, _: float) -> list[float]:
+    return [(layer + 1) / num_layers for layer in layers]
 
 
-EXIT_SCALES: dict[str, Callable[[int, float], list[float]]] = {
-    "proportional": lambda n, _: _non_final([(i + 1) / n for i in range(n - 1)]),
-    "uniform": lambda n, _: _non_final([1.0] * (n - 1)),
-    "triangular": lambda n, _: [(i + 1) * (i + 2) / (n * (n + 1) * (n + 2) / 3) for i in range(n)],
-    "layerskip": _layerskip,
+def _layerskip(layers: Sequence[int], num_layers: int, e_scale: float) -> list[float]:
+    final = num_layers - 1
+    whole = final + e_scale * sum(range(final))
+    return [e_scale * layer * (layer + 1) / 2 if layer < final else whole for layer in layers]
+
+
+def _cumulative(layers: Sequence[int], num_layers: int, e_scale: float) -> list[float]:
+    sums = itertools.accumulate(layer + 1 for layer in layers)
+    return [
+        e_scale * value if layer < num_layers - 1 else float(value) for layer, value in zip(layers, sums, strict=True)
+    ]
+
+
+EXIT_SCALES: dict[str, ExitScale] = {
+    "proportional": ExitScale(_proportional, final=False),
+    "proportional-all": ExitScale(_proportional),
+    "proportional-raw": ExitScale(_proportional, normalised=False),
+    "uniform": ExitScale(lambda layers, *_: [1.0] * len(layers), final=False),
+    "triangular": ExitScale(lambda layers, *_: [(layer + 1) * (layer + 2) / 2 for layer in layers]),
+    "linspace": ExitScale(
+        lambda layers, n, _: [(0.1 + 0.9 * layer / max(n - 1, 1)) / n for layer in layers], normalised=False
+    ),
+    "cumulative": ExitScale(_cumulative, alone=True),
+    "layerskip": ExitScale(_layerskip, alone=True),
 }
+"""`proportional` is the paper's (i+1)/L over the non-final exits; -all and -raw are its readings with the final layer
+and without normalisation; `triangular` and `linspace` stand in the published code; `cumulative` is torchtune's sum_l;
+`layerskip` is e(l) of the LayerSkip paper."""
 
 
-def exit_weights(scale: str, num_layers: int, e_scale: float = 0.2) -> tuple[float, ...]:
-    """Share of each exit's cross-entropy in the exit loss, length L, summing to 1 (0 where L = 1 leaves no exit).
+def exit_weights(
+    scale: str, num_layers: int, e_scale: float = 0.2, enabled: Sequence[bool] | None = None
+) -> tuple[float, ...]:
+    """Share of each exit's cross-entropy in the exit loss, length L; all exits are on unless `enabled` says otherwise.
 
-    `proportional` is the paper's (i+1)/L over the non-final exits, `uniform` likewise; `triangular` (published code)
-    and `layerskip` (e(l), with its `e_scale`) include the final layer. Raises ValueError for an unknown scale.
+    The shares of a normalised scale sum to 1, or are 0 where no exit is left (L = 1). Raises ValueError for an unknown
+    scale.
     """
     if scale not in EXIT_SCALES:
         raise ValueError(f"unknown exit scale '{scale}': one of {', '.join(EXIT_SCALES)}")
-    return tuple(EXIT_SCALES[scale](num_layers, e_scale))
+    rule = EXIT_SCALES[scale]
+    count = num_layers if rule.final else num_layers - 1
+    layers = [layer for layer in range(count) if enabled is None or enabled[layer]]
+    weights = rule.weights(layers, num_layers, e_scale)
+    total = sum(weights) if rule.normalised else 1.0
+    if total == 0.0:  # LayerSkip's weight of a single layer is 0, but its loss is the training loss
+        weights, total = [1.0] * len(layers), float(max(len(layers), 1))
+    shares = dict(zip(layers, weights, strict=True))
+    return tuple(shares.get(layer, 0.0) / total for layer in range(num_layers))
 
 
 def enabled_exits(curriculum: str, num_layers: int, step: int, steps: int) -> tuple[bool, ...]:
@@ -98,17 +148,13 @@ def loss_weights(
 ) -> tuple[float, ...]:
     """Coefficient of every layer's cross-entropy in the training loss, length L.
 
-    BitSkip: main + lambda * sum w_i CE_i, with w renormalised over the enabled exits. LayerSkip's own scale has no
-    separate main loss: lambda is its e_scale and the coefficients sum to 1 (METHOD 6.5).
+    BitSkip: main + lambda * sum w_i CE_i, with w shared among the enabled exits. LayerSkip and torchtune have no
+    separate main loss: lambda is their e_scale and the coefficients sum to 1.
     """
+    main = (*([0.0] * (num_layers - 1)), 1.0)
     if exit_weight == 0.0:
-        return (*([0.0] * (num_layers - 1)), 1.0)
-    enabled = enabled_exits(curriculum, num_layers, step, steps)
-    shares = exit_weights(scale, num_layers, exit_weight)
-    kept = [share if on else 0.0 for share, on in zip(shares, enabled, strict=True)]
-    total = sum(kept)
-    kept = [share / total for share in kept] if total > 0 else kept
-    if scale == "layerskip":
-        return tuple(kept)
-    weights = [exit_weight * share for share in kept]
-    return (*weights[:-1], weights[-1] + 1.0)
+        return main
+    shares = exit_weights(scale, num_layers, exit_weight, enabled_exits(curriculum, num_layers, step, steps))
+    if EXIT_SCALES[scale].alone:
+        return shares
+    return tuple(own + exit_weight * share for own, share in zip(main, shares, strict=True))

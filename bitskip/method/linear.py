@@ -98,6 +98,10 @@ class BitLinear(nn.Module):
         quantized = quantize_activations(self.rotated_input(x), self.bits, self.activation_scale)
         return self.transform(quantized) if self.rotation.after_quantizer else quantized
 
+    def freeze(self, weight: Tensor | None) -> None:
+        """Multiply with this weight from now on, or with the quantized parameter again."""
+        self._frozen = weight
+
     def effective_weight(self) -> Tensor:
         if self._frozen is not None:
             return self._frozen
@@ -107,12 +111,12 @@ class BitLinear(nn.Module):
 @contextlib.contextmanager
 def frozen_weights(model: nn.Module) -> Iterator[None]:
     """Inside, every BitLinear quantizes its weight once and not at each call: for evaluation and decoding."""
-    layers = [module for module in model.modules() if isinstance(module, BitLinear)]
+    thawed = [module for module in model.modules() if isinstance(module, BitLinear) and module._frozen is None]
     try:
         with torch.no_grad():
-            for layer in layers:
-                layer._frozen = layer.effective_weight().detach()
+            for layer in thawed:
+                layer.freeze(layer.effective_weight().detach())
         yield
     finally:
-        for layer in layers:
-            layer._frozen = None
+        for layer in thawed:
+            layer.freeze(None)

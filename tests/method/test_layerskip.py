@@ -25,6 +25,10 @@ from bitskip.method.layerskip import (
         ("quadratic", "sum1", [0, 0.033333, 0.133333, 0.3, 0.533333, 0]),
         ("exponential", "sum1", [0, 0.086201, 0.185219, 0.298962, 0.429618, 0]),
         ("none", "sum1", [0] * 6),
+        ("quadratic", "sum1-all", [0, 0.018182, 0.072727, 0.163636, 0.290909, 0]),
+        ("linear", "sum1-all", [0, 0.066667, 0.133333, 0.2, 0.266667, 0]),
+        ("exponential", "sum1-all", [0, 0.054568, 0.117250, 0.189252, 0.271961, 0]),
+        ("constant", "sum1-all", [*[1 / 6] * 5, 0]),
     ],
 )
 def test_dropout_oracle(schedule: str, norm: str, expected: list[float]) -> None:
@@ -48,6 +52,11 @@ def test_normalised_rates_do_not_depend_on_p_max() -> None:
     [
         ("proportional", 0.2, [1 / 6, 2 / 6, 3 / 6, 0]),
         ("uniform", 0.2, [1 / 3, 1 / 3, 1 / 3, 0]),
+        ("proportional-all", 0.2, [0.1, 0.2, 0.3, 0.4]),
+        ("proportional-raw", 0.2, [0.25, 0.5, 0.75, 1]),
+        ("linspace", 0.2, [0.025, 0.1, 0.175, 0.25]),
+        ("cumulative", 0.2, [0.016667, 0.05, 0.1, 0.833333]),
+        ("cumulative", 1.0, [0.05, 0.15, 0.3, 0.5]),
         ("triangular", 0.2, [0.05, 0.15, 0.3, 0.5]),
         ("layerskip", 0.1, [0, 0.027027, 0.081081, 0.891892]),
         ("layerskip", 0.2, [0, 0.045455, 0.136364, 0.818182]),
@@ -58,9 +67,26 @@ def test_exit_weight_oracle(scale: str, e_scale: float, expected: list[float]) -
     assert exit_weights(scale, 4, e_scale) == pytest.approx(expected, abs=1e-6)
 
 
-@given(st.sampled_from(list(EXIT_SCALES)), st.integers(2, 48), st.floats(0.01, 2))
-def test_exit_weights_sum_to_one(scale: str, layers: int, e_scale: float) -> None:
+@given(
+    st.sampled_from([name for name, scale in EXIT_SCALES.items() if scale.normalised]),
+    st.integers(2, 48),
+    st.floats(0.01, 2),
+)
+def test_normalised_exit_weights_sum_to_one(scale: str, layers: int, e_scale: float) -> None:
     assert sum(exit_weights(scale, layers, e_scale)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"), [("layerskip", [0, 0.052632, 0, 0.947368]), ("cumulative", [0, 0.0625, 0, 0.9375])]
+)
+def test_exit_weights_of_a_subset_oracle(scale: str, expected: list[float]) -> None:
+    assert exit_weights(scale, 4, 0.2, (False, True, False, True)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_layerskip_drops_the_last_block_most() -> None:
+    rates = dropout_rates("exponential", 6, 0.5, last=True)
+    assert rates == pytest.approx([0, 0.074349, 0.159754, 0.257858, 0.370551, 0.5], abs=1e-6)
+    assert sum(dropout_rates("constant", 6, 0.5, "sum1", last=True)) == pytest.approx(1)
 
 
 def test_curricula_oracle() -> None:

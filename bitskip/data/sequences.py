@@ -1,0 +1,76 @@
+"""A token stream cut into the sequences that a model trains on and is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bitskip.config import IGNORED_TARGET, TrialConfig
+from bitskip.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """`count` sequences of `length` inputs, each with its next-token targets.
+
+    `row(i)` gives the length + 1 tokens of sequence i, or fewer if it is to be padded.
+    """
+
+    count: int
+    length: int
+    row: Callable[[int], np.ndarray]
+    padding: int
+    count_padding: bool = False
+
+    def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+        """(inputs, targets), both int64 [B, T]: targets are the inputs moved by one token, padding is ignored."""
+        rows = np.full((len(indices), self.length + 1), self.padding, np.int64)
+        sizes = np.zeros((len(indices), 1), np.int64)
+        for position, index in enumerate(indices):
+            row = self.row(index)
+            rows[position, : len(row)] = row
+            sizes[position] = len(row)
+        targets = rows[:, 1:]
+        if not self.count_padding:
+            targets = np.where(np.arange(1, self.length + 1) < sizes, targets, IGNORED_TARGET)
+        return torch.from_numpy(rows[:, :-1].copy()).to(device), torch.from_numpy(targets.copy()).to(device)
+
+
+def packed(stream: np.ndarray, length: int) -> Sequences:
+    """The stream as it runs on, documents one after another: no padding, and no overlap between sequences."""
+    return Sequences((len(stream) - 1) // length, length, lambda i: stream[i * length : (i + 1) * length + 1], 0)
+
+
+def padded(stream: np.ndarray, length: int, end_of_document: int, count_padding: bool = False) -> Sequences:
+    """A document a sequence, cut at `length` + 1 tokens or filled up with the end-of-document token.
+
+    Padding after a document's own end is no target, unless `count_padding` (a defect of the published code).
+    """
+    ends = np.flatnonzero(stream == end_of_document) + 1
+    starts = np.concatenate([[0], ends[:-1]])
+    whole = ends - starts > 1  # an empty document is its end alone: nothing to predict
+    starts, ends = starts[whole], ends[whole]
+
+    def row(index: int) -> np.ndarray:
+        return stream[starts[index] : min(ends[index], starts[index] + length + 1)]
+
+    return Sequences(len(starts), length, row, end_of_document, count_padding)
+
+
+def cut(stream: np.ndarray, trial: TrialConfig, end_of_document: int, part: str) -> Sequences:
+    """The sequences of one part of the text as the trial asks for them. Raises UserError if there is not even one."""
+    training = trial.training
+    if training.documents == "padded":
+        found = padded(stream, training.seq_len, end_of_document, trial.artefacts.count_padding)
+    else:
+        found = packed(stream, training.seq_len)
+    if found.count < 1:
+        raise UserError(
+            f"the {part} text has {len(stream)} tokens, fewer than one sequence of {training.seq_len}: "
+            "give more text, or lower seq_len"
+        )
+    return found
