@@ -1,8 +1,9 @@
-"""Finished trials as cells of a factorial design: comparable strata, techniques, seeds (EFFECTS 2, 3).
+"""Finished trials as cells of a factorial design: techniques, sizes, strata, seeds (docs/effects.md, Words).
 
-A *factor* is one technique: the axes that switch it and those that only matter once it is on. A *cell* is a level for
-every factor, with one trial per seed. A *stratum* holds the cells that differ in nothing else: same model, data, tokens
-and every other axis that is no technique. Numbers are only ever compared inside a stratum.
+A *factor* is one technique, that is the axes that switch it and those that only matter once it is on, or a size: the
+model, the tokens. A *cell* is a level for every factor, with one trial per seed. A *stratum* holds the cells that
+differ in techniques only; effects are computed inside a stratum. A *family* holds the strata that differ in size only;
+the predictor learns from all of one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bitskip.config import AXES, UNQUANTIZED_BITS
+from bitskip.config import AXES, UNQUANTIZED_BITS, ModelConfig, model_label
+from bitskip.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from bitskip.results import Results
@@ -23,33 +25,55 @@ Row = Mapping[str, Any]
 Level = tuple[Any, ...]
 Levels = tuple[Level, ...]
 
-_TECHNIQUES: dict[str, tuple[str, ...]] = {
-    "bits": ("bits", "weights"),
+_PREFIXES: dict[str, tuple[str, ...]] = {
+    "bits": ("bits", "first_bits", "activation_scale", "weights"),
     "hadamard": ("hadamard",),
-    "dropout": ("dropout", "dropout_max", "dropout_norm", "dropout_curriculum"),
-    "exit_weight": ("exit_weight", "exit_scale", "exit_curriculum", "exit_head"),
-    "phase": ("phase", "phase1_share"),
+    "dropout": ("dropout",),
+    "exit_weight": ("exit_",),
+    "phase": ("phase",),
 }
-_GROUPED = {name for members in _TECHNIQUES.values() for name in members}
+"""Technique, named after the axis that switches it, to what the names of its axes begin with."""
 
-FACTORS: dict[str, tuple[str, ...]] = _TECHNIQUES | {
-    name: (name,) for name, entry in AXES.items() if entry.group == "method" and name not in _GROUPED
+
+def _techniques() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    grouped: set[str] = set()
+    method = [name for name, entry in AXES.items() if entry.group == "method"]
+    for leader, prefixes in _PREFIXES.items():
+        members = [name for name in method if name.startswith(prefixes) and name != leader]
+        found[leader] = (leader, *members)
+        grouped |= {leader, *members}
+    alone = [name for name, entry in AXES.items() if entry.group in ("method", "artefacts") and name not in grouped]
+    return found | {name: (name,) for name in alone}
+
+
+TECHNIQUES: dict[str, tuple[str, ...]] = _techniques()
+"""Technique to its axes, the one that switches it first. A method axis added to config becomes a technique."""
+
+SIZES: dict[str, tuple[str, ...]] = {
+    "model": tuple(name for name, entry in AXES.items() if entry.group == "model"),
+    "tokens": ("tokens",),
 }
-"""Factor to its axes, the one that switches it first. A method axis added to config becomes a factor of its own."""
+"""What a scaling law is about: factors of the predictor, constant inside a stratum."""
 
-METHOD_AXES: tuple[str, ...] = tuple(name for members in FACTORS.values() for name in members)
+FACTORS: dict[str, tuple[str, ...]] = TECHNIQUES | SIZES
+INDEX: dict[str, int] = {name: position for position, name in enumerate(FACTORS)}
+"""Where a factor's level stands in `Levels`."""
+
+METHOD_AXES: tuple[str, ...] = tuple(name for members in TECHNIQUES.values() for name in members)
+SIZE_AXES: tuple[str, ...] = tuple(name for members in SIZES.values() for name in members)
 SCALE_AXES: tuple[str, ...] = tuple(name for name in AXES if name not in METHOD_AXES and name != "seed")
 
 FAILED = ("stalled", "diverged")
-"""Results of training that carry no comparable loss: counted, never averaged (EFFECTS 2.3)."""
+"""Results of training that carry no comparable loss: counted, never averaged."""
 
 
 @dataclass(frozen=True)
 class Metric:
     """How a trial's or an exit's row is read on the scale where effects add up, and shown in its own unit.
 
-    `margin` is the equivalence margin of EFFECTS 2.2 on the additive scale; `logarithmic` says that the additive scale
-    is the natural logarithm of the shown one.
+    `margin` is the equivalence margin on the additive scale: effects smaller than it do not matter. `logarithmic` says
+    that the additive scale is the natural logarithm of the shown one.
     """
 
     read: Callable[[Row], float | None]
@@ -80,6 +104,14 @@ METRICS: dict[str, Metric] = {
 """Metric by name; a new one is a new entry. The speed gain of a whole trial is that of its best exit."""
 
 
+def metric_named(name: str) -> Metric:
+    """The metric, or UserError with the known ones."""
+    if name not in METRICS:
+        known = ", ".join(METRICS)
+        raise UserError(f"unknown metric '{name}'{nearest(name, METRICS)} (one of {known})")
+    return METRICS[name]
+
+
 @dataclass(frozen=True)
 class Cell:
     """One configuration of a stratum: a level per factor (in the order of FACTORS) and its trials, one per seed."""
@@ -94,9 +126,6 @@ class Cell:
 
     def count(self, *statuses: str) -> int:
         return sum(row["status"] in statuses for row in self.rows)
-
-    def axes(self) -> dict[str, Any]:
-        return {name: self.rows[0].get(name, AXES[name].default) for name in METHOD_AXES}
 
 
 @dataclass(frozen=True)
@@ -121,22 +150,53 @@ class Stratum:
 
     def varying(self) -> list[str]:
         """Factors with more than one level."""
-        return [name for index, name in enumerate(FACTORS) if len({cell.levels[index] for cell in self.cells}) > 1]
+        return varying([cell.levels for cell in self.cells])
+
+
+def varying(cells: Sequence[Levels]) -> list[str]:
+    """Factors with more than one level among cells."""
+    return [name for name, index in INDEX.items() if len({levels[index] for levels in cells}) > 1]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Strata that differ in size only, the largest first. `scale` maps the axes that they share to their values."""
+
+    strata: tuple[Stratum, ...]
+
+    @property
+    def scale(self) -> Mapping[str, Any]:
+        return {name: value for name, value in self.strata[0].scale.items() if name not in SIZE_AXES}
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(cell for stratum in self.strata for cell in stratum.cells)
+
+    @property
+    def label(self) -> str:
+        first, *others = self.strata
+        return first.label + (f" and {len(others)} other sizes" if others else "")
+
+
+def families(found: Sequence[Stratum]) -> list[Family]:
+    """Strata that differ in size only together; order is kept."""
+    grouped: dict[tuple[Any, ...], list[Stratum]] = {}
+    for stratum in found:
+        key = tuple((name, value) for name, value in stratum.scale.items() if name not in (*SIZE_AXES, "data.files"))
+        grouped.setdefault(key, []).append(stratum)
+    return [Family(tuple(members)) for members in grouped.values()]
 
 
 def levels_of(axes: Mapping[str, Any]) -> Levels:
-    """A level per factor of a canonical configuration, given by flat axis names."""
-    return tuple(
-        tuple(_neutral_phase(name, axes.get(name, AXES[name].default)) for name in members)
-        for members in FACTORS.values()
-    )
+    """A level per factor of a canonical configuration, by flat axis names or by the columns of a results row."""
 
+    def value(name: str) -> Any:
+        found = axes.get(name, axes.get(name.replace(".", "_")))
+        found = AXES[name].default if found is None else found
+        # Phase 1 is what phase 2 becomes once dropout and exit loss are off: no choice of its own.
+        return "2" if name == "phase" and found == "1" else tuple(found) if isinstance(found, list) else found
 
-def _neutral_phase(name: str, value: Any) -> Any:
-    # Phase 1 is what phase 2 becomes once dropout and exit loss are off: no choice of its own.
-    if name == "phase" and value == "1":
-        return "2"
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(tuple(value(name) for name in members) for members in FACTORS.values())
 
 
 def axes_of(levels: Levels) -> dict[str, Any]:
@@ -145,22 +205,30 @@ def axes_of(levels: Levels) -> dict[str, Any]:
     return {name: value for members, level in pairs for name, value in zip(members, level, strict=True)}
 
 
+def idle(levels: Levels) -> bool:
+    """Whether the phase changes nothing here: without dropout and exit loss, phases 2 and 1+2 are phase 1."""
+    return bool(levels[INDEX["dropout"]][0] == "none" and levels[INDEX["exit_weight"]][0] == 0.0)
+
+
 def inert(levels: Levels) -> Levels:
-    """The levels with the phase reset where it trains nothing different: no dropout, no exit loss (DESIGN 3)."""
-    axes = axes_of(levels)
-    if axes["dropout"] == "none" and axes["exit_weight"] == 0.0:
-        axes |= {"phase": "2", "phase1_share": AXES["phase1_share"].default}
-    return levels_of(axes)
+    """The levels with the phase reset where it is idle."""
+    return with_level(levels, "phase", NEUTRAL[INDEX["phase"]]) if idle(levels) else levels
 
 
 def with_level(levels: Levels, factor: str, level: Level) -> Levels:
     """The levels with one factor changed."""
-    index = list(FACTORS).index(factor)
+    index = INDEX[factor]
     return (*levels[:index], level, *levels[index + 1 :])
+
+
+NEUTRAL: Levels = levels_of({})
+"""Every technique off."""
 
 
 def level_label(factor: str, level: Level) -> str:
     """Short name of a level: `bits 4`, `dropout quadratic 0.5`; nested axes only where they say something."""
+    if factor == "model":
+        return f"model {model_label(ModelConfig(*level))}"
     settings = dict(zip(FACTORS[factor], level, strict=True))
     expected = {name: AXES[name].default for name in settings}
     if factor == "bits":
@@ -243,14 +311,13 @@ def _scale_label(scale: Mapping[str, Any], others: Sequence[Mapping[str, Any]], 
 
 
 def _baseline(cells: Sequence[Cell]) -> Levels:
-    """The anchor of EFFECTS 2.1: every technique off, or, where a technique is never off, its most frequent level."""
-    neutral = levels_of({})
+    """The anchor: every technique off, or, where a technique is never off, its most frequent level."""
     chosen = []
-    for index, off in enumerate(neutral):
+    for index, off in enumerate(NEUTRAL):
         counts = Counter(cell.levels[index] for cell in cells)
         frequent = min(counts, key=lambda level: (-counts[level], repr(level)))
         chosen.append(off if off in counts else frequent)
-    if neutral[0] not in {cell.levels[0] for cell in cells}:
+    if NEUTRAL[0] not in {cell.levels[0] for cell in cells}:
         # No unquantized cell: the finest precision is the reference, not the most frequent one.
         chosen[0] = max((cell.levels[0] for cell in cells), key=lambda level: (level[0], repr(level)))
     return tuple(chosen)

@@ -1,278 +1,318 @@
-"""A metric as a function of the techniques inside one stratum, with intervals and scores (EFFECTS 3).
+"""A metric as a function of techniques and size inside one family, with intervals and scores (docs/effects.md, Model).
 
-The graded ridge over main effects and pairs is used where it predicts left-out configurations better than the additive
-model, beyond chance; otherwise the additive model is, and says so.
+The model is the mean of a graded ridge and an ANOVA kernel. It is used where it predicts left-out configurations better
+than the additive model, beyond chance; otherwise the additive model is, and says so.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bitskip.cells import FACTORS, Cell, Levels, Metric, Stratum
-from bitskip.effects import student_t_quantile, two_way_fit
+from bitskip.cells import INDEX, Family, Levels, Metric
+from bitskip.config import UNQUANTIZED_BITS
 from bitskip.encoding import Array, Encoding, encode
 from bitskip.errors import UserError
-from bitskip.ridge import ADDITIVE_GRID, PAIR_GRID, Ridge, fit_ridge
+from bitskip.intervals import (
+    LEVEL,
+    Residuals,
+    coverage,
+    jackknife_plus,
+    pair_blocks,
+    pair_half_width,
+    student_half,
+    widened,
+)
+from bitskip.measurements import tupled
+from bitskip.noise import SeedNoise, seed_noise
+from bitskip.scores import (
+    Scores,
+    ceiling,
+    mean_error,
+    permutations,
+    r_squared,
+    rank_correlation,
+    skill_over,
+)
+from bitskip.smoother import ADDITIVE_GRID, Blend, fit_graded, fit_product, plain_smoother, smoother_from
 
 FEWEST_CONFIGURATIONS = 3
-FEWEST_FOR_PAIRS = 12
-RESAMPLES = 2000
+FEWEST_FOR_INTERACTIONS = 12
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Quality on left-out configurations; None where it is undefined."""
+class Seeds:
+    """What the seeds say. `shift_half` is the 90 % half-width of a new seed's common shift; None with one seed."""
 
-    r2: float | None
-    mae_percent: float | None
-    coverage: float | None
-    skill: float | None
-    skill_low: float | None
-    skill_high: float | None
+    count: int
+    sd: float | None
+    unpaired_sd: float | None
+    shift_half: float | None
 
 
 @dataclass(frozen=True)
 class Surface:
-    """The fitted model of one stratum. `ridge` is the one predictions come from, `pairwise` None if not fitted.
+    """The fitted model of one family. `values` are means of finished trials without the shifts of shared seeds.
 
-    `trials` are the values of each cell's finished seeds, `new_seeds` the same spread as far as new seeds would be, and
-    `values` their means without the shifts of shared seeds.
+    `blend` is None where interactions were not fitted; `composes` says whether predictions come from it. `trials` are
+    the single trials behind the values, `precision` how many trials of average noise each value is worth.
     """
 
-    cells: tuple[Cell, ...]
+    levels: tuple[Levels, ...]
     trials: tuple[Array, ...]
-    new_seeds: tuple[Array, ...]
     values: Array
+    precision: Array
     encoding: Encoding
-    additive: Ridge
-    pairwise: Ridge | None
+    additive: Blend
+    blend: Blend | None
+    composes: bool
     kind: str
-    skill: tuple[float, float, float] | None
-    logarithmic: bool
+    scores: Scores
+    seeds: Seeds
+    pair_half: float | None
     baseline: Levels
 
     @property
-    def composes(self) -> bool:
-        """Whether composition effects are part of the predictions."""
-        return self.kind.startswith("graded")
+    def centre(self) -> float:
+        return float(self.values.mean())
 
     @property
-    def ridge(self) -> Ridge:
-        return self.pairwise if self.composes and self.pairwise is not None else self.additive
+    def spread(self) -> float:
+        deviation = float(self.values.std())
+        return deviation if deviation > 1e-12 * max(1.0, abs(self.centre)) else 1.0
 
-    def coded(self, cells: Sequence[Levels]) -> tuple[Array, Array]:
-        return self.encoding.main(cells), self.encoding.pairs(cells)
+    @property
+    def model(self) -> Blend:
+        return self.blend if self.composes and self.blend is not None else self.additive
 
-    def mean(self, levels: Levels, ridge: Ridge | None = None) -> float:
+    def mean(self, levels: Levels, model: Blend | None = None) -> float:
         """Expected value on the additive scale."""
-        return float((ridge or self.ridge).predict(*self.coded([levels]))[0])
+        return self.means([levels], model)[0]
 
-    def deviation(self, contrast: Sequence[tuple[Levels, float]], ridge: Ridge | None = None) -> float:
-        """Posterior standard deviation of a contrast of the surface."""
-        coded = self.coded([levels for levels, _ in contrast])
-        weights = np.array([weight for _, weight in contrast])
-        return (ridge or self.ridge).contrast_deviation(*coded, weights)
+    def means(self, cells: Sequence[Levels], model: Blend | None = None) -> list[float]:
+        predicted = (model or self.model).predict(self.encoding.codes(cells))
+        return [self.centre + self.spread * float(value) for value in predicted]
 
-    def interval(self, levels: Levels, level: float) -> tuple[float, float]:
-        """Grouped jackknife+ interval for one new seed of a configuration that was not run (arXiv 1905.02928).
+    def contrast(self, terms: Sequence[tuple[Levels, float]], model: Blend | None = None) -> tuple[float, float]:
+        """(mean, posterior standard deviation) of a weighted sum of the surface."""
+        codes = self.encoding.codes([levels for levels, _ in terms])
+        weights = np.array([weight for _, weight in terms])
+        mean, deviation = (model or self.model).contrast(codes, weights)
+        return self.centre * float(weights.sum()) + self.spread * mean, self.spread * deviation
 
-        A configuration's residuals are those of its trials, each weighing 1 / seeds. With fewer configurations than the
-        level needs, the interval is at least Student's.
-        """
-        without = self.ridge.predict_left_out(*self.coded([levels]))[0]
-        residuals, groups = self._trial_residuals
-        centres = without[groups]
-        weights = self._trial_weights
-        count = len(self.cells)
-        reach = level * (1 + 1 / count)
-        high = _weighted_quantile(centres + residuals, weights, reach)
-        low = -_weighted_quantile(residuals - centres, weights, reach)
-        middle = self.mean(levels)
-        if reach >= 1:
-            half = self._student_half(level)
-            low, high = min(low, middle - half), max(high, middle + half)
-        return min(low, middle), max(high, middle)
+    def residuals(self, model: Blend | None = None) -> Residuals:
+        return Residuals(self.trials, self.values, self.spread * (model or self.model).left_out)
 
-    def pair_half_width(self, level: float) -> float:
-        """Half-width for a pair of levels never run together: quantile of leave-pair-out residuals (EFFECTS 3).
-
-        Every block counts once. It supposes that the new pair interacts no more than the measured ones do; a pair of
-        two strong techniques may (EFFECTS 5d: 67 % coverage for the strongest pair, 93 % for a random one).
-        """
-        magnitudes, weights = self._pair_residuals
-        if not len(magnitudes):
-            return self.widest()
-        blocks = round(float(weights.sum()))
-        return _weighted_quantile(magnitudes, weights, level * (1 + 1 / blocks))
+    def interval(self, levels: Levels, *, trial: bool, model: Blend | None = None) -> tuple[float, float]:
+        """90 % interval of a configuration that was not run: of one new seed, or of the mean over the seeds run."""
+        chosen = model or self.model
+        middle = self.mean(levels, chosen)
+        without = self.centre + self.spread * chosen.predict_left_out(self.encoding.codes([levels]))[0]
+        found = jackknife_plus(without, self.residuals(chosen), middle, trial=trial)
+        # Leaving configurations out shows no more than the shifts of the seeds that all of them share.
+        return widened(found, middle, self.seeds.shift_half or 0.0) if trial else found
 
     def widest(self) -> float:
-        """The largest residual of any trial whose configuration, or pair of levels, was left out."""
-        return float(max([*self._trial_residuals[0], *self._pair_residuals[0], self._student_half(0.9)]))
+        """The largest residual of any trial whose configuration was left out, or the half-width for new pairs."""
+        magnitudes, _, weights = self.residuals().of_trials()
+        return max(float(magnitudes.max()), self.pair_half or 0.0, student_half(magnitudes, weights, len(self.values)))
 
-    def scores(self, level: float) -> Scores:
-        """Leave-one-configuration-out scores of the chosen model."""
-        left_out = self.ridge.left_out
-        spread = float(np.sum((self.values - self.values.mean()) ** 2))
-        r2 = 1 - float(left_out @ left_out) / spread if spread > 1e-18 else None
-        if self.logarithmic:
-            mae: float | None = 100 * float(np.mean(np.expm1(np.abs(left_out))))
-        else:
-            typical = float(np.mean(np.abs(self.values)))
-            mae = 100 * float(np.mean(np.abs(left_out))) / typical if typical else None
-        skill, low, high = self.skill or (None, None, None)
-        return Scores(r2, mae, self._coverage(level), skill, low, high)
-
-    @cached_property
-    def _trial_residuals(self) -> tuple[Array, npt.NDArray[np.intp]]:
-        """(|new seed - prediction without its configuration|, index of its configuration)."""
-        predicted = self.values - self.ridge.left_out
-        magnitudes = [np.abs(own - predicted[i]) for i, own in enumerate(self.new_seeds)]
-        groups = np.repeat(np.arange(len(self.trials)), [len(own) for own in self.trials])
-        return np.concatenate(magnitudes), groups
-
-    @cached_property
-    def _trial_weights(self) -> Array:
-        weights: Array = np.concatenate([np.full(len(own), 1 / len(own)) for own in self.trials])
-        return weights
-
-    def _student_half(self, level: float) -> float:
-        magnitudes, _ = self._trial_residuals
-        count = len(self.cells)
-        typical = float(np.sqrt(np.average(magnitudes**2, weights=self._trial_weights)))
-        return student_t_quantile((1 + level) / 2, count - 1) * typical * float(np.sqrt(1 + 1 / count))
-
-    @cached_property
-    def _pair_residuals(self) -> tuple[Array, Array]:
-        """|trial - prediction without every cell that has both levels of a pair|, and weights of sum one per pair."""
-        magnitudes: list[Array] = []
-        weights: list[Array] = []
-        levels = [cell.levels for cell in self.cells]
-        for first, second in itertools.combinations(range(len(FACTORS)), 2):
-            for pair in sorted({(own[first], own[second]) for own in levels}, key=repr):
-                if self.baseline[first] == pair[0] or self.baseline[second] == pair[1]:
-                    continue
-                block = [i for i, own in enumerate(levels) if (own[first], own[second]) == pair]
-                rest = [own for i, own in enumerate(levels) if i not in block]
-                if not all(
-                    any(own[index] == level for own in rest) for index, level in zip((first, second), pair, strict=True)
-                ):
-                    continue
-                predicted = self.values[block] - self.ridge.block_residuals(block)
-                for i, expected in zip(block, predicted, strict=True):
-                    own = np.abs(self.new_seeds[i] - expected)
-                    magnitudes.append(own)
-                    weights.append(np.full(len(own), 1 / len(own) / len(block)))
-        if not magnitudes:
-            return np.zeros(0), np.zeros(0)
-        return np.concatenate(magnitudes), np.concatenate(weights)
-
-    def _coverage(self, level: float) -> float | None:
-        """Share of trials inside the interval that the other configurations' residuals give.
-
-        Every configuration counts once. It checks that residuals are exchangeable, not that the model is good.
-        """
-        magnitudes, groups = self._trial_residuals
-        count = len(self.cells)
-        if count <= FEWEST_CONFIGURATIONS:
-            return None
-        inside = np.empty(count)
-        for i in range(count):
-            others = groups != i
-            reach = level * (1 + 1 / (count - 1))
-            half = _weighted_quantile(magnitudes[others], self._trial_weights[others], reach)
-            predicted = self.values[i] - self.ridge.left_out[i]
-            inside[i] = np.mean(np.abs(self.trials[i] - predicted) <= half)
-        return float(inside.mean())
+    def plain(self) -> dict[str, Any]:
+        """Everything that takes time to find, JSON-ready; `surface_from` rebuilds the rest."""
+        return {
+            "levels": self.levels,
+            "trials": [own.tolist() for own in self.trials],
+            "values": self.values.tolist(),
+            "precision": self.precision.tolist(),
+            "layers": self.encoding.layers,
+            "additive": _plain_blend(self.additive),
+            "blend": _plain_blend(self.blend) if self.blend else None,
+            "composes": self.composes,
+            "kind": self.kind,
+            "scores": asdict(self.scores),
+            "seeds": asdict(self.seeds),
+            "pair_half": self.pair_half,
+            "baseline": self.baseline,
+        }
 
 
-def _weighted_quantile(values: Array, weights: Array, level: float) -> float:
-    """Smallest value below or at which a share `level` of the weight lies; the largest one from level 1 on."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order]) / weights.sum()
-    index = int(np.searchsorted(reached, level - 1e-12))
-    return float(values[order[min(index, len(order) - 1)]])
+def _plain_blend(blend: Blend) -> dict[str, Any]:
+    return {"parts": [plain_smoother(part) for part in blend.parts], "left_out": blend.left_out.tolist()}
 
 
-def fit_surface(stratum: Stratum, metric: Metric) -> Surface:
-    """Fit additive and, with enough configurations, pairwise model; choose by left-out configurations.
+def surface_from(plain: Mapping[str, Any]) -> Surface:
+    """Inverse of `Surface.plain`. Raises KeyError, TypeError or ValueError if the data is something else."""
+    levels = tupled(plain["levels"])
+    encoding = encode(levels, int(plain["layers"]))
+    codes = encoding.codes(levels)
+    values, precision = np.array(plain["values"], dtype=float), np.array(plain["precision"], dtype=float)
+    spread = float(values.std())
+    scaled = (values - values.mean()) / (spread if spread > 1e-12 * max(1.0, abs(float(values.mean()))) else 1.0)
 
-    Raises UserError with fewer than three configurations that hold a finished trial.
-    """
-    measured = [(cell, cell.values(metric)) for cell in stratum.cells]
-    measured = [(cell, values) for cell, values in measured if values]
-    if len(measured) < FEWEST_CONFIGURATIONS:
-        raise UserError(
-            f"{len(measured)} configuration(s) with a finished trial at {stratum.label}: prediction needs at least "
-            f"{FEWEST_CONFIGURATIONS}; run a sweep with more levels"
-        )
-    # Where seeds are shared, a cell that lacks one is compared as if it had run them all (EFFECTS 3, target).
-    shifts = two_way_fit([values for _, values in measured]).seed_shifts
-    adjusted = np.array([np.mean([v - shifts.get(s, 0.0) for s, v in values.items()]) for _, values in measured])
-    extra = _shift_inflation(len(shifts)) - 1
-    seeds = np.array([len(values) for _, values in measured], dtype=float)
-    cells = tuple(cell for cell, _ in measured)
-    encoding = encode([cell.levels for cell in cells], int(stratum.scale["model.layers"]))
-    coded = [cell.levels for cell in cells]
-    main, pairs = encoding.main(coded), encoding.pairs(coded)
-    additive = fit_ridge(main, pairs, adjusted, seeds, ADDITIVE_GRID)
-    enough = len(cells) >= FEWEST_FOR_PAIRS and pairs.shape[1] > 0
-    pairwise = fit_ridge(main, pairs, adjusted, seeds, PAIR_GRID) if enough else None
-    skill = skill_over(pairwise.left_out, additive.left_out) if pairwise else None
+    def blend(stored: Mapping[str, Any]) -> Blend:
+        parts = tuple(smoother_from(part, codes, scaled, precision) for part in stored["parts"])
+        return Blend(parts, np.array(stored["left_out"], dtype=float))
+
     return Surface(
-        cells=cells,
-        trials=tuple(np.array([values[s] for s in sorted(values)]) for _, values in measured),
-        new_seeds=tuple(
-            np.array([values[s] + extra * shifts.get(s, 0.0) for s in sorted(values)]) for _, values in measured
-        ),
-        values=adjusted,
+        levels=levels,
+        trials=tuple(np.array(own, dtype=float) for own in plain["trials"]),
+        values=values,
+        precision=precision,
         encoding=encoding,
-        additive=additive,
-        pairwise=pairwise,
-        kind=_kind(len(cells), pairs.shape[1], skill),
-        skill=skill,
-        logarithmic=metric.logarithmic,
-        baseline=stratum.baseline,
+        additive=blend(plain["additive"]),
+        blend=blend(plain["blend"]) if plain["blend"] else None,
+        composes=bool(plain["composes"]),
+        kind=str(plain["kind"]),
+        scores=Scores(**plain["scores"]),
+        seeds=Seeds(**plain["seeds"]),
+        pair_half=plain["pair_half"],
+        baseline=tupled(plain["baseline"]),
     )
 
 
-def _shift_inflation(seeds: int) -> float:
-    """How much further than S seeds lie from their own mean a new seed lies from it: root of (S + 1) / (S - 1).
+@dataclass(frozen=True)
+class _Data:
+    """A family's finished trials, stratum by stratum without the shifts of its seeds."""
 
-    A seed shifts all configurations together, so that leaving configurations out shows no more than these S shifts.
-    This mends the variance, not the tail: where the shift exceeds the noise and S is 2 or 3, simulated 90 % intervals
-    for a new seed cover about 80 %. Student's factor would cover, at several times the width.
+    levels: tuple[Levels, ...]
+    trials: tuple[Array, ...]
+    values: Array
+    precision: Array
+    noise: Array | None
+    seeds: Seeds
+
+
+def fit_surface(family: Family, metric: Metric) -> Surface:
+    """Fit the additive model and, with enough configurations, the blend; choose by left-out configurations.
+
+    Raises UserError with fewer than three configurations that hold a finished trial.
     """
-    return math.sqrt((seeds + 1) / (seeds - 1)) if seeds > 1 else 1.0
+    data = _collect(family, metric)
+    count = len(data.levels)
+    if count < FEWEST_CONFIGURATIONS:
+        raise UserError(
+            f"{count} configuration(s) with a finished trial at {family.label}: prediction needs at least "
+            f"{FEWEST_CONFIGURATIONS}; run a sweep with more levels"
+        )
+    encoding = encode(data.levels, int(family.strata[0].scale["model.layers"]))
+    codes = encoding.codes(data.levels)
+    centre, spread = float(data.values.mean()), float(data.values.std())
+    spread = spread if spread > 1e-12 * max(1.0, abs(centre)) else 1.0
+    scaled = (data.values - centre) / spread
+    null = fit_graded(codes, scaled, data.precision, ADDITIVE_GRID)
+    additive = Blend((null.smoother,), null.left_out)
+    blend, skill, control = None, None, None
+    if count >= FEWEST_FOR_INTERACTIONS and len(codes) > 1:
+        graded = fit_graded(codes, scaled, data.precision, others=permutations(scaled))
+        product, left_out = fit_product(codes, scaled, data.precision)
+        blend = Blend((graded.smoother, product), (graded.left_out + left_out) / 2)
+        skill = skill_over(blend.left_out, additive.left_out)
+        control = float(np.mean([r_squared(scaled, own) or 0.0 for own in graded.others]))
+    composes = skill is not None and skill[1] > 0
+    model = blend if composes and blend is not None else additive
+    residuals = Residuals(data.trials, data.values, spread * model.left_out)
+    baseline = family.strata[0].baseline
+    return Surface(
+        levels=data.levels,
+        trials=data.trials,
+        values=data.values,
+        precision=data.precision,
+        encoding=encoding,
+        additive=additive,
+        blend=blend,
+        composes=composes,
+        kind=_kind(count, len(codes), skill),
+        scores=_scores(data, residuals, spread * additive.left_out, skill, control, metric),
+        seeds=data.seeds,
+        pair_half=pair_half_width(model, residuals, pair_blocks(data.levels, baseline), spread),
+        baseline=baseline,
+    )
 
 
-def _kind(configurations: int, pairs: int, skill: tuple[float, float, float] | None) -> str:
+def _collect(family: Family, metric: Metric) -> _Data:
+    levels: list[Levels] = []
+    trials: list[Array] = []
+    precision: list[float] = []
+    variances: list[float | None] = []
+    noises: list[SeedNoise] = []
+    for stratum in family.strata:
+        measured = {cell.levels: values for cell in stratum.cells if (values := cell.values(metric))}
+        noise = seed_noise(measured)
+        noises.append(noise)
+        for own, values in measured.items():
+            levels.append(own)
+            # A cell that lacks a seed is compared as if it had run them all.
+            trials.append(np.array([value - noise.seed_shifts.get(seed, 0.0) for seed, value in values.items()]))
+            precision.append(noise.precision(own, len(values)))
+            variances.append(noise.of(own)[0] / len(values) if noise.variance is not None else None)
+    known = [variance for variance in variances if variance is not None]
+    return _Data(
+        levels=tuple(levels),
+        trials=tuple(trials),
+        values=np.array([own.mean() for own in trials]),
+        precision=np.array(precision),
+        noise=np.array(known) if known and len(known) == len(variances) else None,
+        seeds=_seeds(noises, family, metric),
+    )
+
+
+def _seeds(noises: Sequence[SeedNoise], family: Family, metric: Metric) -> Seeds:
+    """Pooled over strata by degrees of freedom; the shift's half-width is Student's for one more seed."""
+    count = max((len(cell.values(metric)) for cell in family.cells), default=0)
+    known = [noise for noise in noises if noise.variance is not None]
+    if not known:
+        return Seeds(count, None, None, None)
+    variance = sum((noise.variance or 0.0) * noise.df for noise in known) / sum(noise.df for noise in known)
+    unpaired = sum((noise.unpaired or 0.0) * noise.df for noise in known) / sum(noise.df for noise in known)
+    shift_df = sum(noise.shift_df for noise in known)
+    half = None
+    if shift_df:
+        from scipy.special import stdtrit
+
+        shift = sum(noise.shift_variance * noise.shift_df for noise in known) / shift_df
+        half = float(stdtrit(shift_df, (1 + LEVEL) / 2) * np.sqrt(shift * (1 + 1 / count)))
+    return Seeds(count, float(np.sqrt(variance)), float(np.sqrt(unpaired)), half)
+
+
+def _scores(
+    data: _Data,
+    residuals: Residuals,
+    additive: Array,
+    skill: tuple[float, float, float] | None,
+    control: float | None,
+    metric: Metric,
+) -> Scores:
+    groups = [(own[0][0] < UNQUANTIZED_BITS, own[INDEX["model"]], own[INDEX["tokens"]]) for own in data.levels]
+    left_out = residuals.left_out
+    low_high = skill or (None, None, None)
+    # The mean of |x| is 0.8 standard deviations of a normal x.
+    floor = None if data.noise is None else np.sqrt(2 / np.pi * data.noise)
+    return Scores(
+        r2=r_squared(data.values, left_out),
+        r2_ceiling=ceiling(data.values, data.noise),
+        within_r2=r_squared(data.values, left_out, groups),
+        within_ceiling=ceiling(data.values, data.noise, groups),
+        additive_r2=r_squared(data.values, additive),
+        additive_mae_percent=mean_error(additive, data.values, metric.logarithmic),
+        skill=low_high[0],
+        skill_low=low_high[1],
+        skill_high=low_high[2],
+        mae_percent=mean_error(left_out, data.values, metric.logarithmic),
+        noise_percent=None if floor is None else mean_error(floor, data.values, metric.logarithmic),
+        rank_correlation=rank_correlation(residuals.expected, data.values),
+        coverage=coverage(residuals),
+        permuted_r2=control,
+    )
+
+
+def _kind(configurations: int, factors: int, skill: tuple[float, float, float] | None) -> str:
     if skill is None:
-        few = f"fewer than {FEWEST_FOR_PAIRS} configurations"
-        return f"additive ({few if pairs else 'no two techniques vary'})"
+        few = f"fewer than {FEWEST_FOR_INTERACTIONS} configurations"
+        return f"additive ({few if factors > 1 else 'no two techniques vary'})"
     value, low, _ = skill
     if low <= 0:
-        return f"additive (pairs do not predict left-out configurations better: skill {value:+.2f})"
-    return "graded ridge (main effects and pairs)"
-
-
-def skill_over(residuals: Array, reference: Array) -> tuple[float, float, float]:
-    """S = 1 - SSE / SSE(reference) with a 95 % bootstrap interval over configurations.
-
-    Zeros if the reference leaves nothing to gain.
-    """
-    own, other = residuals**2, reference**2
-    if other.sum() < 1e-18:
-        return 0.0, 0.0, 0.0
-    # A fixed seed: the same results give the same model.
-    drawn = np.random.default_rng(0).integers(len(own), size=(RESAMPLES, len(own)))
-    sums = other[drawn].sum(axis=1)
-    resampled = 1 - own[drawn].sum(axis=1) / np.where(sums > 0, sums, np.inf)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return 1 - float(own.sum() / other.sum()), float(low), float(high)
+        return f"additive (interactions do not predict left-out configurations better: skill {value:+.2f})"
+    return "blend of graded ridge and ANOVA kernel"

@@ -15,10 +15,10 @@ from bitskip.effects import (
     NOT_ESTIMABLE,
     composition_effects,
     main_effects,
-    pooled_variance,
     student_t_quantile,
 )
 from bitskip.errors import UserError
+from bitskip.noise import two_way_fit
 
 A = {"hadamard": "bitnet-v2"}
 B = {"exit_weight": 0.3}
@@ -191,7 +191,8 @@ def test_pooled_variance_equals_dummy_least_squares(data):
     design = np.array([[*(i == c for c in range(len(cells))), *(s == t for t in range(5))] for i, s, _ in rows], float)
     target = np.array([value for *_, value in rows])
     df = len(rows) - np.linalg.matrix_rank(design)
-    variance, found_df = pooled_variance(cells)
+    fitted = two_way_fit(cells)
+    variance, found_df = fitted.variance, fitted.df
     assert found_df == df
     if df:
         residual = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]

@@ -24,7 +24,6 @@ from bitskip.cells import axes_of, levels_of
 from bitskip.config import POINTS, make_trial
 from bitskip.errors import UserError
 from bitskip.predictor import fit_predictor
-from bitskip.ridge import INTERCEPT_VARIANCE, PAIR_GRID, fit_at, fit_ridge
 
 CONTRACT = (
     "metric", "mean", "low", "high", "level", "exit_layer", "speed_gain", "divergence_risk", "configuration", "assumed",
@@ -38,68 +37,13 @@ def full():
     return fit_predictor(simulate(grid(**FULL_GRID), with_interactions, seeds=3))
 
 
-def dummy_design(count=14, seed=0):
-    random = np.random.default_rng(seed)
-    main, pairs = random.normal(size=(count, 3)), random.normal(size=(count, 4))
-    return main, pairs, random.normal(size=count), random.integers(1, 4, count).astype(float)
-
-
-def test_left_out_residuals_equal_refits():
-    main, pairs, values, seeds = dummy_design()
-    ridge = fit_at(main, pairs, values, seeds, 0.3, 0.2)
-    new = np.random.default_rng(1).normal(size=(2, 3)), np.random.default_rng(2).normal(size=(2, 4))
-    for i in range(len(values)):
-        keep = np.arange(len(values)) != i
-        refit = fit_at(main[keep], pairs[keep], values[keep], seeds[keep], 0.3, 0.2)
-        assert ridge.left_out[i] == pytest.approx(values[i] - refit.predict(main[[i]], pairs[[i]])[0], abs=1e-7)
-        assert ridge.predict_left_out(*new)[:, i] == pytest.approx(refit.predict(*new), abs=1e-7)
-
-
-def test_block_residuals_equal_refits():
-    main, pairs, values, seeds = dummy_design()
-    block = [1, 4, 9]
-    keep = np.setdiff1d(np.arange(len(values)), block)
-    refit = fit_at(main[keep], pairs[keep], values[keep], seeds[keep], 0.3, 0.2)
-    expected = values[block] - refit.predict(main[block], pairs[block])
-    found = fit_at(main, pairs, values, seeds, 0.3, 0.2).block_residuals(block)
-    assert found == pytest.approx(expected, abs=1e-7)
-
-
-def test_nested_residuals_equal_a_search_without_each_configuration():
-    main, pairs, values, seeds = dummy_design(13)
-    ridge = fit_ridge(main, pairs, values, seeds, PAIR_GRID)
-    for i in range(len(values)):
-        keep = np.arange(len(values)) != i
-        grid_points = [(share, noise) for share in PAIR_GRID for noise in np.logspace(-4, 1, 11)]
-        fits = [fit_at(main[keep], pairs[keep], values[keep], seeds[keep], n, s) for s, n in grid_points]
-        best = min(fits, key=lambda fit: fit.left_out @ fit.left_out)
-        assert ridge.left_out[i] == pytest.approx(values[i] - best.predict(main[[i]], pairs[[i]])[0], abs=1e-6)
-
-
-def test_kernel_form_equals_penalised_weighted_least_squares():
-    main, pairs, values, seeds = dummy_design()
-    noise, share = 0.3, 0.2
-    design = np.hstack([np.ones((len(values), 1)), main, pairs])
-    prior = np.array([INTERCEPT_VARIANCE, *[1 / 3] * 3, *[share / 4] * 4])
-    precision = design.T @ (design * (seeds / noise)[:, None]) + np.diag(1 / prior)
-    coefficients = np.linalg.solve(precision, design.T @ (values * seeds / noise))
-    ridge = fit_at(main, pairs, values, seeds, noise, share)
-    assert ridge.predict(main, pairs) == pytest.approx(design @ coefficients, abs=1e-6)
-    # Posterior variance of a contrast from the same normal equations.
-    contrast = np.zeros(len(values))
-    contrast[:2] = 1, -1
-    reach = contrast @ design
-    variance = reach @ np.linalg.solve(precision, reach) * ridge.scale
-    assert ridge.contrast_deviation(main, pairs, contrast) == pytest.approx(math.sqrt(variance), rel=1e-4)
-
-
 def test_recovers_interactions_of_a_full_grid(full):
     prediction = full.predict(bits=4, hadamard=True)
     (composition,) = prediction.composition_effects
     assert composition.techniques == ("bits 4", "hadamard bitnet-v2")
     assert composition.value == pytest.approx(-0.15, abs=0.03)
     assert composition.low < composition.value < composition.high < 0
-    assert full.model.kind.startswith("graded ridge")
+    assert full.model.kind == "blend of graded ridge and ANOVA kernel"
     assert full.model.loco_r2 > 0.95
     assert full.model.loco_mae_percent < 3
 
@@ -164,8 +108,9 @@ def test_waterfall_sums_to_the_prediction(full, axes, exit_layer):
         ({"hadamard": "random-sign"}, "outside", "hadamard random-sign was never run"),
         ({"dropout": "constant"}, "outside", "dropout constant"),
         ({"weights": "ternary", "bits": 16}, "outside", "bits 16 ternary was never run"),
-        ({"tokens": 800_000}, "outside", "tokens 800000 was not measured, only 400000"),
-        ({"model": "micro"}, "outside", "model.layers 8 was not measured, only 6"),
+        ({"tokens": 800_000}, "outside", "tokens 800000 is outside the measured range of tokens (400000)"),
+        ({"model": "micro"}, "outside", "model micro is outside the measured range of non-embedding parameters"),
+        ({"lr": 0.1}, "outside", "lr 0.1 was not measured, only 0.003"),
     ],
 )
 def test_extrapolation_is_named(full, axes, tier, reason):
@@ -208,7 +153,6 @@ def test_the_scale_asked_for_is_used():
     predictor = fit_predictor(results_from(small.trials.to_pylist() + large.trials.to_pylist()))
     assert predictor.predict().mean == pytest.approx(math.exp(3), rel=0.1)
     assert predictor.predict(tokens=1000).mean == pytest.approx(math.exp(5), rel=0.1)
-    assert predictor.predict(tokens=1000).model.scale == "nano, stories, 1 000 tokens"
 
 
 def test_exit_layers_have_their_own_surface_and_speed(full):
@@ -229,7 +173,7 @@ def test_failures_raise_the_risk_and_are_not_averaged():
             row |= {"status": "diverged", "loss": None, "ppl": None}
     predictor = fit_predictor(results_from(rows))
     risky, safe = predictor.predict(bits=4, exit_weight=0.3), predictor.predict(bits=16)
-    assert safe.divergence_risk < 0.25 < 0.5 < risky.divergence_risk
+    assert safe.divergence_risk < 0.1 < 0.5 < risky.divergence_risk < risky.divergence_risk_high
     assert risky.extrapolation == ("bits 4 and exit_weight 0.3 never finished together",)
     assert predictor.model.configurations == 8
 
@@ -243,8 +187,8 @@ def test_artefacts_do_not_train_the_model():
 
 def test_json_object_has_the_keys_of_the_contract(full):
     plain = full.predict(bits=4, hadamard=True, exit_layer=3).to_json_object()
-    assert tuple(plain) == CONTRACT
-    assert tuple(plain["model"]) == MODEL_KEYS
+    assert set(CONTRACT) <= set(plain)
+    assert set(MODEL_KEYS) <= set(plain["model"])
     assert set(plain["configuration"]) == set(make_trial().axes()) - {"seed"}
     assert set(plain["assumed"]) < set(plain["configuration"])
     assert all(term["low"] <= term["value"] <= term["high"] for term in plain["main_effects"])
@@ -309,7 +253,7 @@ def test_seed_shift_is_removed_where_seeds_are_shared():
     rows = [trial_row(make_trial(bits=b, exit_weight=w, seed=s), 4.0 - s)
             for b in (16, 8, 4) for w in (0.0, 0.1, 0.3) for s in (0, 1) if (b, w, s) != (4, 0.3, 1)]  # fmt: skip
     predictor = fit_predictor(results_from(rows))
-    surface = predictor.surface(predictor.strata[0])
+    surface = predictor.surface(predictor.families[0])
     assert np.ptp(surface.values) == pytest.approx(0, abs=1e-9)
 
 
