@@ -280,7 +280,7 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
             for levels, by_seed in sorted(cells.items(), key=lambda item: repr(item[0]))
         )
         label = _scale_label(scales[key], list(scales.values()), built[0].rows[0])
-        found.append(Stratum(label, scales[key], built, _baseline(built)))
+        found.append(Stratum(label, scales[key], built, baseline_of(built)))
     return sorted(found, key=lambda s: (-s.finished, -s.trials, s.label))
 
 
@@ -310,7 +310,7 @@ def _scale_label(scale: Mapping[str, Any], others: Sequence[Mapping[str, Any]], 
     return ", ".join([str(model), str(data), tokens, *(f"{n} {_text(scale[n])}" for n in differing)])
 
 
-def _baseline(cells: Sequence[Cell]) -> Levels:
+def baseline_of(cells: Sequence[Cell]) -> Levels:
     """The anchor: every technique off, or, where a technique is never off, its most frequent level."""
     chosen = []
     for index, off in enumerate(NEUTRAL):

@@ -158,8 +158,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict the perplexity of a configuration, with a 90 % interval."""
-    from bitskip.predictor import fit_predictor
-    from bitskip.results import load_results
+    from bitskip.fitted import keep, open_predictor
 
     if hadamard is False and hadamard_variant not in (None, "none"):
         raise UserError("--no-hadamard contradicts --hadamard-variant; give one of them")
@@ -175,7 +174,11 @@ def predict(
         "tokens": tokens,
     }
     axes = {name: value for name, value in named.items() if value is not None} | _settings(others or ())
-    prediction = fit_predictor(load_results(results)).predict(exit_layer=exit_layer, **axes)
+    predictor, fingerprint = open_predictor(results)
+    known = predictor.fitted
+    prediction = predictor.predict(exit_layer=exit_layer, **axes)
+    if predictor.fitted > known:
+        keep(predictor, results, fingerprint)
     if prediction.tier == "outside" and not force:
         raise UserError(
             f"outside what was measured: {'; '.join(prediction.extrapolation)}; "
@@ -193,6 +196,41 @@ def _print_prediction(prediction: Prediction) -> None:
     from bitskip.report.prediction import render
 
     render(prediction, Console())
+
+
+@app.command()
+def suggest(
+    file: Annotated[Path | None, typer.Argument(help="Sweep file whose space to choose from.")] = None,
+    count: Annotated[int, typer.Option("-n", "--count", help="How many trials.", min=1)] = 8,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Sweep file to write.")] = Path("suggested.yaml"),
+    profile: Annotated[str | None, typer.Option(help="A profile of the file.")] = None,
+    overrides: SetOption = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose the next trials worth running and write them as a sweep file.
+
+    Without FILE, from the spaces of the sweeps in the results, else from all combinations of what was measured.
+    """
+    from bitskip.report.suggestion import render, suggestion_object, write_sweeps
+    from bitskip.results import load_results, sweep_folders
+    from bitskip.space import load_sweep
+    from bitskip.suggest import measured_space, suggest
+
+    found = load_results(results) if file is None or results.exists() else None
+    files = [file] if file else [path for each in sweep_folders(results) if (path := each / "sweep.yaml").exists()]
+    settings = (*(overrides or ()), "design=full")
+    space = [trial for each in files for trial in load_sweep(each, profile, settings).trials]
+    suggestions = suggest(found, space or (measured_space(found) if found else []), count)
+    if not suggestions:
+        raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
+    written = write_sweeps(suggestions, output)
+    if as_json:
+        print(json.dumps(suggestion_object(suggestions, written)))
+        return
+    from rich.console import Console
+
+    render(suggestions, written, Console())
 
 
 def _settings(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:

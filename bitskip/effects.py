@@ -358,6 +358,21 @@ def more_seeds(estimate: Estimate, margin: float) -> int | None:
     return None
 
 
+def headline_cells(stratum: Stratum) -> list[Levels]:
+    """The cells that the anchored headline pairs compare, whether they were run or not."""
+    terms = _terms(stratum, 2)
+    declared = headlines(terms)
+    return list(dict.fromkeys(cell for pair in terms if pair in declared for cell in _weights(stratum.baseline, pair)))
+
+
+def effect_cells(stratum: Stratum, effect: Effect) -> list[Levels]:
+    """The cells that the anchored form of an effect compares."""
+    for terms in _terms(stratum, len(effect.techniques)):
+        if tuple(level_label(factor, level) for factor, level in terms) == effect.techniques:
+            return list(_weights(stratum.baseline, terms))
+    return []
+
+
 def compare(stratum: Stratum, metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:
     """The paired difference of two cells; None if they share no finished seed."""
     values = {each.levels: each.values(metric) for each in stratum.cells}

@@ -187,8 +187,7 @@ class Predictor:
         )
 
     def _choose(self, named: Mapping[str, Any]) -> tuple[Family, Stratum, dict[str, Any]]:
-        """The family, and in it the largest stratum, with most of the scale asked for; what the family has
-        otherwise."""
+        """The family with most of the scale asked for, its stratum with most of the size, and what neither has."""
 
         def differing(scale: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in named.items() if name in scale and scale[name] != value}

@@ -7,11 +7,11 @@ k' alpha - (k' G^-1 e_i) r_i (Rasmussen and Williams 2006, section 5.4.2). All e
 
 Both priors are built from one kernel per factor, k_j = Z_j Z_j', over its sum-to-zero contrasts:
 
-- `Graded`: c0 + e1/p1 + rho e2/p2 + rho^2 e3/p3, with e_o the elementary symmetric polynomial of order o in the k_j (the
-  sum over all interactions of o factors) and p_o its number of columns: a ridge regression whose penalty grows with the
-  order. rho = 0 is the additive model.
-- `Product`: c0 + s^2 (prod_j (1 + theta_j k_j) - 1), the ANOVA kernel (Durrande et al., arXiv 1106.3571): an interaction
-  is expected where its factors act alone (heredity).
+- `Graded`: c0 + e1/p1 + rho e2/p2 + rho^2 e3/p3, with e_o the elementary symmetric polynomial of order o in the k_j
+  (the sum over all interactions of o factors) and p_o its number of columns: a ridge regression whose penalty grows
+  with the order. rho = 0 is the additive model.
+- `Product`: c0 + s^2 (prod_j (1 + theta_j k_j) - 1), the ANOVA kernel (Durrande et al., arXiv 1106.3571): an
+  interaction is expected where its factors act alone (heredity).
 """
 
 from __future__ import annotations

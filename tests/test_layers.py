@@ -26,6 +26,7 @@ LAYERS = [
     {"surface"},
     {"extrapolation", "prediction"},
     {"predictor", "sweep"},
+    {"fitted", "suggest"},
     {"report"},
     {"cli"},
 ]
