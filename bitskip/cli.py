@@ -203,6 +203,7 @@ def suggest(
     file: Annotated[Path | None, typer.Argument(help="Sweep file whose space to choose from.")] = None,
     count: Annotated[int, typer.Option("-n", "--count", help="How many trials.", min=1)] = 8,
     output: Annotated[Path, typer.Option("--output", "-o", help="Sweep file to write.")] = Path("suggested.yaml"),
+    by_cost: Annotated[bool, typer.Option("--by-cost/--ignore-cost", help="Weigh gain against cost.")] = True,
     profile: Annotated[str | None, typer.Option(help="A profile of the file.")] = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
@@ -221,7 +222,7 @@ def suggest(
     files = [file] if file else [path for each in sweep_folders(results) if (path := each / "sweep.yaml").exists()]
     settings = (*(overrides or ()), "design=full")
     space = [trial for each in files for trial in load_sweep(each, profile, settings).trials]
-    suggestions = suggest(found, space or (measured_space(found) if found else []), count)
+    suggestions = suggest(found, space or (measured_space(found) if found else []), count, by_cost=by_cost)
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
     written = write_sweeps(suggestions, output)

@@ -321,7 +321,7 @@ def _effect(
         p_adjusted=correction.p_adjusted,
         family=correction.family,
         detectable=estimate.detectable,
-        more_seeds=more_seeds(estimate, margin) if reached == UNRESOLVED else None,
+        more_seeds=more_seeds(estimate, margin, correction.p_adjusted) if reached == UNRESOLVED else None,
         crossover=contrast.crossover,
         reference=contrast.reference,
     )
@@ -341,18 +341,21 @@ def verdict(
     return equivalent if -margin < narrow[0] and narrow[1] < margin else unresolved
 
 
-def more_seeds(estimate: Estimate, margin: float) -> int | None:
-    """Further seeds after which this comparison alone would be settled, should the estimate stay; None beyond reach.
+def more_seeds(estimate: Estimate, margin: float, p_adjusted: float | None = None) -> int | None:
+    """Further seeds after which the verdict would be settled, should the estimate stay; None beyond reach.
 
-    The standard error falls with the root of the seeds, quantiles with their degrees of freedom.
+    The standard error falls with the root of the seeds, quantiles with their degrees of freedom. The correction for
+    many comparisons is taken to stay what it is, the ratio of corrected to plain p-value.
     """
-    if estimate.se is None:
+    if estimate.se is None or estimate.p_value is None:
         return None
+    correction = max(1.0, (p_adjusted or 0.0) / estimate.p_value) if estimate.p_value > 0 else 1.0
+    probability = 1 - ERROR_RATE / correction / 2
     size = abs(estimate.value)
     for seeds in range(estimate.seeds + 1, MOST_SEEDS + 1):
         growth = seeds / estimate.seeds
         se, df = estimate.se / math.sqrt(growth), estimate.df * growth
-        resolved = size > student_t_quantile((1 + CONFIDENCE) / 2, df) * se
+        resolved = size > student_t_quantile(probability, df) * se
         if resolved or size + student_t_quantile(CONFIDENCE, df) * se < margin:
             return seeds - estimate.seeds
     return None

@@ -73,7 +73,7 @@ class Predictor:
     @property
     def model(self) -> ModelSummary:
         """The model of the largest family at the full depth."""
-        return _summary(self.surface(self.families[0]), self.families[0])
+        return summary_of(self.surface(self.families[0]), self.families[0])
 
     def surface(self, family: Family, exit_of: tuple[int, int] | None = None) -> Surface:
         """The fitted surface of a family: of the full model, or of an exit (layer, depth of the model).
@@ -183,7 +183,7 @@ class Predictor:
             extrapolation=beyond.reasons,
             tier=beyond.tier,
             notes=self._notes(stratum, surface, named),
-            model=_summary(surface, family, beyond),
+            model=summary_of(surface, family, beyond),
         )
 
     def _choose(self, named: Mapping[str, Any]) -> tuple[Family, Stratum, dict[str, Any]]:
@@ -375,7 +375,8 @@ def _distance(first: Levels, second: Levels) -> int:
     return sum(a != b for a, b in zip(first, second, strict=True))
 
 
-def _summary(surface: Surface, family: Family, beyond: Extrapolation | None = None) -> ModelSummary:
+def summary_of(surface: Surface, family: Family, beyond: Extrapolation | None = None) -> ModelSummary:
+    """The model card: what it rests on and how it did on left-out configurations."""
     scores = surface.scores
     outside = beyond is not None and beyond.tier == "outside" and surface.composes
     verdicts = []

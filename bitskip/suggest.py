@@ -77,22 +77,25 @@ class Suggestion:
     seconds: float
 
 
-def suggest_trials(results: Results | None, space: Iterable[TrialConfig], n: int) -> list[TrialConfig]:
+def suggest_trials(
+    results: Results | None, space: Iterable[TrialConfig], n: int, *, by_cost: bool = True
+) -> list[TrialConfig]:
     """The trials of `suggest`, in order of their worth."""
-    return [suggestion.trial for suggestion in suggest(results, space, n)]
+    return [suggestion.trial for suggestion in suggest(results, space, n, by_cost=by_cost)]
 
 
-def suggest(results: Results | None, space: Iterable[TrialConfig], n: int) -> list[Suggestion]:
-    """At most n trials from the configurations of a space (whatever their seeds) that the results lack.
+def suggest(results: Results | None, space: Iterable[TrialConfig], n: int, *, by_cost: bool = True) -> list[Suggestion]:
+    """n trials from the configurations of a space (whatever their seeds) that the results lack.
 
-    Without results, a design from nothing. A configuration that has failed before counts as run.
+    Without results, a design from nothing. A configuration that has failed before counts as run. `by_cost` divides what
+    a trial teaches by its estimated seconds, so that small models come first.
     """
     configurations = list({trial.configuration_id: dataclasses.replace(trial, seed=0) for trial in space}.values())
     found = strata(results) if results is not None else []
     chosen: list[Suggestion] = []
     for family_key, members in _by_family(configurations).items():
         own = next((family for family in families(found) if _family_key(family.scale) == family_key), None)
-        chosen += _Planner(members, own).plan(n)
+        chosen += _Planner(members, own, by_cost).plan(n)
     # Several families are rare: each has its own order, the first come first.
     return chosen[:n]
 
@@ -162,8 +165,9 @@ def _settings(trial: TrialConfig) -> dict[str, Any]:
 class _Planner:
     """Greedy choice among the configurations of one family. `seeds` are those run or chosen, by configuration."""
 
-    def __init__(self, configurations: Sequence[TrialConfig], family: Family | None) -> None:
+    def __init__(self, configurations: Sequence[TrialConfig], family: Family | None, by_cost: bool) -> None:
         self.family = family
+        self.by_cost = by_cost
         self.trials = {levels_of(trial.axes()): trial for trial in configurations}
         self.costs = {levels: estimate(trial).seconds for levels, trial in self.trials.items()}
         self.seeds: dict[Levels, set[int]] = {}
@@ -233,7 +237,8 @@ class _Planner:
 
     def _worth(self, levels: Levels, uncovered: int) -> float:
         variance = float(self.covariance[self.place[levels], self.place[levels]])
-        return (uncovered + math.log1p(max(variance, 0.0) / NOISE)) / self.costs[levels]
+        gain = uncovered + math.log1p(max(variance, 0.0) / NOISE)
+        return gain / self.costs[levels] if self.by_cost else gain
 
     def _uncovered(self, levels: Levels) -> list[tuple[str, str]]:
         """Pairs of levels, both off, that no known cell has together."""

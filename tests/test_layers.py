@@ -24,7 +24,7 @@ LAYERS = [
     {"multiplicity", "smoother", "failures", "scores"},
     {"effects", "intervals"},
     {"surface"},
-    {"extrapolation", "prediction"},
+    {"extrapolation", "prediction", "shares"},
     {"predictor", "sweep"},
     {"fitted", "suggest"},
     {"report"},

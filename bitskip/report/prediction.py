@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitskip.config import AXES
-from bitskip.predictor import Prediction, Term
+from bitskip.prediction import ModelSummary, Prediction, Term
 
 TECHNIQUES = ("bits", "weights", "hadamard", "dropout", "dropout_max", "exit_weight", "phase")
 
@@ -29,13 +29,22 @@ def render(prediction: Prediction, console: Console) -> None:
         f"{prediction.high:.3f}, one new seed, {where})",
         "bold",
     )
+    say(
+        f"mean over the {prediction.model.seeds} seeds that were run: {prediction.mean_low:.3f} to "
+        f"{prediction.mean_high:.3f}; single effects alone would give {prediction.additive_mean:.3f}"
+    )
     say(f"for {named}")
     assumed = [f"{name} {configuration[name]}" for name in TECHNIQUES if name in prediction.assumed]
     if assumed:
         say(f"not given, so assumed: {', '.join(assumed)}; all else as measured", "dim")
     for reason in prediction.extrapolation:
         say(f"extrapolation: {reason}", "yellow")
-    risk = f"risk to diverge or stall {prediction.divergence_risk:.0%}"
+    for note in prediction.notes:
+        say(f"note: {note}", "yellow")
+    risk = (
+        f"risk to diverge or stall {prediction.divergence_risk:.0%} "
+        f"({prediction.divergence_risk_low:.0%} to {prediction.divergence_risk_high:.0%})"
+    )
     if prediction.speed_gain is not None and prediction.exit_layer != depth:
         faster = f"decoding {prediction.speed_gain:.0%} faster than the full model (n={prediction.speed_gain_trials})"
         risk = f"{faster}; {risk}"
@@ -56,13 +65,33 @@ def render(prediction: Prediction, console: Console) -> None:
         table.add_row(near.configuration, f"{near.mean:.3f}", str(near.seeds), ", ".join(near.differs) or "nothing")
     console.print(table)
 
-    model = prediction.model
-    record = f"{model.kind} model of {model.configurations} configurations, {model.trials} trials, {model.scale}"
+    for line in record(prediction.model):
+        say(line, "dim")
+
+
+def record(model: ModelSummary) -> list[str]:
+    """The model's record in sentences: what it is, how well it did, how well anything could, and what follows."""
+    lines = [f"{model.kind}, from {model.configurations} configurations, {model.trials} trials, {model.scale}"]
     if model.loco_r2 is not None and model.loco_mae_percent is not None:
-        record += f"; left out one at a time: R² {model.loco_r2:.3f}, mean error {model.loco_mae_percent:.1f} %"
-    if model.coverage is not None:
-        record += f", coverage {model.coverage:.0%}"
-    say(record, "dim")
+        beside = "" if model.r2_ceiling is None else f" (at best {model.r2_ceiling:.3f})"
+        floor = "" if model.noise_percent is None else f" (seed noise alone {model.noise_percent:.1f} %)"
+        lines.append(
+            f"left out one at a time: R² {model.loco_r2:.3f}{beside}, mean error {model.loco_mae_percent:.1f} %{floor}"
+        )
+        if model.coverage is not None:
+            lines[-1] += f", coverage {model.coverage:.0%}"
+        if model.rank_correlation is not None:
+            lines[-1] += f", rank correlation {model.rank_correlation:.2f}"
+    if model.within_r2 is not None:
+        beside = "" if model.within_ceiling is None else f" (at best {model.within_ceiling:.3f})"
+        lines.append(f"within quantized and unquantized configurations: R² {model.within_r2:.3f}{beside}")
+    if model.skill is not None and model.additive_r2 is not None and model.additive_mae_percent is not None:
+        lines.append(
+            f"single effects alone: R² {model.additive_r2:.3f}, mean error {model.additive_mae_percent:.1f} %; "
+            f"skill of interactions {model.skill:.2f} ({model.skill_low:.2f} to {model.skill_high:.2f}); "
+            f"shuffled control R² {model.permuted_r2:.2f}"
+        )
+    return lines + list(model.verdicts)
 
 
 def _matters(name: str, configuration: dict[str, object]) -> bool:

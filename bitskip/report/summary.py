@@ -18,6 +18,7 @@ from bitskip.cells import (
     FACTORS,
     METRICS,
     Cell,
+    Family,
     Levels,
     Row,
     Stratum,
@@ -29,7 +30,15 @@ from bitskip.cells import (
 )
 from bitskip.config import POINTS, make_trial
 from bitskip.effects import Effect, compare, stratum_effects
+from bitskip.errors import UserError
 from bitskip.exits import WITHIN, best_exit
+from bitskip.failures import FailureComposition, failure_compositions
+from bitskip.multiplicity import JointTest, joint_test
+from bitskip.noise import seed_noise
+from bitskip.prediction import ModelSummary
+from bitskip.predictor import summary_of
+from bitskip.shares import Share, variance_shares
+from bitskip.surface import fit_surface
 
 if TYPE_CHECKING:
     from bitskip.results import Results
@@ -112,8 +121,21 @@ class ExitProfile:
 
 
 @dataclass(frozen=True)
+class SeedSummary:
+    """Standard deviation of a trial over seeds, on the additive scale: with the shift that seeds share, and without."""
+
+    paired_sd: float | None
+    unpaired_sd: float | None
+    df: float
+
+
+@dataclass(frozen=True)
 class Section:
-    """One scale."""
+    """One scale.
+
+    `higher_effects` are those of three techniques, exploratory. `joint_test` is of all pairs at once. `model` is the
+    record of the predictor on this scale alone, or None with the reason in `no_model`; `shares` are of its surface.
+    """
 
     scale: str
     baseline: str
@@ -125,6 +147,13 @@ class Section:
     points: tuple[PointRatio, ...]
     main_effects: tuple[Effect, ...]
     composition_effects: tuple[Effect, ...]
+    higher_effects: tuple[Effect, ...]
+    joint_test: JointTest | None
+    seeds: SeedSummary
+    failure_compositions: tuple[FailureComposition, ...]
+    model: ModelSummary | None
+    no_model: str
+    shares: tuple[Share, ...]
     exits: tuple[ExitProfile, ...]
 
 
@@ -180,6 +209,9 @@ def _section(stratum: Stratum, exits: Mapping[str, Sequence[Row]], within: float
     }
     profiles = [exit_profile(name, cell, exits, within) for name, cell in shown.items()]
     ppl = METRICS["ppl"]
+    values = {cell.levels: cell.values(ppl) for cell in stratum.cells}
+    noise = seed_noise(values)
+    model, shares, no_model = _model(stratum)
     return Section(
         scale=stratum.label,
         baseline=cell_label(stratum.baseline, levels_of({})),
@@ -191,8 +223,28 @@ def _section(stratum: Stratum, exits: Mapping[str, Sequence[Row]], within: float
         points=tuple(_ratios(stratum, named)),
         main_effects=tuple(stratum_effects(stratum, "ppl", ppl, 1)),
         composition_effects=tuple(stratum_effects(stratum, "ppl", ppl, 2)),
+        higher_effects=tuple(stratum_effects(stratum, "ppl", ppl, 3, ("anchored", "averaged"))),
+        joint_test=joint_test(values, noise),
+        seeds=SeedSummary(_root(noise.variance), _root(noise.unpaired), noise.df),
+        failure_compositions=tuple(failure_compositions(stratum)),
+        model=model,
+        no_model=no_model,
+        shares=shares,
         exits=tuple(profile for profile in profiles if profile is not None),
     )
+
+
+def _model(stratum: Stratum) -> tuple[ModelSummary | None, tuple[Share, ...], str]:
+    family = Family((stratum,))
+    try:
+        surface = fit_surface(family, METRICS["ppl"])
+    except UserError as error:
+        return None, (), str(error)
+    return summary_of(surface, family), tuple(variance_shares(surface)), ""
+
+
+def _root(variance: float | None) -> float | None:
+    return None if variance is None else math.sqrt(variance)
 
 
 @cache

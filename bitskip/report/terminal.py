@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitskip.effects import NOT_ESTIMABLE, Effect
+from bitskip.effects import ERROR_RATE, JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
 from bitskip.exits import WITHIN
+from bitskip.report.prediction import record
 from bitskip.report.summary import ExitProfile, Overview, PointRatio, Section, summarise, to_json_object
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ ROWS = 15
 ESTIMAND_TITLES = {
     "anchored": "all other techniques at the baseline",
     "averaged": "mean over settings of the other techniques",
+    "nested": "from another level, where the baseline's was never run with it",
 }
 
 
@@ -61,12 +64,17 @@ def _section(section: Section, console: Console) -> None:
     if section.leaderboard:
         _leaderboard(section, console)
         _points(section, console)
+        _seeds(section, console)
         _effects(section.main_effects, "Main effects on perplexity", console)
+        _joint(section, console)
         _effects(section.composition_effects, "Composition effects on perplexity", console)
+        _higher(section.higher_effects, console)
+        _model(section, console)
         _exits(section.exits, console)
     else:
         _line(console, f"No trial finished: all {section.trials} failed.", style="bold")
     _failures(section, console)
+    _failing_together(section, console)
 
 
 def _leaderboard(section: Section, console: Console) -> None:
@@ -123,6 +131,8 @@ def _effects(effects: Sequence[Effect], title: str, console: Console) -> None:
         missing = [effect for effect in chosen if effect.verdict == NOT_ESTIMABLE]
         for effect in missing[:ROWS]:
             _line(console, f"{NOT_ESTIMABLE} ({estimand}): {' x '.join(effect.techniques)}: {effect.reason}")
+        if missing:
+            _line(console, "Run what is named, or read the nested and averaged effects.", style="dim")
         _more(console, len(missing))
 
 
@@ -136,13 +146,97 @@ def _effect_table(effects: list[Effect], title: str, console: Console) -> None:
         known = effect.low is not None
         interval = f"{_percent(effect.low)} to {_percent(effect.high)}" if known else "none (no repeats)"
         seeds = str(effect.seeds) + (f" x {effect.contexts}" if effect.contexts > 1 else "")
-        cells = [" x ".join(effect.techniques), _percent(effect.value), interval, seeds, effect.verdict]
+        techniques = " x ".join(effect.techniques) + (f" (from {effect.reference})" if effect.reference else "")
+        cells = [techniques, _percent(effect.value), interval, seeds, _verdict(effect)]
         resolved = effect.verdict != "unresolved"
         table.add_row(*map(_text, cells), style="" if resolved else "dim")
     console.print(table)
     _more(console, len(effects))
+    _line(console, _footnote(effects), style="dim")
+
+
+def _verdict(effect: Effect) -> str:
+    """With how many more seeds would settle it, and a mark where one technique's effect changes sign."""
+    if effect.verdict == UNRESOLVED and effect.se is not None:
+        return UNRESOLVED + (f", +{effect.more_seeds} n" if effect.more_seeds else ", out of reach")
+    return effect.verdict + (" *" if effect.crossover else "")
+
+
+def _footnote(effects: Sequence[Effect]) -> str:
+    notes = []
+    detectable = [effect.detectable for effect in effects if effect.detectable is not None]
+    if detectable:
+        notes.append(f"Found with 80 % power: {_percent(statistics.median(detectable))} or more.")
+    else:
+        notes.append("Nothing was repeated: run a second seed for intervals and verdicts.")
     if len(effects) > 1:
-        _line(console, f"{len(effects)} comparisons; intervals hold for each one alone.", style="dim")
+        notes.append("Intervals hold for each comparison alone, verdicts for all of them together.")
+    if any(effect.more_seeds for effect in effects):
+        notes.append("+n: seeds that would settle it.")
+    if any(effect.crossover for effect in effects):
+        notes.append("* one technique's effect changes sign with the other.")
+    return " ".join(notes)
+
+
+def _seeds(section: Section, console: Console) -> None:
+    seeds = section.seeds
+    if seeds.paired_sd is None or seeds.unpaired_sd is None:
+        return
+    console.print()
+    _line(
+        console,
+        f"Seed noise: {_percent(seeds.paired_sd)} (sd of a trial, {seeds.df:.0f} degrees of freedom); "
+        f"{_percent(seeds.unpaired_sd)} with the shift that a seed gives all configurations",
+    )
+
+
+def _joint(section: Section, console: Console) -> None:
+    test = section.joint_test
+    if test is None:
+        return
+    chance = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
+    console.print()
+    _line(
+        console,
+        f"All pairs against none: F({test.numerator_df}, {test.denominator_df:.0f}) = {test.f:.2f}, {chance}"
+        + ("" if test.p_value < ERROR_RATE else "; without evidence here, only headline pairs can be resolved"),
+    )
+
+
+def _higher(effects: Sequence[Effect], console: Console) -> None:
+    resolved = [effect for effect in effects if effect.verdict in JOINT_VERDICTS[:2]]
+    for estimand in ESTIMAND_TITLES:
+        chosen = [effect for effect in resolved if effect.estimand == estimand]
+        if chosen:
+            _effect_table(chosen, f"Of three techniques beyond their pairs, {estimand} (exploratory)", console)
+
+
+def _model(section: Section, console: Console) -> None:
+    model = section.model
+    console.print()
+    _line(console, "Predicting configurations that were left out, one at a time", style="bold")
+    if model is None:
+        _line(console, f"No predictor: {section.no_model}")
+        return
+    for line in record(model):
+        _line(console, line)
+    if section.shares:
+        parts = [f"{' x '.join(each.factors) or 'three and more'} {each.share:.1%}" for each in section.shares[:6]]
+        _line(console, f"Share of the variance of log perplexity (of the model): {', '.join(parts)}")
+
+
+def _failing_together(section: Section, console: Console) -> None:
+    if not section.failure_compositions:
+        return
+    table = _table(console, "Failing together: share of trials stalled or diverged, 90 % interval")
+    table.add_column(Text("techniques"), overflow="fold")
+    for name in ("first", "second", "both", "beyond chance"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for each in section.failure_compositions[:ROWS]:
+        risks = [f"{risk.low:.0%} to {risk.high:.0%}" for risk in (each.first, each.second, each.both)]
+        table.add_row(*map(_text, [" x ".join(each.techniques), *risks, f"{each.excess:+.0%}"]))
+    console.print(table)
+    _more(console, len(section.failure_compositions))
 
 
 def _strength(effect: Effect) -> tuple[float, tuple[str, ...]]:

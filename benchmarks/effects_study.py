@@ -1,0 +1,393 @@
+"""How good effects, predictor and suggestions are where the truth is known. Its numbers stand in docs/effects.md.
+
+python benchmarks/effects_study.py [effects|predict|pairs|failures|shift]… [--draws N]
+
+The grid has 108 cells: 3 bit widths, rotation, 3 layer dropouts, 3 exit weights, 2 model sizes. A truth is drawn anew
+for every repetition; seeds are noisier with rotation and at 4 bits. Cells that a design leaves out are held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from bitskip.cells import METRICS, Cell, Family, Levels, Stratum, baseline_of, levels_of
+from bitskip.config import AXES, TrialConfig, make_trial
+from bitskip.effects import UNRESOLVED, stratum_effects
+from bitskip.failures import fit_failures
+from bitskip.scores import r_squared, rank_correlation
+from bitskip.suggest import suggest
+from bitskip.surface import Surface, fit_surface
+
+Array = np.ndarray
+SIZES = [("nano", 0), ("micro", 1)]
+SHAPE = (3, 2, 3, 3, 2)
+TRIALS: list[TrialConfig] = [
+    make_trial(bits=b, hadamard=h, dropout="quadratic" if d else "none", dropout_max=d or 0.1, exit_weight=e, model=m)
+    for b in (16, 8, 4)
+    for h in ("none", "bitnet-v2")
+    for d in (0.0, 0.2, 0.5)
+    for e in (0.0, 0.1, 0.3)
+    for m in ("nano", "micro")
+]
+LEVELS: list[Levels] = [levels_of(trial.axes()) for trial in TRIALS]
+PLACE = np.array(list(itertools.product(*map(range, SHAPE))))
+QUANTIZED_AND_SIZE = [(place[0] > 0, place[4]) for place in PLACE.tolist()]
+
+
+def at(effect: Array, axis: int) -> Array:
+    return np.asarray(effect)[PLACE[:, axis]]
+
+
+def singles(source: np.random.Generator) -> list[Array]:
+    """Effects of each factor's levels on log perplexity: small at first, then growing; the larger model is better."""
+    u = source.uniform
+    return [
+        np.array([0, u(0.005, 0.03), u(0.08, 0.2)]),
+        np.array([0, u(-0.03, 0.15)]),
+        np.array([0, u(0.01, 0.03), u(0.05, 0.12)]),
+        np.array([0, u(0.01, 0.03), u(0.03, 0.1)]),
+        np.array([0, -u(0.12, 0.3)]),
+    ]
+
+
+def centred(tensor: Array, axes: tuple[int, ...]) -> Array:
+    """The pure interaction of some axes in a tensor over these axes: all margins zero."""
+    for axis in range(len(axes)):
+        tensor = tensor - tensor.mean(axis=axis, keepdims=True)
+    return tensor
+
+
+def interaction(source: np.random.Generator, axes: tuple[int, ...]) -> Array:
+    """A random pure interaction of unit standard deviation."""
+    tensor = centred(source.normal(size=[SHAPE[axis] for axis in axes]), axes)
+    values = tensor[tuple(PLACE[:, axis] for axis in axes)]
+    return values / values.std()
+
+
+def heredity(source: np.random.Generator, strength: float = 1.0) -> Array:
+    """Pairs in proportion to their parents, a special rotation at 4 bits, little of higher order."""
+    main = singles(source)
+    y = 1.5 + sum(at(effect, axis) for axis, effect in enumerate(main))
+    for i, j in itertools.combinations(range(5), 2):
+        largest = [np.abs(main[axis]).max() + 1e-9 for axis in (i, j)]
+        size = 0.6 * strength * min(largest) * source.normal()
+        y = y + size * at(main[i] / largest[0], i) * at(main[j] / largest[1], j)
+    y = y + source.normal(0, 0.08 * strength) * ((PLACE[:, 0] == 2) & (PLACE[:, 1] == 1))
+    for axes in itertools.combinations(range(5), 3):
+        y = y + 0.004 * strength * interaction(source, axes)
+    return y
+
+
+def mechanism(source: np.random.Generator) -> Array:
+    """A floor plus a product of excess factors: multiplicative where the model is additive."""
+    u = source.uniform
+    damage = [
+        np.array([0, u(0.01, 0.06), u(0.15, 0.5)]),
+        np.array([0, u(0.02, 0.1)]),
+        np.array([0, u(0.02, 0.06), u(0.1, 0.3)]),
+        np.array([0, u(0.02, 0.06), u(0.08, 0.25)]),
+    ]
+    excess = at(np.array([u(0.5, 0.8), u(0.3, 0.5)]), 4)
+    for axis, each in enumerate(damage):
+        excess = excess * (1 + at(each, axis))
+    rotated = at(np.array([0, u(0, 0.25), u(-0.15, 0.5)]), 0) * PLACE[:, 1]
+    return 1.0 + excess * (1 + rotated) + source.normal(0, 0.005, len(PLACE))
+
+
+def no_heredity(source: np.random.Generator) -> Array:
+    """Pairs of random size, 12 % of the variance, whatever their parents; triples 2 %."""
+    y = additive(source)
+    scale = y.std()
+    for order, share in ((2, 0.12), (3, 0.02)):
+        mixed = sum(interaction(source, axes) for axes in itertools.combinations(range(5), order))
+        y = y + mixed / mixed.std() * scale * math.sqrt(share / 0.86)
+    return y
+
+
+def additive(source: np.random.Generator) -> Array:
+    return 1.5 + sum(at(effect, axis) for axis, effect in enumerate(singles(source)))
+
+
+TRUTHS: dict[str, Callable[[np.random.Generator], Array]] = {
+    "heredity": heredity,
+    "strong": lambda source: heredity(source, 2.0),
+    "mechanism": mechanism,
+    "no heredity": no_heredity,
+    "additive": additive,
+}
+
+
+def deviations(sigma: float) -> Array:
+    """Seed sd by cell, `sigma` on average."""
+    sd = 1 + 0.5 * PLACE[:, 1] + 0.5 * (PLACE[:, 0] == 2)
+    return sigma * sd / sd.mean()
+
+
+def observe(truth: Array, source: np.random.Generator, sigma: float, seeds: int, shift: float = 0.0) -> Array:
+    """[cells, seeds]: truth, a shift that a seed gives all cells of a size, and noise."""
+    shifts = source.normal(0, shift, (2, seeds))[PLACE[:, 4]]
+    return truth[:, None] + shifts + deviations(sigma)[:, None] * source.normal(size=(len(truth), seeds))
+
+
+def family_of(losses: Array, cells: Array, failed: Array | None = None) -> Family:
+    """A family, one stratum a size, with these cells' trials."""
+    found = []
+    for name, size in SIZES:
+        built = tuple(
+            Cell(
+                LEVELS[index],
+                tuple(
+                    {"trial_id": f"{index}-{seed}", "seed": seed, "loss": loss, "status": "ok"}
+                    if failed is None or not failed[index, seed]
+                    else {"trial_id": f"{index}-{seed}", "seed": seed, "loss": None, "status": "diverged"}
+                    for seed, loss in enumerate(losses[index])
+                ),
+            )
+            for index in sorted(cells)
+            if PLACE[index, 4] == size
+        )
+        if built:
+            scale = {axis: AXES[axis].read(make_trial(model=name)) for axis in AXES if axis != "seed"}
+            found.append(Stratum(name, scale, built, baseline_of(built)))
+    return Family(tuple(found))
+
+
+def d_optimal(count: int) -> Array:
+    """What `bitskip suggest` picks from nothing."""
+    chosen = [levels_of(each.trial.axes()) for each in suggest(None, TRIALS, count, by_cost=False)]
+    return np.array([LEVELS.index(levels) for levels in chosen])
+
+
+def one_at_a_time() -> Array:
+    return np.flatnonzero((PLACE > 0).sum(axis=1) <= 1)
+
+
+def hits(surface: Surface, levels: list[Levels], observed: Array) -> tuple[list[bool], list[float]]:
+    """(whether each trial lies in its interval, half-widths in % of perplexity)."""
+    inside, widths = [], []
+    for own, values in zip(levels, observed, strict=True):
+        low, high = surface.interval(own, trial=True)
+        inside += [bool(low <= value <= high) for value in values]
+        widths.append(100 * math.expm1((high - low) / 2))
+    return inside, widths
+
+
+def held_out(surface: Surface, observed: Array, cells: Array) -> dict[str, float]:
+    levels = [LEVELS[index] for index in cells]
+    values = observed[cells].mean(axis=1)
+    groups = [QUANTIZED_AND_SIZE[index] for index in cells]
+    residuals = values - np.array(surface.means(levels))
+    plain = values - np.array(surface.means(levels, surface.additive))
+    inside, widths = hits(surface, levels, observed[cells])
+    return {
+        "R2": r_squared(values, residuals) or math.nan,
+        "within": r_squared(values, residuals, groups) or math.nan,
+        "additive R2": r_squared(values, plain) or math.nan,
+        "MAE %": 100 * float(np.mean(np.expm1(np.abs(residuals)))),
+        "rank": rank_correlation(values - residuals, values) or math.nan,
+        "coverage": float(np.mean(inside)),
+        "half %": float(np.median(widths)),
+    }
+
+
+def show(title: str, rows: list[dict[str, float]], *, means: tuple[str, ...] = ("coverage",)) -> None:
+    """Medians over draws, means of what is named."""
+    parts = []
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows], dtype=float)
+        parts.append(f"{name} {np.nanmean(values) if name in means else np.nanmedian(values):.3f}")
+    print(f"{title:<34} {'  '.join(parts)}", flush=True)
+
+
+def study_effects(draws: int) -> None:
+    """Bias, coverage of 95 % intervals and false verdicts, on the nano half of the grid."""
+    cells = np.flatnonzero(PLACE[:, 4] == 0)
+    for name, sigma in itertools.product(("heredity", "additive"), (0.01, 0.02, 0.04)):
+        errors: dict[str, list[float]] = {"anchored": [], "averaged": []}
+        covered: dict[str, list[bool]] = {"anchored": [], "averaged": []}
+        wrong, any_wrong, found = [], [], []
+        by_draw: dict[str, list[float]] = {"anchored": [], "averaged": []}
+        for draw in range(draws):
+            source = np.random.default_rng([draw, 1])
+            truth = TRUTHS[name](source)
+            losses = observe(truth, source, sigma, 3, shift=2 * sigma)
+            noisy, exact = (family_of(each, cells).strata[0] for each in (losses, truth[:, None]))
+            measured = stratum_effects(noisy, "ppl", METRICS["ppl"], 2)
+            true = {(e.techniques, e.estimand): e.value for e in stratum_effects(exact, "ppl", METRICS["ppl"], 2)}
+            false = []
+            for effect in measured:
+                expected = true[effect.techniques, effect.estimand] or 0.0
+                if effect.value is None or effect.low is None or effect.high is None:
+                    continue
+                errors[effect.estimand].append(effect.value - expected)
+                covered[effect.estimand].append(effect.low <= expected <= effect.high)
+                sign = {"super-additive": 1, "sub-additive": -1}.get(effect.verdict, 0)
+                false.append(bool(sign and expected * sign < 1e-9))
+                found.append(effect.verdict != UNRESOLVED)
+            for kind, own in errors.items():
+                by_draw[kind].append(float(np.mean(own[-len(measured) // 2 :])))
+            wrong += false
+            any_wrong.append(any(false))
+        print(
+            f"effects {name:<10} sigma {sigma:.0%}: "
+            + "  ".join(
+                f"{kind}: bias {1e3 * np.mean(errors[kind]):+.2f} "
+                f"± {1e3 * np.std(by_draw[kind]) / math.sqrt(draws):.2f} e-3, coverage {np.mean(covered[kind]):.3f}"
+                for kind in errors
+            )
+            + f"  false verdicts {np.mean(wrong):.3f}, grids with one {np.mean(any_wrong):.3f}, "
+            + f"resolved {np.mean(found):.2f}",
+            flush=True,
+        )
+
+
+def study_predict(draws: int) -> None:
+    """Held-out cells by truth, design and fraction; the whole grid left out cell by cell."""
+    designs = {count: d_optimal(count) for count in (16, 27, 54)}
+    collected: dict[str, list[dict[str, float]]] = {}
+    for name, draw in itertools.product(TRUTHS, range(draws)):
+        source = np.random.default_rng([draw, 2])
+        truth = TRUTHS[name](source)
+        observed = observe(truth, source, 0.02, 3)
+        whole = fit_surface(family_of(observed, np.arange(108)), METRICS["ppl"]).scores
+        row = {
+            "R2": whole.r2, "of ceiling": (whole.r2 or 0) / (whole.r2_ceiling or 1),
+            "within/ceiling": (whole.within_r2 or 0) / (whole.within_ceiling or 1), "skill": whole.skill,
+            "skill low": whole.skill_low, "MAE %": whole.mae_percent, "floor %": whole.noise_percent,
+            "coverage": whole.coverage, "permuted": whole.permuted_r2,
+        }  # fmt: skip
+        collected.setdefault(f"{name}: full, LOCO", []).append({key: float(v or 0.0) for key, v in row.items()})
+        plans = {f"D-opt {count}": cells for count, cells in designs.items()}
+        plans |= {f"random {count}": source.choice(108, count, replace=False) for count in (27, 54)}
+        for label, cells in plans.items():
+            surface = fit_surface(family_of(observed, cells), METRICS["ppl"])
+            rest = np.setdiff1d(np.arange(108), cells)
+            collected.setdefault(f"{name}: {label}", []).append(held_out(surface, observed, rest))
+    for title, rows in collected.items():
+        show(title, rows)
+    ordinary = [name for name in TRUTHS if name in ("heredity", "strong", "mechanism")]
+    for label in sorted({title.split(": ")[1] for title in collected}):
+        show(f"three truths: {label}", [row for name in ordinary for row in collected[f"{name}: {label}"]])
+
+
+def study_pairs(draws: int) -> None:
+    """A pair of levels never run together: everything else trained, that pair's cells predicted."""
+    pairs = [
+        (i, j, a, b)
+        for i, j in itertools.combinations(range(5), 2)
+        for a in range(1, SHAPE[i])
+        for b in range(1, SHAPE[j])
+    ]
+    for name in ("heredity", "strong", "mechanism", "no heredity"):
+        covered: dict[str, list[bool]] = {"all": [], "4 bit x rotation": []}
+        widths = []
+        for draw in range(draws):
+            source = np.random.default_rng([draw, 3])
+            observed = observe(TRUTHS[name](source), source, 0.02, 3)
+            for i, j, a, b in [pairs[k] for k in source.choice(len(pairs), 4, replace=False)] + [(0, 1, 2, 1)]:
+                block = np.flatnonzero((PLACE[:, i] == a) & (PLACE[:, j] == b))
+                surface = fit_surface(family_of(observed, np.setdiff1d(np.arange(108), block)), METRICS["ppl"])
+                half = surface.pair_half or 0.0
+                errors = observed[block] - np.array(surface.means([LEVELS[k] for k in block]))[:, None]
+                special = (i, j, a, b) == (0, 1, 2, 1)
+                inside = (np.abs(errors) <= half).ravel().tolist()
+                covered["4 bit x rotation" if special else "all"] += inside
+                widths.append(100 * math.expm1(half))
+        print(
+            f"pairs {name:<12} "
+            + "  ".join(f"{kind} {np.mean(own):.3f}" for kind, own in covered.items())
+            + f"  half-width {np.median(widths):.1f} %",
+            flush=True,
+        )
+
+
+def study_failures(draws: int) -> None:
+    """4 bits with rotation fail the more the more is dropped; trained on 27 cells."""
+    risk = np.zeros(108)
+    together = (PLACE[:, 0] == 2) & (PLACE[:, 1] == 1)
+    for level, probability in enumerate((0.15, 0.5, 0.9)):
+        risk[together & (PLACE[:, 2] == level)] = probability
+    risk[(PLACE[:, 0] == 1) & (PLACE[:, 1] == 1) & (PLACE[:, 3] == 2)] = 0.25
+    designs = {count: d_optimal(count) for count in (27, 54)}
+    for count, cells in designs.items():
+        rows = []
+        for draw, name in itertools.product(range(draws), ("heredity", "strong", "mechanism")):
+            source = np.random.default_rng([draw, 4])
+            truth = TRUTHS[name](source)
+            observed = observe(truth, source, 0.02, 3)
+            failed = source.random(observed.shape) < risk[:, None]
+            family = family_of(observed, cells, failed)
+            rest = np.setdiff1d(np.arange(108), cells)
+            model = fit_failures(family.cells, 6)
+            predicted = np.array([model.risk(LEVELS[index]).probability for index in rest])
+            base = failed[cells].mean()
+            dangerous = risk[rest] >= 0.5
+            ahead = (predicted[dangerous][:, None] > predicted[~dangerous][None, :]).mean()
+            surface = fit_surface(family, METRICS["ppl"])
+            known = [index for index in rest if not failed[index].all()]
+            residuals = truth[known] - np.array(surface.means([LEVELS[index] for index in known]))
+            rows.append(
+                {
+                    "AUC": float(ahead),
+                    "Brier": float(np.mean((predicted - risk[rest]) ** 2)),
+                    "base rate": float(np.mean((base - risk[rest]) ** 2)),
+                    "R2 of the rest": r_squared(truth[known], residuals) or math.nan,
+                }
+            )
+        show(f"failures, {count} cells", rows)
+
+
+def study_shift(draws: int) -> None:
+    """New seeds of held-out cells when a seed shifts all configurations by more than its noise."""
+    for seeds, shift in itertools.product((2, 3, 5), (0.0, 0.02, 0.06)):
+        inside: list[bool] = []
+        widths: list[float] = []
+        paired: list[bool] = []
+        for draw in range(draws):
+            source = np.random.default_rng([draw, 5])
+            observed = observe(heredity(source), source, 0.02, seeds + 1, shift)
+            cells = source.choice(108, 54, replace=False)
+            surface = fit_surface(family_of(observed[:, :seeds], cells), METRICS["ppl"])
+            rest = np.setdiff1d(np.arange(108), cells)
+            found, half = hits(surface, [LEVELS[index] for index in rest], observed[rest, seeds:])
+            inside += found
+            widths += half
+            for index in rest:
+                low, high = surface.interval(LEVELS[index], trial=False)
+                paired.append(bool(low <= observed[index, :seeds].mean() <= high))
+        print(
+            f"shift {shift:.0%}, {seeds} seeds: new seed {np.mean(inside):.3f}, half-width {np.median(widths):.1f} %, "
+            f"mean over the seeds run {np.mean(paired):.3f}",
+            flush=True,
+        )
+
+
+STUDIES = {
+    "effects": (study_effects, 60),
+    "predict": (study_predict, 6),
+    "pairs": (study_pairs, 6),
+    "failures": (study_failures, 6),
+    "shift": (study_shift, 12),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", choices=[*STUDIES, []], default=[])
+    parser.add_argument("--draws", type=int)
+    options = parser.parse_args()
+    for name in options.what or STUDIES:
+        study, draws = STUDIES[name]
+        start = time.perf_counter()
+        study(options.draws or draws)
+        print(f"{name}: {options.draws or draws} draws, {time.perf_counter() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
