@@ -2,7 +2,7 @@
 
 In this order, until n trials are chosen:
 
-1. the corners of the headline pairs, so that their composition effects are measured and not modelled;
+1. with a quarter of the trials, corners of the headline pairs: their composition effects are measured, not modelled;
 2. configurations that bring two levels together which never were: no model sees an interaction it has not observed;
 3. configurations by Bayesian D-optimality (DuMouchel and Jones 1994, Technometrics 36: 37) up to a share of the space:
    the largest gain ln(1 + posterior variance / noise) of the graded prior, per estimated cost;
@@ -60,6 +60,9 @@ INTERACTION_SHARE = 0.2
 
 NOISE = 0.05
 """Of one trial, over the prior variance of single effects."""
+
+CORNERS = 4
+"""One in so many of the trials anchors headline pairs. All corners at once would cost a design of 16 runs dearly."""
 
 ENOUGH_CONFIGURATIONS = 0.3
 """Share of the space after which open verdicts come before further configurations."""
@@ -191,7 +194,7 @@ class _Planner:
             self._observe(levels)
 
     def plan(self, n: int) -> list[Suggestion]:
-        chosen = self._corners(n)
+        chosen = self._corners(n // CORNERS)
         chosen += self._configurations(n - len(chosen), uncovered=True)
         missing = math.ceil(ENOUGH_CONFIGURATIONS * len(self.trials)) - sum(each in self.seeds for each in self.trials)
         chosen += self._configurations(min(n - len(chosen), missing))
@@ -218,7 +221,7 @@ class _Planner:
         cells = tuple(Cell(levels, ()) for levels in sorted({*self.trials, *self.known}, key=repr))
         corners = headline_cells(Stratum("", {}, cells, baseline_of(cells)))
         lacking = [levels for levels in corners if levels in self.trials and levels not in self.seeds]
-        return [self._run(levels, "a corner of a headline pair") for levels in lacking[: max(n, 0)]]
+        return [self._run(levels, "a corner of a headline pair") for levels in lacking[:n]]
 
     def _configurations(self, n: int, *, uncovered: bool = False) -> list[Suggestion]:
         chosen: list[Suggestion] = []
