@@ -147,6 +147,7 @@ class Predictor:
         gain, spread, measured = self._speed_gain(stratum, layer, depth)
         risk = self.failures(family).risk(levels)
         show = self.metric.show
+        varied = varying(surface.levels)
         return Prediction(
             metric=self.metric_name,
             mean=show(mean),
@@ -168,7 +169,7 @@ class Predictor:
             assumed_techniques=tuple(
                 level_label(factor, level)
                 for (factor, members), level in zip(FACTORS.items(), levels, strict=True)
-                if factor in varying(surface.levels) and not named.keys() & set(members)
+                if factor in varied and not named.keys() & set(members)
             ),
             baseline={
                 "configuration": _baseline_label(surface.baseline),
