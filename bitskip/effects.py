@@ -441,10 +441,10 @@ def _estimate(contrasts: Iterable[Mapping[Levels, float]], values: Values, noise
     value = math.fsum(w * values[levels][seed] for (levels, seed), w in trial_weights.items())
     if noise.variance is None:
         return Estimate(value, None, 0, int(fewest))
-    squares: dict[Levels, float] = {}
-    for (levels, _), weight in trial_weights.items():
-        squares[levels] = squares.get(levels, 0.0) + weight**2
-    variance, df = noise.of_sum(squares)
+    by_seed: dict[int, dict[Levels, float]] = {}
+    for (levels, seed), weight in trial_weights.items():
+        by_seed.setdefault(seed, {})[levels] = weight
+    variance, df = noise.of_contrast(by_seed)
     return Estimate(value, math.sqrt(variance), df, int(fewest))
 
 

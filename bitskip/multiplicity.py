@@ -74,6 +74,11 @@ def joint_test(values: Mapping[Levels, Mapping[int, float]], noise: SeedNoise) -
         return None
     means = np.array([np.mean([v - noise.seed_shifts.get(s, 0.0) for s, v in values[c].items()]) for c in cells])
     weights = np.sqrt(np.array([len(values[cell]) / noise.of(cell)[0] for cell in cells]))
+    error_df = noise.df
+    if noise.by_technique is not None and len(noise.by_technique.bases) > 1:
+        # Where seeds favour pairs of techniques, that is what a pair must exceed.
+        weights = np.sqrt(np.array([len(values[cell]) for cell in cells]) / noise.by_technique.squares[1])
+        error_df = noise.by_technique.dfs[1]
     blocks = []
     for index in range(len(FACTORS)):
         levels = sorted({cell[index] for cell in cells}, key=repr)
@@ -94,8 +99,8 @@ def joint_test(values: Mapping[Levels, Mapping[int, float]], noise: SeedNoise) -
     from scipy.special import chdtrc, fdtrc
 
     f = max(null - full, 0.0) / gained
-    p_value = chdtrc(gained, gained * f) if np.isinf(noise.df) else fdtrc(gained, noise.df, f)
-    return JointTest(f, gained, noise.df, float(p_value))
+    p_value = chdtrc(gained, gained * f) if np.isinf(error_df) else fdtrc(gained, error_df, f)
+    return JointTest(f, gained, error_df, float(p_value))
 
 
 def _weighted_squares(design: Array, values: Array, weights: Array) -> tuple[float, int]:

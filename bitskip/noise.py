@@ -3,18 +3,25 @@
 The same seed means the same initial weights and data order in every cell (common random numbers), so a seed can shift
 all cells together. The two-way fit value = cell + seed separates that shift from the residual; the residual variance is
 then estimated per group of cells (bit width and rotation), moderated towards the pooled value.
+
+A seed can also favour a technique: then the residuals of cells that share it move together, and the mean over many
+cells is less certain than their number suggests. Where residuals show this, effects are judged by the mean squares of
+seed x technique and seed x pair, as in a split-plot analysis (`SeedByTechnique`).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bitskip.cells import INDEX, Levels
 
+Array = npt.NDArray[np.float64]
 VARIANCES = ("moderated", "pooled")
 FEWEST_GROUPS = 3
 """Two variances say nothing about how variances scatter: below this they are pooled."""
@@ -68,6 +75,38 @@ def two_way_fit(cells: Sequence[Mapping[int, float]]) -> TwoWayFit:
     return TwoWayFit(variance, max(df, 0), named, tuple(squares), tuple(dfs))
 
 
+POOLING_LEVEL = 0.25
+"""Seed x technique is pooled with the residual unless its F-test is below (Bancroft 1964, Biometrics 20: 427)."""
+
+
+@dataclass(frozen=True)
+class SeedByTechnique:
+    """Mean squares of the residuals inside each seed, and their degrees of freedom, for the spaces in `bases`.
+
+    The spaces are orthogonal: main contrasts of the techniques, their pairs, and (without a basis) the rest. Rows of a
+    basis are the cells in `place`.
+    """
+
+    place: Mapping[Levels, int]
+    bases: tuple[Array, ...]
+    squares: tuple[float, ...]
+    dfs: tuple[float, ...]
+
+    def of_contrast(self, weights: Mapping[Levels, float]) -> list[float]:
+        """The variance that each space adds to a weighted sum of one seed's trials."""
+        vector = np.zeros(len(self.place))
+        outside = 0.0
+        for levels, weight in weights.items():
+            if levels in self.place:
+                vector[self.place[levels]] = weight
+            else:
+                outside += weight**2
+        parts = [float(np.sum((basis.T @ vector) ** 2)) for basis in self.bases]
+        parts.append(max(float(vector @ vector) - sum(parts), 0.0))
+        parts[0] += outside  # a cell that was never repeated is judged by the largest mean square
+        return [part * square for part, square in zip(parts, self.squares, strict=True)]
+
+
 @dataclass(frozen=True)
 class SeedNoise:
     """Residual variance of one trial, by group of cells; `variance` is the pooled one, None without repeats.
@@ -83,6 +122,12 @@ class SeedNoise:
     unpaired: float | None
     shift_variance: float
     shift_df: int
+    by_technique: SeedByTechnique | None = None
+
+    @property
+    def own_variance(self) -> float | None:
+        """Of a trial beyond what its seed does to its techniques: what tells a cell from its like."""
+        return self.by_technique.squares[-1] if self.by_technique else self.variance
 
     def of(self, levels: Levels) -> tuple[float, float]:
         """(variance, degrees of freedom) of a trial of a cell; only with a pooled variance."""
@@ -90,11 +135,24 @@ class SeedNoise:
             raise ValueError("no cell was repeated")
         return self.groups.get(group_of(levels), (self.variance, self.df))
 
-    def of_sum(self, weights: Mapping[Levels, float]) -> tuple[float, float]:
-        """(variance, degrees of freedom) of a sum over independent trials, given the sum of squared weights by cell.
+    def of_contrast(self, weights: Mapping[int, Mapping[Levels, float]]) -> tuple[float, float]:
+        """(variance, degrees of freedom) of a weighted sum of trials, by seed and cell.
 
         Degrees of freedom after Satterthwaite (Biometrics Bulletin 2, 1946), never more than the whole fit has.
         """
+        if self.by_technique is not None:
+            by_seed = [self.by_technique.of_contrast(own) for own in weights.values()]
+            return self._combined(
+                list(zip(map(math.fsum, zip(*by_seed, strict=True)), self.by_technique.dfs, strict=True))
+            )
+        squares: dict[Levels, float] = {}
+        for own in weights.values():
+            for levels, weight in own.items():
+                squares[levels] = squares.get(levels, 0.0) + weight**2
+        return self.of_sum(squares)
+
+    def of_sum(self, weights: Mapping[Levels, float]) -> tuple[float, float]:
+        """(variance, degrees of freedom) of a sum of independent trials, given the sum of squared weights by cell."""
         by_group: dict[tuple[object, ...], float] = {}
         for levels, squares in weights.items():
             by_group[group_of(levels)] = by_group.get(group_of(levels), 0.0) + squares
@@ -103,6 +161,9 @@ class SeedNoise:
             for group, squares in by_group.items()
             for variance, df in [self.groups.get(group, (self.variance or 0.0, self.df))]
         ]
+        return self._combined(parts)
+
+    def _combined(self, parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
         total = math.fsum(part for part, _ in parts)
         spread = math.fsum(part**2 / df for part, df in parts)
         return total, min(total**2 / spread, self.df) if spread > 0 else self.df
@@ -136,8 +197,72 @@ def seed_noise(cells: Mapping[Levels, Mapping[int, float]], kind: str = "moderat
             sums[group_of(each)] = (before[0] + squares, before[1] + df)
         groups = moderate({group: (total / df, df) for group, (total, df) in sums.items() if df >= 1.0 and total > 0})
         groups = {group: (variance, min(df, fitted.df)) for group, (variance, df) in groups.items()}
+    by_technique = _seed_by_technique(cells, fitted) if kind == "moderated" else None
     shift_variance, shift_df = _shift_variance(fitted, [cells[each] for each in levels])
-    return SeedNoise(fitted.variance, fitted.df, fitted.seed_shifts, groups, _unpaired(cells), shift_variance, shift_df)
+    return SeedNoise(
+        fitted.variance,
+        fitted.df,
+        fitted.seed_shifts,
+        groups,
+        _unpaired(cells),
+        shift_variance,
+        shift_df,
+        by_technique,
+    )
+
+
+def _seed_by_technique(cells: Mapping[Levels, Mapping[int, float]], fitted: TwoWayFit) -> SeedByTechnique | None:
+    """None where residuals of cells that share techniques do not move together, or too few are left to tell."""
+    repeated = [levels for levels, values in cells.items() if len(values) > 1]
+    blocks = []
+    for index in INDEX.values():
+        known = sorted({levels[index] for levels in repeated}, key=repr)
+        if len(known) > 1:
+            blocks.append(np.array([[own[index] == level for level in known[1:]] for own in repeated], dtype=float))
+    if not blocks or not fitted.variance:
+        return None
+    count = len(repeated)
+    pairs = [
+        (first[:, :, None] * second[:, None, :]).reshape(count, -1)
+        for first, second in itertools.combinations(blocks, 2)
+    ]
+    bases = _orthogonal([np.ones((count, 1)), np.hstack(blocks), *([np.hstack(pairs)] if pairs else [])])[1:]
+    seeds = sorted(fitted.seed_shifts)
+    residuals = np.zeros((count, len(seeds)))
+    for row, levels in enumerate(repeated):
+        own = {seed: value - fitted.seed_shifts[seed] for seed, value in cells[levels].items()}
+        for seed, value in own.items():
+            residuals[row, seeds.index(seed)] = value - sum(own.values()) / len(own)
+    # With cells that lack seeds the split is approximate: they count as if their residual there were zero.
+    repeats = sum(len(cells[levels]) for levels in repeated) / count - 1
+    sums = [float(np.sum((basis.T @ residuals) ** 2)) for basis in bases]
+    dfs = [basis.shape[1] * repeats for basis in bases]
+    sums.append(float(np.sum(residuals**2)) - sum(sums))
+    dfs.append((count - 1) * repeats - sum(dfs))
+    if dfs[-1] < 2 or min(dfs) < 0.5 or sums[-1] <= 1e-12 * sums[0]:
+        return None
+    squares = [total / df for total, df in zip(sums, dfs, strict=True)]
+    from scipy.special import fdtrc
+
+    if fdtrc(dfs[0], dfs[-1], squares[0] / squares[-1]) > POOLING_LEVEL:
+        return None
+    # A wider space cannot be less certain than a narrower one: where it seems so, that is chance.
+    for space in reversed(range(len(squares) - 1)):
+        squares[space] = max(squares[space], squares[space + 1])
+    place = {levels: row for row, levels in enumerate(repeated)}
+    return SeedByTechnique(place, tuple(bases), tuple(squares), tuple(dfs))
+
+
+def _orthogonal(spaces: Sequence[Array]) -> list[Array]:
+    """An orthonormal basis of each space beyond those before it."""
+    found: list[Array] = []
+    for space in spaces:
+        rest = space.copy()
+        for basis in found:
+            rest = rest - basis @ (basis.T @ rest)
+        left, singular, _ = np.linalg.svd(rest, full_matrices=False)
+        found.append(left[:, singular > 1e-8])
+    return found
 
 
 def _unpaired(cells: Mapping[Levels, Mapping[int, float]]) -> float | None:

@@ -45,7 +45,7 @@ FEWEST_FOR_INTERACTIONS = 12
 
 @dataclass(frozen=True)
 class Seeds:
-    """What the seeds say. `shift_half` is the 90 % half-width of a new seed's common shift; None with one seed."""
+    """What the seeds say. `shift_half` is the 90 % half-width of what a new seed does to all cells at once."""
 
     count: int
     sd: float | None
@@ -247,7 +247,7 @@ def _collect(family: Family, metric: Metric) -> _Data:
             # A cell that lacks a seed is compared as if it had run them all.
             trials.append(np.array([value - noise.seed_shifts.get(seed, 0.0) for seed, value in values.items()]))
             precision.append(noise.precision(own, len(values)))
-            variances.append(noise.of(own)[0] / len(values) if noise.variance is not None else None)
+            variances.append(_own_variance(noise, own) / len(values) if noise.variance is not None else None)
     known = [variance for variance in variances if variance is not None]
     return _Data(
         levels=tuple(levels),
@@ -257,6 +257,11 @@ def _collect(family: Family, metric: Metric) -> _Data:
         noise=np.array(known) if known and len(known) == len(variances) else None,
         seeds=_seeds(noises, family, metric),
     )
+
+
+def _own_variance(noise: SeedNoise, levels: Levels) -> float:
+    # What a seed does to a technique moves cells and prediction alike: it is no error of the model.
+    return noise.of(levels)[0] if noise.by_technique is None else noise.by_technique.squares[-1]
 
 
 def _seeds(noises: Sequence[SeedNoise], family: Family, metric: Metric) -> Seeds:
@@ -274,6 +279,10 @@ def _seeds(noises: Sequence[SeedNoise], family: Family, metric: Metric) -> Seeds
 
         shift = sum(noise.shift_variance * noise.shift_df for noise in known) / shift_df
         half = float(stdtrit(shift_df, (1 + LEVEL) / 2) * np.sqrt(shift * (1 + 1 / count)))
+        # What a new seed does to the techniques is no more seen by leaving configurations out than its common shift.
+        favours = [(max((n.variance or 0.0) - (n.own_variance or 0.0), 0.0), n.by_technique) for n in known]
+        variance_by, df_by = max(((each, by.dfs[0]) for each, by in favours if by is not None), default=(0.0, 1.0))
+        half = float(np.hypot(half, stdtrit(df_by, (1 + LEVEL) / 2) * np.sqrt(variance_by * (1 + 1 / count))))
     return Seeds(count, float(np.sqrt(variance)), float(np.sqrt(unpaired)), half)
 
 
