@@ -135,6 +135,21 @@ def test_predict_answers_with_the_contract(swept: tuple[Path, Path, str]) -> Non
 
 
 @pytest.mark.slow
+def test_suggest_writes_a_sweep_that_runs_exactly_what_it_names(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
+    _, results, _ = swept
+    file = tmp_path / "next.yaml"
+    answer = json.loads(ok("suggest", "-n", 3, "--results", results, "--output", file, "--json"))
+    assert len(answer["trials"]) == 3
+    found = set()
+    for path in answer["files"]:
+        plan = json.loads(ok("sweep", path, "--results", results, "--dry-run", "--json"))
+        assert (plan["to_run"], plan["done"]) == (plan["distinct"], 0)
+        found |= {trial["trial_id"] for trial in plan["trials"]}
+    assert found == {trial["trial_id"] for trial in answer["trials"]}
+    assert f"bitskip sweep {file}" in ok("suggest", "-n", 3, "--results", results, "--output", file)
+
+
+@pytest.mark.slow
 def test_show_prints_one_trial(swept: tuple[Path, Path, str]) -> None:
     _, results, _ = swept
     trial_id = load_results(results).trials["trial_id"][0].as_py()
@@ -238,6 +253,9 @@ def test_mistakes_in_a_sweep_are_one_line(tmp_path: Path, content: str, options:
         (["predict", "--bits", "4", "--results", "EMPTY"], "not a results folder"),
         (["predict", "--bits", "4", "--results", "NO_TRIALS"], "no finished trials"),
         (["predict", "--no-hadamard", "--hadamard-variant", "bitnet-v2"], "contradicts"),
+        (["suggest", "--results", "EMPTY"], "not a results folder"),
+        (["suggest", "--results", "NO_TRIALS"], "nothing was measured to suggest from"),
+        (["suggest", "missing.yaml"], "missing.yaml: no such file"),
         (["train", "--set", "bits=9"], "bits: 9 is not one of"),
         (["train", "--set", "bit=4"], "unknown axis 'bit'; did you mean 'bits'"),
     ],

@@ -122,7 +122,7 @@ def rotation_effect(values, seeds=3):
     """(estimate, standard error, df) of the mean difference between rotated and plain cells."""
     noise = seed_noise(values)
     sign = {levels: (1 if levels[1][0] != "none" else -1) / 9 / seeds for levels in values}
-    variance, df = noise.of_contrast({seed: sign for seed in range(seeds)})
+    variance, df = noise.of_contrast(dict.fromkeys(range(seeds), sign))
     return sum(sign[levels] * sum(own.values()) for levels, own in values.items()), math.sqrt(variance), df
 
 

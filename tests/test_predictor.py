@@ -22,6 +22,7 @@ from simulated_results import (
 
 from bitskip.cells import axes_of, levels_of
 from bitskip.config import POINTS, make_trial
+from bitskip.encoding import matrix_parameters
 from bitskip.errors import UserError
 from bitskip.predictor import fit_predictor
 
@@ -268,3 +269,77 @@ def test_import_of_the_predict_path_is_light():
     code = f"import sys, bitskip.predictor, bitskip.results; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_scaling_law_predicts_a_size_between_those_measured():
+    def law(trial):
+        params, tokens = matrix_parameters(trial.model), trial.training.tokens
+        return single_effects(trial) - 2 + 9 * params**-0.34 + 30 * tokens**-0.28
+
+    sizes = {"model": ("nano", "micro", "small"), "tokens": (10_000, 40_000, 160_000)}
+    predictor = fit_predictor(simulate(grid(bits=(16, 4), exit_weight=(0.0, 0.3), **sizes), law, sigma=0.01))
+    asked = {"bits": 4, "model": "micro", "tokens": 80_000}
+    prediction = predictor.predict(**asked)
+    assert prediction.tier == "new pair"
+    assert prediction.extrapolation[0] == "tokens 80000 was never run: interpolated between tokens 40000 and 160000"
+    assert math.log(prediction.mean) == pytest.approx(law(make_trial(**asked)), abs=0.03)
+    assert predictor.predict(tokens=1_000_000).tier == "outside"
+    # The baseline of the waterfall stands at the size that was asked for.
+    assert math.log(prediction.baseline["mean"]) == pytest.approx(law(make_trial(**{**asked, "bits": 16})), abs=0.03)
+
+
+def test_the_scale_taken_is_named_where_there_are_several():
+    sets = [grid(bits=(16, 8, 4), exit_weight=(0.0, 0.3), lr=(lr,)) for lr in (1e-3, 3e-3)]
+    rows = [row for each in sets for row in simulate(each, single_effects).trials.to_pylist()]
+    predictor = fit_predictor(results_from(rows))
+    (note,) = predictor.predict(bits=4).notes
+    assert note.startswith("2 scales were measured; taken is the one with most trials, nano, stories, 400 000 tokens")
+    assert predictor.predict(bits=4, lr=1e-3).notes == ()
+
+
+def test_one_seed_is_said():
+    prediction = fit_predictor(simulate(grid(**FULL_GRID), with_interactions, seeds=1)).predict(bits=4)
+    (note,) = prediction.notes
+    assert note == "one seed only: the intervals know nothing of how far a seed shifts all configurations"
+    assert prediction.model.noise_percent is None
+    assert prediction.low < prediction.mean < prediction.high
+
+
+def test_the_phase_has_no_effect_of_its_own():
+    def truth(trial):
+        return single_effects(trial) - 0.1 * (trial.method.phase == "1+2")
+
+    configurations = grid(bits=(16, 4), dropout=("none", "quadratic"), exit_weight=(0.0, 0.3), phase=("2", "1+2"))
+    predictor = fit_predictor(simulate(configurations, truth, seeds=3))
+    prediction = predictor.predict(dropout="quadratic", exit_weight=0.3, phase="1+2")
+    assert [term.techniques[0].split()[0] for term in prediction.main_effects] == ["dropout", "exit_weight"]
+    assert prediction.extrapolation == ()
+    assert math.log(prediction.mean) == pytest.approx(truth(prediction.trial), abs=0.08)
+    terms = [*prediction.main_effects, *prediction.composition_effects]
+    total = prediction.baseline["value"] + sum(term.value for term in terms)
+    assert math.exp(total) == pytest.approx(prediction.mean)
+    assert predictor.predict(bits=4, phase="1+2").mean == predictor.predict(bits=4).mean
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.floats(-2, 2))
+def test_a_constant_in_log_perplexity_shifts_predictions_only(constant):
+    configurations = grid(bits=(16, 8, 4), hadamard=("none", "bitnet-v2"), exit_weight=(0.0, 0.3))
+    plain = fit_predictor(simulate(configurations, with_interactions)).predict(bits=4, hadamard=True)
+    results = simulate(configurations, lambda trial: with_interactions(trial) + constant)
+    moved = fit_predictor(results).predict(bits=4, hadamard=True)
+    for name in ("mean", "low", "high", "additive_mean"):
+        assert math.log(getattr(moved, name) / getattr(plain, name)) == pytest.approx(constant, abs=1e-4)
+    assert moved.model.loco_r2 == pytest.approx(plain.model.loco_r2, abs=1e-4)
+
+
+def test_scores_name_the_null_the_ceiling_and_the_control(full):
+    model = full.model
+    assert model.loco_r2 <= model.r2_ceiling + 0.02
+    assert model.additive_r2 < model.loco_r2
+    assert 0.5 < model.skill_low < model.skill < model.skill_high <= 1
+    assert model.permuted_r2 <= 0.05
+    assert model.within_r2 > 0.9
+    assert model.rank_correlation > 0.95
+    assert 0.85 <= model.coverage <= 0.97
+    assert model.noise_percent < model.loco_mae_percent < 3
