@@ -28,7 +28,7 @@ from bitskip.evaluate import (
     weight_bytes,
 )
 from bitskip.exits import best_exit
-from bitskip.guards import check_trial
+from bitskip.guards import check_causality, check_trial
 from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weights
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
@@ -386,6 +386,7 @@ def _evaluate(
     model: Decoder, trial: TrialConfig, measured_on: Sequences, text: TokenData, device: torch.device
 ) -> tuple[ExitResult, ...]:
     """Every exit's quality and speed, or nothing if a loss is not finite."""
+    check_causality(model, trial)
     model.eval()
     length = min(trial.training.seq_len, len(text.validation))
     prompt = torch.from_numpy(np.asarray(text.validation[:length], dtype=np.int64))[None].to(device)
