@@ -23,11 +23,11 @@ from bitskip.config import TrialConfig, make_trial
 from bitskip.errors import UserError
 from bitskip.method.linear import BitLinear
 from bitskip.method.model import Decoder, build_model
-from bitskip.method.quantize import ternary_codes, ternary_scale
 
 CHECKPOINT_FORMAT = "bitskip-checkpoint-1"
 WEIGHTS_FORMAT = "bitskip-weights-1"
 CODES_PER_BYTE = 4
+EXPORT_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 CODES, SCALE = ".codes", ".scale"
 
 
@@ -105,12 +105,16 @@ def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
 
 def packed_state(model: Decoder, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """What is stored of a model: codes and scale of each ternary matrix, every other parameter in `dtype`."""
+    ternary = {
+        id(module.weight): module for module in model.modules() if isinstance(module, BitLinear) and module.ternary
+    }
     state: dict[str, Tensor] = {}
-    ternary = {id(module.weight) for module in model.modules() if isinstance(module, BitLinear) and module.ternary}
     for name, parameter in model.named_parameters():
         if id(parameter) in ternary:
-            state[name + CODES] = pack_codes(ternary_codes(parameter.detach()))
-            state[name + SCALE] = ternary_scale(parameter.detach())
+            # Read off the quantized matrix: a model that was loaded must not be quantized a second time.
+            quantized = ternary[id(parameter)].effective_weight().detach()
+            state[name + CODES] = pack_codes(quantized.sign())
+            state[name + SCALE] = quantized.abs().max()
         else:
             state[name] = parameter.detach().to(dtype)
     return state

@@ -239,6 +239,23 @@ def train(
 
 
 @app.command()
+def export(
+    trial_id: Annotated[str, typer.Argument(help="A trial's id, or the beginning of one.")],
+    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    dtype: Annotated[str, typer.Option(help="Of all that is not ternary: bf16 or fp32.")] = "bf16",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Write a trial's weights: ternary matrices as 2-bit codes with a scale, everything else in one dtype."""
+    from bitskip.checkpoint import EXPORT_DTYPES, load_model, save_weights
+
+    if dtype not in EXPORT_DTYPES:
+        raise UserError(f"--dtype: '{dtype}' is not one of {', '.join(EXPORT_DTYPES)}")
+    model, trial = load_model(results, trial_id)
+    save_weights(file, trial, model, EXPORT_DTYPES[dtype])
+    print(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@app.command()
 def show(
     trial_id: Annotated[str, typer.Argument(help="A trial's id, or the beginning of one.")],
     results: ResultsOption = DEFAULT_RESULTS,

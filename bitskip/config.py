@@ -178,7 +178,15 @@ class TrialConfig:
     @property
     def artefact(self) -> bool:
         """Whether a defect of the published code is switched on."""
-        return self.artefacts != ArtefactConfig()
+        return bool(self.artefact_switches())
+
+    def artefact_switches(self) -> dict[str, Any]:
+        """The switches that depart from correct behaviour, with their values."""
+        return {
+            name: entry.read(self)
+            for name, entry in AXES.items()
+            if entry.group == "artefacts" and entry.read(self) != entry.default
+        }
 
     def axes(self) -> dict[str, Any]:
         """Every axis by its flat name, as in a sweep file and in the Parquet columns."""

@@ -147,6 +147,13 @@ def phase_at(trial: TrialConfig, step: int, steps: int) -> str:
     return "1" if step < round(method.phase1_share * steps) else "2"
 
 
+def measured_steps(trial: TrialConfig, steps: int) -> set[int]:
+    """After how many steps the held-out loss is measured: evenly spread, and where phase 1 hands over to phase 2."""
+    points = trial.training.curve_points
+    spread = {round(point * steps / points) for point in range(1, points + 1)}
+    return spread | {round(trial.method.phase1_share * steps)} if trial.method.phase == "1+2" else spread
+
+
 def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
     """AdamW that decays matrices only: no decay on norms and embeddings (METHOD 5, defect 23)."""
     embedding = {id(model.embedding.weight)}
@@ -275,7 +282,7 @@ def _train(
     optimizer = optimizer_for(model, training)
     progress = _resumed(model, trial, optimizer, fingerprint, checkpoint)
     order = batch_order(trial.seed, train_on.count, batch_size, progress.step)
-    measured = {round(point * steps / training.curve_points) for point in range(1, training.curve_points + 1)}
+    measured = measured_steps(trial, steps)
     ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
     started = saved = time.perf_counter()
     model.train()

@@ -89,9 +89,12 @@ def test_phase_two_starts_where_phase_one_is() -> None:
     data = counting_text()
     plain = run_trial(tiny(curve_points=4), data=data)
     both = run_trial(tiny(curve_points=4, phase="1+2", exit_weight=0.3, dropout="linear"), data=data)
-    assert [p.phase for p in both.curve] == ["1", "1", "2", "2"]
+    assert [p.phase for p in both.curve] == ["1", "1", "2", "2"]  # handed over where a point lies anyway
     assert both.curve[:2] == plain.curve[:2]
     assert both.curve[2].val_loss != plain.curve[2].val_loss
+    late = run_trial(tiny(curve_points=4, phase="1+2", phase1_share=0.6, exit_weight=0.3), data=data)
+    assert [(p.step, p.phase) for p in late.curve] == [(5, "1"), (10, "1"), (12, "1"), (15, "2"), (20, "2")]
+    assert late.curve[:2] == plain.curve[:2]
 
 
 def test_zero_exit_weight_and_zero_dropout_are_plain_training() -> None:
