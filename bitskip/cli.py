@@ -208,6 +208,9 @@ def train(
     results: ResultsOption = DEFAULT_RESULTS,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Renew the checkpoint after so many seconds; the same command goes on from it.", min=0)
+    ] = 300.0,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the weights, for bitskip generate.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -227,7 +230,15 @@ def train(
         if not as_json:
             print(f"step {point.step}/{steps}  held-out loss {point.val_loss:.4f}", flush=True)
 
-    job = Job(trial, results / "train", "train", device=device, threads=threads, save_weights=save)
+    job = Job(
+        trial,
+        results / "train",
+        "train",
+        device=device,
+        threads=threads,
+        checkpoint_seconds=checkpoint_seconds,
+        save_weights=save,
+    )
     row = run_job(job, show)
     if as_json:
         print(json.dumps(row, default=str))
