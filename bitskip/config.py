@@ -168,8 +168,8 @@ class TrialConfig:
         return replace(self, seed=0).trial_id
 
     def canonical_json(self) -> str:
-        # What stands at its default is left out, so that an axis added later leaves the ids of earlier trials alone.
-        content = {name: entry.read(self) for name, entry in AXES.items() if entry.read(self) != entry.default}
+        # Defaults are spelt out: a changed default is another trial.
+        content = {name: entry.read(self) for name, entry in AXES.items()}
         if self.data.digest:  # the content is the identity; the same text elsewhere is the same trial
             del content["data.files"]
         content["method_version"] = METHOD_VERSION
