@@ -11,7 +11,7 @@ import torch
 from bitskip.config import TrialConfig
 from bitskip.data import TokenData
 from bitskip.errors import UserError
-from bitskip.method.model import Decoder
+from bitskip.method.model import Decoder, uncompiled
 from bitskip.method.seeding import generator
 
 PROBE_TOKENS = 32
@@ -63,7 +63,7 @@ def check_causality(model: Decoder, trial: TrialConfig) -> None:
     was_training = model.training
     model.eval()
     device = model.head.weight.device
-    with torch.compiler.set_stance("force_eager"):
+    with uncompiled():
         passes = zip(model.hidden_states(tokens.to(device)), model.hidden_states(other.to(device)), strict=True)
         for exit_layer, (before, after) in enumerate(passes, start=1):
             change = (model.logits(before, exit_layer) - model.logits(after, exit_layer)).abs().float()

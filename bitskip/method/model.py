@@ -5,7 +5,9 @@ Sizes in shapes: B sequences, T tokens, D width, H query heads, G key/value head
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -250,6 +252,13 @@ def rotate(x: Tensor, rotary: Tensor) -> Tensor:
     cos, sin = rotary.to(x.dtype)
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+def uncompiled() -> contextlib.AbstractContextManager[object]:
+    """Inside, compiled blocks run as they are written: for passes of other shapes, which would be compiled anew."""
+    # Importing the compiler takes seconds; where nobody has, nothing is compiled.
+    in_use = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if in_use else contextlib.nullcontext()
 
 
 def build_model(trial: TrialConfig) -> Decoder:
