@@ -16,7 +16,7 @@ LAYERS = [
     {"config"},
     {"method", "cost"},
     {"data"},
-    {"space", "evaluate", "checkpoint", "guards"},
+    {"space", "evaluate", "speed", "checkpoint", "guards"},
     {"train"},
     {"results"},
     {"record", "cells"},
