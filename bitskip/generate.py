@@ -24,6 +24,11 @@ from bitskip.method.seeding import generator
 DRAFT_TOKENS = 4
 
 
+def default_draft_exit(depth: int) -> int:
+    """Blocks that draft when nothing else is asked for: a third of them."""
+    return max(1, depth // 3)
+
+
 class Prefix:
     """One sequence so far, each of its tokens run through as many blocks as were needed.
 
