@@ -46,8 +46,11 @@ def save_checkpoint(
     model: Decoder,
     optimizer: torch.optim.Optimizer,
     record: Mapping[str, Any],
+    codes: Mapping[str, Tensor],
 ) -> None:
-    """Replace the checkpoint atomically; `record` is what JSON can hold, `fingerprint` that of the training text.
+    """Replace the checkpoint atomically; `fingerprint` is that of the training text.
+
+    `record` is what JSON can hold, `codes` the ternary weights that the next diagnostics are compared with.
 
     Raises OSError if it cannot be written.
     """
@@ -55,6 +58,7 @@ def save_checkpoint(
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{name}/{key}"] = value
+    tensors |= {f"codes/{key}": value for key, value in codes.items()}
     _write(path, tensors, _identity(trial, fingerprint) | {"record": json.dumps(record)})
 
 
@@ -64,10 +68,10 @@ def _identity(trial: TrialConfig, fingerprint: str) -> dict[str, str]:
 
 def load_checkpoint(
     path: Path, trial: TrialConfig, fingerprint: str, model: Decoder, optimizer: torch.optim.Optimizer
-) -> dict[str, Any] | None:
-    """Put a checkpoint into model and optimizer; returns its record, or None if there is none of this trial and text.
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Put a checkpoint into model and optimizer; returns its record and codes, or None if there is none of this trial.
 
-    A file that is damaged, or of another trial or format, is no checkpoint: training then starts from its beginning.
+    A file that is damaged, or of another trial, text or format, is no checkpoint: training starts from its beginning.
     """
     device = model.head.weight.device
     try:
@@ -85,7 +89,8 @@ def load_checkpoint(
             state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if state:  # a parameter that no loss has reached yet has none
                 optimizer.state[parameter] = state
-    return dict(json.loads(meta["record"]))
+    codes = {name.removeprefix("codes/"): value for name, value in tensors.items() if name.startswith("codes/")}
+    return json.loads(meta["record"]), codes
 
 
 def pack_codes(codes: Tensor) -> Tensor:

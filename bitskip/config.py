@@ -121,6 +121,7 @@ class TrainingConfig:
     precision: str = axis("auto", "auto = bf16 autocast on GPU, fp32 on CPU", choices=("auto", "fp32", "bf16"))
     compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
     curve_points: int = axis(8, "validation points along training", low=1)
+    diagnostic_points: int = axis(4, "samples of the per-layer diagnostics along training; 0 = none", low=0)
     curve_tokens: int = axis(8_192, "held-out tokens at each validation point", low=2)
     eval_tokens: int = axis(32_768, "held-out tokens of the final evaluation", low=2)
 

@@ -18,6 +18,7 @@ from bitskip.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
 from bitskip.config import IGNORED_TARGET, TrainingConfig, TrialConfig
 from bitskip.data import TokenData, load_data
 from bitskip.data.sequences import Sequences, cut
+from bitskip.diagnose import Diagnostics, LayerRow, sampled_sequences, sampled_steps
 from bitskip.errors import UserError
 from bitskip.evaluate import (
     bits_per_byte,
@@ -99,8 +100,10 @@ class TrialResult:
     last_finite_loss: float | None = None
     skipped_guards: str | None = None
     resumed_at_step: int | None = None
+    diagnostic_seconds: float = 0.0
     curve: tuple[CurvePoint, ...] = ()
     exits: tuple[ExitResult, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
 
 
 @dataclass
@@ -108,28 +111,34 @@ class _Progress:
     """What training has seen so far. `seconds` are those spent before an interruption."""
 
     curve: list[CurvePoint] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
     step: int = 0
     last_finite_loss: float | None = None
     diverged: str | None = None
     seconds: float = 0.0
+    diagnostic_seconds: float = 0.0
     resumed_at: int | None = None
 
     def to_record(self, seconds: float) -> dict[str, Any]:
         """What a checkpoint keeps of it; JSON writes a float so that reading it gives the same one."""
         return {
             "curve": [asdict(point) for point in self.curve],
+            "layers": [asdict(row) for row in self.layers],
             "step": self.step,
             "last_finite_loss": self.last_finite_loss,
             "seconds": seconds,
+            "diagnostic_seconds": self.diagnostic_seconds,
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> _Progress:
         return cls(
             curve=[CurvePoint(**point) for point in record["curve"]],
+            layers=[LayerRow(**row) for row in record["layers"]],
             step=record["step"],
             last_finite_loss=record["last_finite_loss"],
             seconds=record["seconds"],
+            diagnostic_seconds=record["diagnostic_seconds"],
             resumed_at=record["step"],
         )
 
@@ -271,8 +280,10 @@ def run_trial(
         last_finite_loss=progress.last_finite_loss,
         skipped_guards=", ".join(skipped) or None,
         resumed_at_step=progress.resumed_at,
+        diagnostic_seconds=progress.diagnostic_seconds,
         curve=tuple(progress.curve),
         exits=exits,
+        layers=tuple(progress.layers),
     )
 
 
@@ -289,9 +300,12 @@ def _train(
     training, method = trial.training, trial.method
     steps, batch_size = step_count(training), training.batch_size
     optimizer = optimizer_for(model, training)
-    progress = _resumed(model, trial, optimizer, fingerprint, checkpoint)
+    stored = load_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer) if checkpoint else None
+    record, codes = stored or (None, {})
+    progress, diagnostics = _Progress.from_record(record) if record else _Progress(), Diagnostics(codes)
     order = batch_order(trial.seed, train_on.count, batch_size, progress.step)
     measured = measured_steps(trial, steps)
+    diagnosed, sampled = sampled_steps(training, steps), sampled_sequences(training)
     ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
     started = saved = time.perf_counter()
     model.train()
@@ -318,6 +332,11 @@ def _train(
         progress.last_finite_loss = main
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if step + 1 in diagnosed:
+            began = time.perf_counter()
+            with precision_context(training, device):
+                progress.layers += diagnostics.sample(model, step + 1, inputs[:sampled], targets[:sampled], weights)
+            progress.diagnostic_seconds += time.perf_counter() - began
         if step + 1 in measured:
             model.eval()
             with precision_context(training, device):
@@ -343,22 +362,10 @@ def _train(
         now = time.perf_counter()
         if checkpoint is not None and now - saved >= checkpoint.every_seconds:
             record = progress.to_record(progress.seconds + now - started)
-            save_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer, record)
+            save_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer, record, diagnostics.codes)
             saved = time.perf_counter()
     model.set_activation_bits(method.bits)
     return progress
-
-
-def _resumed(
-    model: Decoder,
-    trial: TrialConfig,
-    optimizer: torch.optim.Optimizer,
-    fingerprint: str,
-    checkpoint: CheckpointPlace | None,
-) -> _Progress:
-    """Where the checkpoint stands, or the beginning."""
-    record = load_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer) if checkpoint else None
-    return _Progress.from_record(record) if record else _Progress()
 
 
 def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:

@@ -74,7 +74,7 @@ def interrupted_run(trial: TrialConfig, place: CheckpointPlace, points: int) -> 
 
 def learned(result: TrialResult) -> tuple[object, ...]:
     exits = [(e.loss, e.agreement) for e in result.exits]
-    return result.status, result.curve, exits, result.last_finite_loss, result.tokens_trained
+    return result.status, result.curve, result.layers, exits, result.last_finite_loss, result.tokens_trained
 
 
 @pytest.mark.parametrize("axes", VARIANTS, ids=str)

@@ -16,7 +16,7 @@ LAYERS = [
     {"config"},
     {"method", "cost"},
     {"data"},
-    {"space", "evaluate", "speed", "checkpoint", "guards"},
+    {"space", "evaluate", "speed", "diagnose", "checkpoint", "guards"},
     {"train"},
     {"results"},
     {"record", "cells"},

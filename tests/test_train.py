@@ -141,7 +141,7 @@ def test_non_finite_loss_ends_the_trial_as_diverged(monkeypatch: pytest.MonkeyPa
         return (total * float("nan"), main) if len(calls) == 7 else (total, main)
 
     monkeypatch.setattr(Decoder, "losses", poisoned)
-    result = run_trial(tiny(), data=counting_text())
+    result = run_trial(tiny(diagnostic_points=0), data=counting_text())
     assert (result.status, result.diverged_at_step) == ("diverged", 7)
     assert "non-finite" in str(result.reason)
     assert result.loss is None
