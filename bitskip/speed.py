@@ -104,10 +104,13 @@ def throughput_batch(device: torch.device) -> int:
     return 64 if device.type == "cuda" else 8
 
 
-def exit_speed(model: Decoder, prompt: Tensor, batch: int = 1) -> list[ExitSpeed]:
-    """Prefill and greedy decoding speed of every exit 1…L with a KV cache; `prompt` is int64 [1, T] with T >= 1."""
-    times = step_times(model, prompt, batch)
-    full = times[-1]
+def exit_speed(model: Decoder, prompt: Tensor, batch: int = 1, stopwatch: Stopwatch | None = None) -> list[ExitSpeed]:
+    """Prefill and greedy decoding speed of every exit 1…L with a KV cache; `prompt` is int64 [1, T] with T >= 1.
+
+    The stopwatch is by default that of the prompt's device.
+    """
+    times = step_times(model, prompt, batch, stopwatch)
+    full, prompt_tokens = times[-1], batch * min(prompt.shape[1], PROMPT_TOKENS)
     speeds = []
     for exit_layer, exit_times in enumerate(times, start=1):
         gains = [whole / part - 1 for whole, part in zip(full.rounds(), exit_times.rounds(), strict=True)]
@@ -116,9 +119,7 @@ def exit_speed(model: Decoder, prompt: Tensor, batch: int = 1) -> list[ExitSpeed
             ExitSpeed(
                 exit_layer=exit_layer,
                 batch=batch,
-                prefill_tokens_per_second=batch
-                * min(prompt.shape[1], PROMPT_TOKENS)
-                / statistics.median(exit_times.prefill),
+                prefill_tokens_per_second=prompt_tokens / statistics.median(exit_times.prefill),
                 decode_tokens_per_second=batch / exit_times.typical_step(),
                 speed_gain=full.typical_step() / exit_times.typical_step() - 1,
                 speed_gain_spread=high - low,
@@ -130,14 +131,7 @@ def exit_speed(model: Decoder, prompt: Tensor, batch: int = 1) -> list[ExitSpeed
 
 
 @torch.no_grad()
-def step_times(
-    model: Decoder,
-    prompt: Tensor,
-    batch: int,
-    seconds: float = SECONDS,
-    max_rounds: int = MAX_ROUNDS,
-    stopwatch: Stopwatch | None = None,
-) -> list[StepTimes]:
+def step_times(model: Decoder, prompt: Tensor, batch: int, stopwatch: Stopwatch | None = None) -> list[StepTimes]:
     """Times of the exits 1…L. In a round each exit in turn reads the prompt and decodes, so that drift hits all alike.
 
     All exits have the same prompt, type and cache. The first round warms up and is not counted.
@@ -150,8 +144,8 @@ def step_times(
         _round(model, tokens, cache, stopwatch)
         times = [StepTimes() for _ in range(model.sizes.layers)]
         spent = 0.0
-        for number in range(max_rounds):
-            if number >= MIN_ROUNDS and spent >= seconds:
+        for number in range(MAX_ROUNDS):
+            if number >= MIN_ROUNDS and spent >= SECONDS:
                 break
             for exit_times, (prefill, parts) in zip(times, _round(model, tokens, cache, stopwatch), strict=True):
                 exit_times.prefill.append(prefill)

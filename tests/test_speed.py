@@ -20,6 +20,7 @@ class Clock:
 
     def __init__(self, model: Decoder) -> None:
         self.now = 0.0
+        self.stopwatch = Stopwatch(lambda: self.now)
         self.calls: Counter[str] = Counter()
         for index, seconds in enumerate(BLOCKS):
             self.charge(model.blocks[index], f"block {index + 1}", seconds)
@@ -44,16 +45,15 @@ def prompts(batch: int = 1, length: int = 16) -> Tensor:
 
 
 @pytest.fixture
-def clocked(monkeypatch: pytest.MonkeyPatch) -> tuple[Decoder, Clock]:
+def clocked() -> tuple[Decoder, Clock]:
     model = build_model(tiny()).eval()
-    clock = Clock(model)
-    monkeypatch.setattr("bitskip.speed.Stopwatch", lambda: Stopwatch(lambda: clock.now))
-    return model, clock
+    return model, Clock(model)
 
 
 @pytest.mark.parametrize("batch", [1, 8])
 def test_known_costs_give_the_exact_gains_limits_and_speeds(clocked: tuple[Decoder, Clock], batch: int) -> None:
-    speeds = exit_speed(clocked[0], prompts(length=16), batch)
+    model, clock = clocked
+    speeds = exit_speed(model, prompts(length=16), batch, clock.stopwatch)
     assert [speed.exit_layer for speed in speeds] == [1, 2, 3]
     assert {speed.batch for speed in speeds} == {batch}
     assert [speed.speed_gain for speed in speeds] == pytest.approx([10.5 / 4.5 - 1, 10.5 / 6.5 - 1, 0.0])
@@ -69,7 +69,7 @@ def test_known_costs_give_the_exact_gains_limits_and_speeds(clocked: tuple[Decod
 
 def test_every_pass_runs_the_blocks_of_its_exit_once_and_one_head(clocked: tuple[Decoder, Clock]) -> None:
     model, clock = clocked
-    rounds = 1 + exit_speed(model, prompts())[0].speed_rounds  # one warms up
+    rounds = 1 + exit_speed(model, prompts(), 1, clock.stopwatch)[0].speed_rounds  # one warms up
     passes = rounds * (1 + DECODE_TOKENS)
     assert clock.calls == {
         "block 1": 3 * passes, "block 2": 2 * passes, "block 3": passes, "head": 3 * passes, "embedding": 3 * passes
@@ -84,17 +84,19 @@ def test_one_interrupted_step_changes_no_gain(clocked: tuple[Decoder, Clock]) ->
             clock.now += 1000.0
 
     model.blocks[1].register_forward_hook(interrupt)
-    gains = [speed.speed_gain for speed in exit_speed(model, prompts())]
+    gains = [speed.speed_gain for speed in exit_speed(model, prompts(), 1, clock.stopwatch)]
     assert gains == pytest.approx([10.5 / 4.5 - 1, 10.5 / 6.5 - 1, 0.0])
 
 
-def test_rounds_end_with_the_time_but_not_below_the_fewest(clocked: tuple[Decoder, Clock]) -> None:
-    model, _ = clocked
+def test_rounds_end_with_the_time_but_not_below_the_fewest(
+    clocked: tuple[Decoder, Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, clock = clocked
     one_round = (1 + DECODE_TOKENS) * (4.5 + 6.5 + 10.5)
 
     def rounds(seconds: float) -> int:
-        times = step_times(model, prompts(), 1, seconds, stopwatch=Stopwatch(lambda: clocked[1].now))
-        return len(times[0].prefill)
+        monkeypatch.setattr("bitskip.speed.SECONDS", seconds)
+        return len(step_times(model, prompts(), 1, clock.stopwatch)[0].prefill)
 
     assert rounds(0.0) == MIN_ROUNDS
     assert rounds(6.5 * one_round) == 7
@@ -119,11 +121,11 @@ def test_timed_decoding_is_greedy_decoding_without_a_cache(exit_layer: int) -> N
 
 
 def test_all_exits_read_the_same_prompt_in_every_row(clocked: tuple[Decoder, Clock]) -> None:
-    model, _ = clocked
+    model, clock = clocked
     seen: list[Tensor] = []
     model.embedding.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     prompt = prompts(length=50)
-    exit_speed(model, prompt, 4)
+    exit_speed(model, prompt, 4, clock.stopwatch)
     prefilled = [tokens for tokens in seen if tokens.shape[1] > 1]
     assert len(prefilled) == 3 * (1 + MIN_ROUNDS)
     assert all(torch.equal(tokens, prompt[:, :32].expand(4, -1)) for tokens in prefilled)
