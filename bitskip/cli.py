@@ -245,6 +245,8 @@ def train(
     else:
         shown = f"perplexity {row['ppl']:.3f}" if row.get("ppl") else row.get("reason")
         print(f"{row['trial_id']} {row['status']}: {shown}")
+        if row["artefact"]:
+            print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
     if row["status"] in ("error", "timeout"):
         raise typer.Exit(1)
 

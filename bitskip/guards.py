@@ -5,6 +5,8 @@ An artefact that breaks a check on purpose skips that one alone; which were skip
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -19,10 +21,10 @@ LEAK_TOLERANCE = 1e-5
 """Of the change that a causal model shows; equal computations differ by nothing at all on most devices."""
 
 SAMPLED_PASSAGES = 32
-PASSAGE_TOKENS = 48
+PASSAGE_BYTES = 400
 SEARCHED_TOKENS = 2**22
 TOLERATED_SHARE = 0.25
-"""Natural corpora repeat themselves here and there; a held-out part that repeats the training text is a mistake."""
+"""Corpora repeat a sentence here and there; a held-out part that repeats whole paragraphs of training is a mistake."""
 
 
 class GuardError(RuntimeError):
@@ -79,12 +81,13 @@ def check_causality(model: Decoder, trial: TrialConfig) -> None:
 
 def check_held_out(text: TokenData) -> None:
     """Passages of the held-out stream must not stand in the training stream. Raises UserError."""
-    last = len(text.validation) - PASSAGE_TOKENS
-    if last < 0 or len(text.train) < PASSAGE_TOKENS:
+    length = math.ceil(PASSAGE_BYTES / text.bytes_per_token)
+    last = len(text.validation) - length
+    if last < 0:
         return
     train = text.train[:SEARCHED_TOKENS].tobytes()
     starts = np.unique(np.linspace(0, last, SAMPLED_PASSAGES).astype(int))
-    found = sum(text.validation[start : start + PASSAGE_TOKENS].tobytes() in train for start in starts)
+    found = sum(text.validation[start : start + length].tobytes() in train for start in starts)
     if found > TOLERATED_SHARE * len(starts):
         raise UserError(
             f"data: {found} of {len(starts)} sampled passages of the held-out text stand in the training text too; "

@@ -60,7 +60,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     "exits": _schema(
         {"trial_id": _TEXT, "exit_layer": _INT, "depth": _INT, "loss": _REAL, "ppl": _REAL, "bpb": _REAL}
         | {"agreement": _REAL, "prefill_tokens_per_second": _REAL, "decode_tokens_per_second": _REAL}
-        | {"speed_gain": _REAL, "speed_gain_spread": _REAL}
+        | {"speed_gain": _REAL, "speed_gain_spread": _REAL, "speed_gain_limit": _REAL, "speed_rounds": _INT}
+        | {"batch": _INT, "batch_prefill_tokens_per_second": _REAL, "batch_decode_tokens_per_second": _REAL}
+        | {"batch_speed_gain": _REAL, "batch_speed_gain_spread": _REAL, "batch_speed_gain_limit": _REAL}
+        | {"batch_speed_rounds": _INT}
     ),
     "curves": _schema(
         {"trial_id": _TEXT, "step": _INT, "tokens": _INT, "phase": _TEXT, "train_loss": _REAL, "val_loss": _REAL}

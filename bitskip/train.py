@@ -23,7 +23,6 @@ from bitskip.errors import UserError
 from bitskip.evaluate import (
     bits_per_byte,
     exit_quality,
-    exit_speed,
     held_out_loss,
     perplexity,
     weight_bytes,
@@ -33,6 +32,7 @@ from bitskip.guards import check_causality, check_trial
 from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weights
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
+from bitskip.speed import exit_speed, throughput_batch
 
 DIVERGENCE_MARGIN = 0.5
 """Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (DESIGN 5)."""
@@ -53,7 +53,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class ExitResult:
-    """One exit layer: quality on held-out text and measured speed (see `evaluate`)."""
+    """One exit layer: quality on held-out text and measured speed, of one and of `batch` sequences (see `speed`)."""
 
     exit_layer: int
     depth: int
@@ -65,6 +65,15 @@ class ExitResult:
     decode_tokens_per_second: float
     speed_gain: float
     speed_gain_spread: float
+    speed_gain_limit: float
+    speed_rounds: int
+    batch: int
+    batch_prefill_tokens_per_second: float
+    batch_decode_tokens_per_second: float
+    batch_speed_gain: float
+    batch_speed_gain_spread: float
+    batch_speed_gain_limit: float
+    batch_speed_rounds: int
 
 
 @dataclass(frozen=True)
@@ -408,7 +417,8 @@ def _evaluate(
         quality = exit_quality(model, measured_on, trial.training.eval_tokens, trial)
         if not all(math.isfinite(found.loss) for found in quality):
             return ()
-        speed = exit_speed(model, prompt)
+        single = exit_speed(model, prompt)
+        batched = exit_speed(model, prompt, throughput_batch(device))
     return tuple(
         ExitResult(
             exit_layer=found.exit_layer,
@@ -417,12 +427,21 @@ def _evaluate(
             ppl=perplexity(found.loss),
             bpb=bits_per_byte(found.loss, text.bytes_per_token),
             agreement=found.agreement,
-            prefill_tokens_per_second=timed.prefill_tokens_per_second,
-            decode_tokens_per_second=timed.decode_tokens_per_second,
-            speed_gain=timed.gain,
-            speed_gain_spread=timed.spread,
+            prefill_tokens_per_second=one.prefill_tokens_per_second,
+            decode_tokens_per_second=one.decode_tokens_per_second,
+            speed_gain=one.speed_gain,
+            speed_gain_spread=one.speed_gain_spread,
+            speed_gain_limit=one.speed_gain_limit,
+            speed_rounds=one.speed_rounds,
+            batch=many.batch,
+            batch_prefill_tokens_per_second=many.prefill_tokens_per_second,
+            batch_decode_tokens_per_second=many.decode_tokens_per_second,
+            batch_speed_gain=many.speed_gain,
+            batch_speed_gain_spread=many.speed_gain_spread,
+            batch_speed_gain_limit=many.speed_gain_limit,
+            batch_speed_rounds=many.speed_rounds,
         )
-        for found, timed in zip(quality, speed, strict=True)
+        for found, one, many in zip(quality, single, batched, strict=True)
     )
 
 

@@ -16,7 +16,7 @@ LAYERS = [
     {"config"},
     {"method", "cost"},
     {"data"},
-    {"space", "evaluate", "diagnose", "checkpoint", "guards"},
+    {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed"},
     {"train"},
     {"results"},
     {"record", "cells"},
