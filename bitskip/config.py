@@ -1,4 +1,4 @@
-"""One trial: its fields (the axes), presets, canonical form and identity (DESIGN: axes, identity).
+"""One trial: its fields (the axes), presets, canonical form and identity (docs/axes.md).
 
 Every field of the dataclasses below is an axis. Its type, bounds, choices and meaning stand in the field itself;
 validation, the sweep file's schema, the Parquet columns and the documentation all follow from them.
@@ -214,7 +214,7 @@ POINTS: dict[str, dict[str, Any]] = {
     "V2": {"bits": 4, "hadamard": "bitnet-v2", **_PUBLISHED},
     "V3": {"bits": 8, "hadamard": "bitnet-v2", **_PUBLISHED},
 }
-"""The paper's four models; its baseline trains with the same dropout and exit loss (METHOD 2)."""
+"""The paper's four models; its baseline trains with the same dropout and exit loss (docs/method.md, model)."""
 
 
 def _collect_axes() -> dict[str, Axis]:

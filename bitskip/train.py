@@ -35,7 +35,7 @@ from bitskip.method.seeding import generator
 from bitskip.speed import exit_speed, throughput_batch
 
 DIVERGENCE_MARGIN = 0.5
-"""Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (DESIGN 5)."""
+"""Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ExitResult:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What one training run showed. `status` is ok, stalled or diverged (DESIGN 5); losses are nats per token."""
+    """What one training run showed. `status` is ok, stalled or diverged (docs/measures.md); losses in nats per token."""
 
     trial: TrialConfig
     status: str
@@ -173,7 +173,7 @@ def measured_steps(trial: TrialConfig, steps: int) -> set[int]:
 
 
 def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: no decay on norms and embeddings (METHOD 5, defect 23)."""
+    """AdamW that decays matrices only: no decay on norms and embeddings (docs/method.md, model)."""
     embedding = {id(model.embedding.weight)}
     decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in embedding]
     rest = [p for p in model.parameters() if p.ndim < 2 or id(p) in embedding]

@@ -55,7 +55,7 @@ def counting_text(vocab: int = 257) -> TokenData:
     "axes", [{}, {"bits": 8, "dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3}], ids=str
 )
 def test_incompressible_tokens_stay_incompressible_at_every_exit(axes: dict[str, object]) -> None:
-    """METHOD 8.2: a missing mask or shift would show as perplexity near 1 (METHOD 4)."""
+    """A missing mask or shift would show as perplexity near 1 (docs/method.md, artefacts)."""
     trial = tiny(tokens=16 * 8 * 300, lr=3e-3, **axes)
     result = run_trial(trial, data=random_text())
     assert [e.exit_layer for e in result.exits] == [1, 2]

@@ -1,4 +1,4 @@
-"""Corpora as packed token streams: the built-in stories, text files, Hugging Face datasets (DESIGN 2)."""
+"""Corpora as packed token streams: the built-in stories, text files, Hugging Face datasets."""
 
 from bitskip.data.stream import TokenData, load_data
 from bitskip.data.tokenizer import Tokenizer, load_tokenizer, prompt_tokens
