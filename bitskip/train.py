@@ -78,7 +78,7 @@ class ExitResult:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What one training run showed. `status` is ok, stalled or diverged (docs/measures.md); losses in nats per token."""
+    """What one training run showed. `status` is ok, stalled or diverged (docs/measures.md); losses in nats a token."""
 
     trial: TrialConfig
     status: str
