@@ -16,7 +16,8 @@ from scipy.stats import t as student
 from bitskip.results import load_results
 
 REFERENCE = "V1"
-SITES = ("q", "o", "gate", "down")
+SITES = ("o", "down")
+"""What bitnet-v2 rotates."""
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
@@ -47,12 +48,8 @@ def exits_table(trials: dict[str, Any], exits: Sequence[dict[str, Any]]) -> None
         trial = trials[entry["trial_id"]]
         found[trial["point"]][entry["exit_layer"]][trial["seed"]] = entry["ppl"]
     depth = max(found[REFERENCE])
-    header(
-        "variant",
-        "n",
-        *(f"exit {layer}" for layer in range(1, depth + 1)),
-        f"full, against {REFERENCE}, % (95 % interval)",
-    )
+    exit_names = [f"exit {layer}" for layer in range(1, depth + 1)]
+    header("variant", "n", *exit_names, f"full, against {REFERENCE}, % (95 % interval)")
     for point, by_exit in found.items():
         against = "" if point == REFERENCE else paired(by_exit[depth], found[REFERENCE][depth])
         values = [list(by_exit[layer].values()) for layer in range(1, depth + 1)]
