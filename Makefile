@@ -30,3 +30,4 @@ types: install
 bench: install
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/stories.py
+	$(BIN)/python benchmarks/exits.py

@@ -23,11 +23,11 @@ from bitskip.config import TrialConfig, make_trial
 from bitskip.errors import UserError
 from bitskip.method.linear import BitLinear
 from bitskip.method.model import Decoder, build_model
-from bitskip.method.quantize import ternary_codes, ternary_scale
 
 CHECKPOINT_FORMAT = "bitskip-checkpoint-1"
 WEIGHTS_FORMAT = "bitskip-weights-1"
 CODES_PER_BYTE = 4
+EXPORT_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 CODES, SCALE = ".codes", ".scale"
 
 
@@ -46,8 +46,11 @@ def save_checkpoint(
     model: Decoder,
     optimizer: torch.optim.Optimizer,
     record: Mapping[str, Any],
+    codes: Mapping[str, Tensor],
 ) -> None:
-    """Replace the checkpoint atomically; `record` is what JSON can hold, `fingerprint` that of the training text.
+    """Replace the checkpoint atomically; `fingerprint` is that of the training text.
+
+    `record` is what JSON can hold, `codes` the ternary weights that the next diagnostics are compared with.
 
     Raises OSError if it cannot be written.
     """
@@ -55,6 +58,7 @@ def save_checkpoint(
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{name}/{key}"] = value
+    tensors |= {f"codes/{key}": value for key, value in codes.items()}
     _write(path, tensors, _identity(trial, fingerprint) | {"record": json.dumps(record)})
 
 
@@ -64,10 +68,10 @@ def _identity(trial: TrialConfig, fingerprint: str) -> dict[str, str]:
 
 def load_checkpoint(
     path: Path, trial: TrialConfig, fingerprint: str, model: Decoder, optimizer: torch.optim.Optimizer
-) -> dict[str, Any] | None:
-    """Put a checkpoint into model and optimizer; returns its record, or None if there is none of this trial and text.
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Put a checkpoint into model and optimizer; returns its record and codes, or None if there is none of this trial.
 
-    A file that is damaged, or of another trial or format, is no checkpoint: training then starts from its beginning.
+    A file that is damaged, or of another trial, text or format, is no checkpoint: training starts from its beginning.
     """
     device = model.head.weight.device
     try:
@@ -85,7 +89,8 @@ def load_checkpoint(
             state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if state:  # a parameter that no loss has reached yet has none
                 optimizer.state[parameter] = state
-    return dict(json.loads(meta["record"]))
+    codes = {name.removeprefix("codes/"): value for name, value in tensors.items() if name.startswith("codes/")}
+    return json.loads(meta["record"]), codes
 
 
 def pack_codes(codes: Tensor) -> Tensor:
@@ -105,12 +110,16 @@ def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
 
 def packed_state(model: Decoder, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """What is stored of a model: codes and scale of each ternary matrix, every other parameter in `dtype`."""
+    ternary = {
+        id(module.weight): module for module in model.modules() if isinstance(module, BitLinear) and module.ternary
+    }
     state: dict[str, Tensor] = {}
-    ternary = {id(module.weight) for module in model.modules() if isinstance(module, BitLinear) and module.ternary}
     for name, parameter in model.named_parameters():
         if id(parameter) in ternary:
-            state[name + CODES] = pack_codes(ternary_codes(parameter.detach()))
-            state[name + SCALE] = ternary_scale(parameter.detach())
+            # Read off the quantized matrix: a model that was loaded must not be quantized a second time.
+            quantized = ternary[id(parameter)].effective_weight().detach()
+            state[name + CODES] = pack_codes(quantized.sign())
+            state[name + SCALE] = quantized.abs().max()
         else:
             state[name] = parameter.detach().to(dtype)
     return state

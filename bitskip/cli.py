@@ -16,6 +16,7 @@ import bitskip
 from bitskip.errors import UserError
 
 if TYPE_CHECKING:
+    from bitskip.generate import Strategy
     from bitskip.predictor import Prediction
     from bitskip.sweep import Plan
 
@@ -247,6 +248,9 @@ def train(
     results: ResultsOption = DEFAULT_RESULTS,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Renew the checkpoint after so many seconds; the same command goes on from it.", min=0)
+    ] = 300.0,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the weights, for bitskip generate.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -266,15 +270,42 @@ def train(
         if not as_json:
             print(f"step {point.step}/{steps}  held-out loss {point.val_loss:.4f}", flush=True)
 
-    job = Job(trial, results / "train", "train", device=device, threads=threads, save_weights=save)
+    job = Job(
+        trial,
+        results / "train",
+        "train",
+        device=device,
+        threads=threads,
+        checkpoint_seconds=checkpoint_seconds,
+        save_weights=save,
+    )
     row = run_job(job, show)
     if as_json:
         print(json.dumps(row, default=str))
     else:
         shown = f"perplexity {row['ppl']:.3f}" if row.get("ppl") else row.get("reason")
         print(f"{row['trial_id']} {row['status']}: {shown}")
+        if row["artefact"]:
+            print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
     if row["status"] in ("error", "timeout"):
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    trial_id: Annotated[str, typer.Argument(help="A trial's id, or the beginning of one.")],
+    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    dtype: Annotated[str, typer.Option(help="Of all that is not ternary: bf16 or fp32.")] = "bf16",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Write a trial's weights: ternary matrices as 2-bit codes with a scale, everything else in one dtype."""
+    from bitskip.checkpoint import EXPORT_DTYPES, load_model, save_weights
+
+    if dtype not in EXPORT_DTYPES:
+        raise UserError(f"--dtype: '{dtype}' is not one of {', '.join(EXPORT_DTYPES)}")
+    model, trial = load_model(results, trial_id)
+    save_weights(file, trial, model, EXPORT_DTYPES[dtype])
+    print(f"{file}: {file.stat().st_size:,} bytes")
 
 
 @app.command()
@@ -292,3 +323,71 @@ def show(
         print(json.dumps(found, default=str))
     else:
         print_trial(found)
+
+
+@app.command()
+def generate(
+    trial_id: Annotated[str, typer.Argument(help="A trial with stored weights: its id, or the beginning of one.")],
+    prompt: Annotated[str, typer.Option(help="Text to continue; may be empty.")],
+    exit_layer: Annotated[int | None, typer.Option(help="Decode with, or draft with, this many blocks.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Leave at the first exit whose top token is this probable.")
+    ] = None,
+    speculative: Annotated[bool, typer.Option("--speculative", help="Draft with an exit, verify with all.")] = False,
+    draft: Annotated[int | None, typer.Option(help="Tokens drafted before each verification.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Tokens to add at most.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0 takes the most probable token every time.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the draws, at a temperature above 0.")] = 0,
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Continue a text with a trained model: all blocks, an early exit, by confidence, or self-speculatively."""
+    from rich.console import Console
+
+    from bitskip.checkpoint import load_model
+    from bitskip.data import load_tokenizer, prompt_tokens
+    from bitskip.generate import generate as decode
+    from bitskip.generate import in_double_precision
+    from bitskip.report.generation import TextStream, continuation, generation_object, statistics_line
+
+    model, trial = load_model(results, trial_id)
+    name, strategy = _strategy(model.sizes.layers, exit_layer, threshold, speculative, draft)
+    tokenizer = load_tokenizer(trial.data)
+    start = prompt_tokens(tokenizer, prompt)
+    if len(start) + max_tokens > trial.training.seq_len:
+        print(
+            f"bitskip: prompt and text may reach {len(start) + max_tokens} tokens, beyond the {trial.training.seq_len} "
+            "of a training sequence: what the model does there was not measured",
+            file=sys.stderr,
+        )
+    request = (in_double_precision(model), start, strategy, max_tokens, temperature, seed, tokenizer.end_of_document)
+    if as_json:
+        done = decode(*request)
+        text = continuation(tokenizer, start, done.tokens)
+        asked = {"trial_id": trial.trial_id, "prompt": prompt, "prompt_tokens": start, "strategy": name}
+        print(json.dumps({**asked, **vars(strategy), "text": text, **generation_object(done)}))
+        return
+    stream = TextStream(tokenizer, start, Console())
+    done = decode(*request, stream.add)
+    stream.close()
+    print(f"bitskip: {statistics_line(done, tokenizer.end_of_document)}", file=sys.stderr)
+
+
+def _strategy(
+    depth: int, exit_layer: int | None, threshold: float | None, speculative: bool, draft: int | None
+) -> tuple[str, Strategy]:
+    """The decoding strategy that the options ask for, and its name. Raises UserError if they ask for two."""
+    from bitskip.generate import DRAFT_TOKENS, ConfidenceExit, FixedExit, SelfSpeculation, default_draft_exit
+
+    if threshold is not None and (speculative or exit_layer is not None):
+        raise UserError("--threshold chooses the exit of every token; leave --speculative and --exit-layer out")
+    if draft is not None and not speculative:
+        raise UserError("--draft belongs to --speculative; add it, or leave --draft out")
+    if threshold is not None:
+        return "confidence", ConfidenceExit(threshold)
+    if speculative:
+        drafting = default_draft_exit(depth) if exit_layer is None else exit_layer
+        return "speculative", SelfSpeculation(drafting, DRAFT_TOKENS if draft is None else draft)
+    if exit_layer is None:
+        return "full", FixedExit(depth)
+    return "exit", FixedExit(exit_layer)

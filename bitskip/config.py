@@ -1,4 +1,4 @@
-"""One trial: its fields (the axes), presets, canonical form and identity (DESIGN: axes, identity).
+"""One trial: its fields (the axes), presets, canonical form and identity (docs/axes.md).
 
 Every field of the dataclasses below is an axis. Its type, bounds, choices and meaning stand in the field itself;
 validation, the sweep file's schema, the Parquet columns and the documentation all follow from them.
@@ -121,6 +121,7 @@ class TrainingConfig:
     precision: str = axis("auto", "auto = bf16 autocast on GPU, fp32 on CPU", choices=("auto", "fp32", "bf16"))
     compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
     curve_points: int = axis(8, "validation points along training", low=1)
+    diagnostic_points: int = axis(4, "samples of the per-layer diagnostics along training; 0 = none", low=0)
     curve_tokens: int = axis(8_192, "held-out tokens at each validation point", low=2)
     eval_tokens: int = axis(32_768, "held-out tokens of the final evaluation", low=2)
 
@@ -168,8 +169,8 @@ class TrialConfig:
         return replace(self, seed=0).trial_id
 
     def canonical_json(self) -> str:
-        # What stands at its default is left out, so that an axis added later leaves the ids of earlier trials alone.
-        content = {name: entry.read(self) for name, entry in AXES.items() if entry.read(self) != entry.default}
+        # Defaults are spelt out: a changed default is another trial.
+        content = {name: entry.read(self) for name, entry in AXES.items()}
         if self.data.digest:  # the content is the identity; the same text elsewhere is the same trial
             del content["data.files"]
         content["method_version"] = METHOD_VERSION
@@ -178,7 +179,15 @@ class TrialConfig:
     @property
     def artefact(self) -> bool:
         """Whether a defect of the published code is switched on."""
-        return self.artefacts != ArtefactConfig()
+        return bool(self.artefact_switches())
+
+    def artefact_switches(self) -> dict[str, Any]:
+        """The switches that depart from correct behaviour, with their values."""
+        return {
+            name: entry.read(self)
+            for name, entry in AXES.items()
+            if entry.group == "artefacts" and entry.read(self) != entry.default
+        }
 
     def axes(self) -> dict[str, Any]:
         """Every axis by its flat name, as in a sweep file and in the Parquet columns."""
@@ -205,7 +214,7 @@ POINTS: dict[str, dict[str, Any]] = {
     "V2": {"bits": 4, "hadamard": "bitnet-v2", **_PUBLISHED},
     "V3": {"bits": 8, "hadamard": "bitnet-v2", **_PUBLISHED},
 }
-"""The paper's four models; its baseline trains with the same dropout and exit loss (METHOD 2)."""
+"""The paper's four models; its baseline trains with the same dropout and exit loss (docs/method.md, model)."""
 
 
 def _collect_axes() -> dict[str, Axis]:

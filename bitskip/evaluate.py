@@ -1,10 +1,8 @@
-"""Held-out quality and decoding speed of every exit layer (docs/measures.md)."""
+"""Held-out quality of every exit layer, and what the model takes to store (docs/measures.md)."""
 
 from __future__ import annotations
 
 import math
-import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,13 +14,7 @@ from bitskip.config import IGNORED_TARGET, TrialConfig
 from bitskip.data.sequences import Sequences
 from bitskip.method.artefacts import compared_tokens
 from bitskip.method.linear import BitLinear, frozen_weights
-from bitskip.method.model import Decoder, KeyValueCache
-
-SPEED_ROUNDS = 7
-"""Rounds of the speed measurement; every round times every exit, so that drift of the machine hits all alike."""
-
-PREFILL_TOKENS = 64
-DECODE_TOKENS = 12
+from bitskip.method.model import Decoder
 
 TERNARY_BITS_STORED = 2
 FULL_PRECISION_BYTES = 2
@@ -36,20 +28,6 @@ class ExitQuality:
     exit_layer: int
     loss: float
     agreement: float
-
-
-@dataclass(frozen=True)
-class ExitSpeed:
-    """Tokens per second at batch 1 and the decoding gain over the full model: time(full) / time(exit) - 1.
-
-    `gain` is the median over rounds, `spread` the distance between its quartiles.
-    """
-
-    exit_layer: int
-    prefill_tokens_per_second: float
-    decode_tokens_per_second: float
-    gain: float
-    spread: float
 
 
 def held_out_batches(
@@ -108,56 +86,6 @@ def perplexity(loss: float) -> float | None:
 def bits_per_byte(loss: float, bytes_per_token: float) -> float:
     """Nats per token to bits per byte of UTF-8 text: comparable across tokenizers."""
     return loss / math.log(2) / bytes_per_token
-
-
-@torch.no_grad()
-def exit_speed(model: Decoder, prompt: Tensor) -> list[ExitSpeed]:
-    """Prefill and decoding speed of every exit at batch 1 with a KV cache; `prompt` is [1, T] with T >= 2.
-
-    All exits are timed in turn within a round, same dtype and prompt, after one warm-up round (METHOD 3.9 lists what
-    goes wrong otherwise).
-    """
-    depth = model.sizes.layers
-    prompt = prompt[:, :PREFILL_TOKENS]
-    times: list[list[tuple[float, float]]] = [[] for _ in range(depth)]
-    with frozen_weights(model):
-        for round_number in range(SPEED_ROUNDS + 1):
-            for exit_layer in range(1, depth + 1):
-                measured = _time_exit(model, prompt, exit_layer)
-                if round_number:
-                    times[exit_layer - 1].append(measured)
-    full = times[-1]
-    speeds = []
-    for exit_layer, rounds in enumerate(times, start=1):
-        gains = [whole[1] / part[1] - 1.0 for whole, part in zip(full, rounds, strict=True)]
-        low, _, high = statistics.quantiles(gains, n=4)
-        speeds.append(
-            ExitSpeed(
-                exit_layer,
-                prompt.shape[1] / statistics.median(prefill for prefill, _ in rounds),
-                DECODE_TOKENS / statistics.median(decode for _, decode in rounds),
-                statistics.median(gains),
-                high - low,
-            )
-        )
-    return speeds
-
-
-def _time_exit(model: Decoder, prompt: Tensor, exit_layer: int) -> tuple[float, float]:
-    """Seconds of one prefill and of DECODE_TOKENS greedy decoding steps through `exit_layer` blocks."""
-    cache = KeyValueCache(model, 1, prompt.shape[1] + DECODE_TOKENS)
-    start = _now(prompt.device)
-    token = model(prompt, exit_layer, cache)[:, -1:].argmax(-1)
-    prefilled = _now(prompt.device)
-    for _ in range(DECODE_TOKENS):
-        token = model(token, exit_layer, cache).argmax(-1)
-    return prefilled - start, _now(prompt.device) - prefilled
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def weight_bytes(model: Decoder) -> int:

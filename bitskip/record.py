@@ -63,6 +63,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     row = _description(job)
     exits: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
+    layers: list[dict[str, Any]] = []
     try:
         if job.device.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(
@@ -79,6 +80,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         row |= _measures(result)
         exits = [dataclasses.asdict(entry) for entry in result.exits]
         curves = [dataclasses.asdict(entry) for entry in result.curve]
+        layers = [dataclasses.asdict(entry) for entry in result.layers]
     except TimeLimitError:
         row |= {"status": "timeout", "reason": f"longer than the limit of {job.time_limit:g} s"}
     except Exception as error:
@@ -91,7 +93,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc())
     row["peak_memory_bytes"] = _peak_memory(job.device)
-    write_trial(job.folder, row, exits, curves)
+    write_trial(job.folder, row, exits, curves, layers)
     if row["status"] in DONE:
         job.checkpoint.unlink(missing_ok=True)
     return row
@@ -117,7 +119,7 @@ def _description(job: Job) -> dict[str, Any]:
 
 def _measures(result: TrialResult) -> dict[str, Any]:
     """The fields of a result that are columns of `trials`."""
-    apart = ("trial", "curve", "exits")
+    apart = ("trial", "curve", "exits", "layers")
     return {f.name: getattr(result, f.name) for f in dataclasses.fields(result) if f.name not in apart}
 
 

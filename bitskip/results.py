@@ -53,22 +53,27 @@ SCHEMAS: dict[str, pa.Schema] = {
         | {"tokens_trained": _INT, "loss": _REAL, "last_finite_loss": _REAL, "ppl": _REAL, "bpb": _REAL}
         | {"unigram_entropy": _REAL, "best_exit": _INT, "best_exit_speed_gain": _REAL, "best_exit_ppl": _REAL}
         | {"weight_bytes": _INT, "train_seconds": _REAL, "eval_seconds": _REAL, "tokens_per_second": _REAL}
+        | {"diagnostic_seconds": _REAL}
         | {"peak_memory_bytes": _INT, "started_at": pa.timestamp("us", tz="UTC"), "host": _TEXT, "device": _TEXT}
         | {"threads": _INT, "versions": _TEXT, "git_sha": _TEXT}
     ),
     "exits": _schema(
         {"trial_id": _TEXT, "exit_layer": _INT, "depth": _INT, "loss": _REAL, "ppl": _REAL, "bpb": _REAL}
         | {"agreement": _REAL, "prefill_tokens_per_second": _REAL, "decode_tokens_per_second": _REAL}
-        | {"speed_gain": _REAL, "speed_gain_spread": _REAL}
+        | {"speed_gain": _REAL, "speed_gain_spread": _REAL, "speed_gain_limit": _REAL, "speed_rounds": _INT}
+        | {"batch": _INT, "batch_prefill_tokens_per_second": _REAL, "batch_decode_tokens_per_second": _REAL}
+        | {"batch_speed_gain": _REAL, "batch_speed_gain_spread": _REAL, "batch_speed_gain_limit": _REAL}
+        | {"batch_speed_rounds": _INT}
     ),
     "curves": _schema(
         {"trial_id": _TEXT, "step": _INT, "tokens": _INT, "phase": _TEXT, "train_loss": _REAL, "val_loss": _REAL}
         | {"lr": _REAL, "grad_norm": _REAL}
     ),
     "layers": _schema(
-        {"trial_id": _TEXT, "step": _INT, "layer": _INT, "site": _TEXT, "kurtosis": _REAL, "crest_factor": _REAL}
-        | {"snr_db": _REAL, "zero_share": _REAL, "weight_flips": _INT, "grad_norm": _REAL}
-        | {"exit_main_cosine": _REAL}
+        {"trial_id": _TEXT, "step": _INT, "layer": _INT, "site": _TEXT, "input_kurtosis": _REAL}
+        | {"input_crest_factor": _REAL, "kurtosis": _REAL, "crest_factor": _REAL, "snr_db": _REAL}
+        | {"weight_snr_db": _REAL, "zero_share": _REAL, "weight_flips": _INT, "weight_flip_share": _REAL}
+        | {"grad_norm": _REAL, "exit_main_cosine": _REAL}
     ),
 }
 COMMIT_TABLE = "trials"

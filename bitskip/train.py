@@ -18,23 +18,24 @@ from bitskip.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
 from bitskip.config import IGNORED_TARGET, TrainingConfig, TrialConfig
 from bitskip.data import TokenData, load_data
 from bitskip.data.sequences import Sequences, cut
+from bitskip.diagnose import Diagnostics, LayerRow, sampled_sequences, sampled_steps
 from bitskip.errors import UserError
 from bitskip.evaluate import (
     bits_per_byte,
     exit_quality,
-    exit_speed,
     held_out_loss,
     perplexity,
     weight_bytes,
 )
 from bitskip.exits import best_exit
-from bitskip.guards import check_trial
+from bitskip.guards import check_causality, check_trial
 from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weights
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
+from bitskip.speed import exit_speed, throughput_batch
 
 DIVERGENCE_MARGIN = 0.5
-"""Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (DESIGN 5)."""
+"""Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class ExitResult:
-    """One exit layer: quality on held-out text and measured speed (see `evaluate`)."""
+    """One exit layer: quality on held-out text and measured speed, of one and of `batch` sequences (see `speed`)."""
 
     exit_layer: int
     depth: int
@@ -64,11 +65,20 @@ class ExitResult:
     decode_tokens_per_second: float
     speed_gain: float
     speed_gain_spread: float
+    speed_gain_limit: float
+    speed_rounds: int
+    batch: int
+    batch_prefill_tokens_per_second: float
+    batch_decode_tokens_per_second: float
+    batch_speed_gain: float
+    batch_speed_gain_spread: float
+    batch_speed_gain_limit: float
+    batch_speed_rounds: int
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What one training run showed. `status` is ok, stalled or diverged (DESIGN 5); losses are nats per token."""
+    """What one training run showed. `status` is ok, stalled or diverged (docs/measures.md); losses in nats a token."""
 
     trial: TrialConfig
     status: str
@@ -90,8 +100,10 @@ class TrialResult:
     last_finite_loss: float | None = None
     skipped_guards: str | None = None
     resumed_at_step: int | None = None
+    diagnostic_seconds: float = 0.0
     curve: tuple[CurvePoint, ...] = ()
     exits: tuple[ExitResult, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
 
 
 @dataclass
@@ -99,28 +111,34 @@ class _Progress:
     """What training has seen so far. `seconds` are those spent before an interruption."""
 
     curve: list[CurvePoint] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
     step: int = 0
     last_finite_loss: float | None = None
     diverged: str | None = None
     seconds: float = 0.0
+    diagnostic_seconds: float = 0.0
     resumed_at: int | None = None
 
     def to_record(self, seconds: float) -> dict[str, Any]:
         """What a checkpoint keeps of it; JSON writes a float so that reading it gives the same one."""
         return {
             "curve": [asdict(point) for point in self.curve],
+            "layers": [asdict(row) for row in self.layers],
             "step": self.step,
             "last_finite_loss": self.last_finite_loss,
             "seconds": seconds,
+            "diagnostic_seconds": self.diagnostic_seconds,
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> _Progress:
         return cls(
             curve=[CurvePoint(**point) for point in record["curve"]],
+            layers=[LayerRow(**row) for row in record["layers"]],
             step=record["step"],
             last_finite_loss=record["last_finite_loss"],
             seconds=record["seconds"],
+            diagnostic_seconds=record["diagnostic_seconds"],
             resumed_at=record["step"],
         )
 
@@ -147,8 +165,15 @@ def phase_at(trial: TrialConfig, step: int, steps: int) -> str:
     return "1" if step < round(method.phase1_share * steps) else "2"
 
 
+def measured_steps(trial: TrialConfig, steps: int) -> set[int]:
+    """After how many steps the held-out loss is measured: evenly spread, and where phase 1 hands over to phase 2."""
+    points = trial.training.curve_points
+    spread = {round(point * steps / points) for point in range(1, points + 1)}
+    return spread | {round(trial.method.phase1_share * steps)} if trial.method.phase == "1+2" else spread
+
+
 def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: no decay on norms and embeddings (METHOD 5, defect 23)."""
+    """AdamW that decays matrices only: no decay on norms and embeddings (docs/method.md, model)."""
     embedding = {id(model.embedding.weight)}
     decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in embedding]
     rest = [p for p in model.parameters() if p.ndim < 2 or id(p) in embedding]
@@ -255,8 +280,10 @@ def run_trial(
         last_finite_loss=progress.last_finite_loss,
         skipped_guards=", ".join(skipped) or None,
         resumed_at_step=progress.resumed_at,
+        diagnostic_seconds=progress.diagnostic_seconds,
         curve=tuple(progress.curve),
         exits=exits,
+        layers=tuple(progress.layers),
     )
 
 
@@ -273,9 +300,12 @@ def _train(
     training, method = trial.training, trial.method
     steps, batch_size = step_count(training), training.batch_size
     optimizer = optimizer_for(model, training)
-    progress = _resumed(model, trial, optimizer, fingerprint, checkpoint)
+    stored = load_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer) if checkpoint else None
+    record, codes = stored or (None, {})
+    progress, diagnostics = _Progress.from_record(record) if record else _Progress(), Diagnostics(codes)
     order = batch_order(trial.seed, train_on.count, batch_size, progress.step)
-    measured = {round(point * steps / training.curve_points) for point in range(1, training.curve_points + 1)}
+    measured = measured_steps(trial, steps)
+    diagnosed, sampled = sampled_steps(training, steps), sampled_sequences(training)
     ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
     started = saved = time.perf_counter()
     model.train()
@@ -302,6 +332,11 @@ def _train(
         progress.last_finite_loss = main
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if step + 1 in diagnosed:
+            began = time.perf_counter()
+            with precision_context(training, device):
+                progress.layers += diagnostics.sample(model, step + 1, inputs[:sampled], targets[:sampled], weights)
+            progress.diagnostic_seconds += time.perf_counter() - began
         if step + 1 in measured:
             model.eval()
             with precision_context(training, device):
@@ -327,22 +362,10 @@ def _train(
         now = time.perf_counter()
         if checkpoint is not None and now - saved >= checkpoint.every_seconds:
             record = progress.to_record(progress.seconds + now - started)
-            save_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer, record)
+            save_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer, record, diagnostics.codes)
             saved = time.perf_counter()
     model.set_activation_bits(method.bits)
     return progress
-
-
-def _resumed(
-    model: Decoder,
-    trial: TrialConfig,
-    optimizer: torch.optim.Optimizer,
-    fingerprint: str,
-    checkpoint: CheckpointPlace | None,
-) -> _Progress:
-    """Where the checkpoint stands, or the beginning."""
-    record = load_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer) if checkpoint else None
-    return _Progress.from_record(record) if record else _Progress()
 
 
 def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
@@ -386,6 +409,7 @@ def _evaluate(
     model: Decoder, trial: TrialConfig, measured_on: Sequences, text: TokenData, device: torch.device
 ) -> tuple[ExitResult, ...]:
     """Every exit's quality and speed, or nothing if a loss is not finite."""
+    check_causality(model, trial)
     model.eval()
     length = min(trial.training.seq_len, len(text.validation))
     prompt = torch.from_numpy(np.asarray(text.validation[:length], dtype=np.int64))[None].to(device)
@@ -393,7 +417,8 @@ def _evaluate(
         quality = exit_quality(model, measured_on, trial.training.eval_tokens, trial)
         if not all(math.isfinite(found.loss) for found in quality):
             return ()
-        speed = exit_speed(model, prompt)
+        single = exit_speed(model, prompt)
+        batched = exit_speed(model, prompt, throughput_batch(device))
     return tuple(
         ExitResult(
             exit_layer=found.exit_layer,
@@ -402,12 +427,21 @@ def _evaluate(
             ppl=perplexity(found.loss),
             bpb=bits_per_byte(found.loss, text.bytes_per_token),
             agreement=found.agreement,
-            prefill_tokens_per_second=timed.prefill_tokens_per_second,
-            decode_tokens_per_second=timed.decode_tokens_per_second,
-            speed_gain=timed.gain,
-            speed_gain_spread=timed.spread,
+            prefill_tokens_per_second=one.prefill_tokens_per_second,
+            decode_tokens_per_second=one.decode_tokens_per_second,
+            speed_gain=one.speed_gain,
+            speed_gain_spread=one.speed_gain_spread,
+            speed_gain_limit=one.speed_gain_limit,
+            speed_rounds=one.speed_rounds,
+            batch=many.batch,
+            batch_prefill_tokens_per_second=many.prefill_tokens_per_second,
+            batch_decode_tokens_per_second=many.decode_tokens_per_second,
+            batch_speed_gain=many.speed_gain,
+            batch_speed_gain_spread=many.speed_gain_spread,
+            batch_speed_gain_limit=many.speed_gain_limit,
+            batch_speed_rounds=many.speed_rounds,
         )
-        for found, timed in zip(quality, speed, strict=True)
+        for found, one, many in zip(quality, single, batched, strict=True)
     )
 
 

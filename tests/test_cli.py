@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors import safe_open
 
 from bitskip.results import load_results
 
@@ -178,6 +179,62 @@ def test_ctrl_c_keeps_what_is_finished(swept: tuple[Path, Path, str], tmp_path: 
     assert f"{kept} already in results → {20 - kept} to run" in printed
 
 
+TRAIN = (
+    "--set=model={layers: 2, width: 32, heads: 2, kv_heads: 1, ffn_width: 64}", "--set=data.tokenizer=bytes",
+    "--set=seq_len=32", "--set=batch_size=8", "--set=eval_tokens=2000", "--set=curve_points=5",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    techniques = ("--set=bits=4", "--set=hadamard=true", "--set=dropout=quadratic", "--set=exit_weight=0.3")
+    arguments = ("train", *TRAIN, *techniques, "--set=tokens=100_000", "--checkpoint-seconds=0")
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([str(BITSKIP), *arguments, "--results", str(killed)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("step 78/390")
+    process.kill()
+    process.communicate()
+    (checkpoint,) = (killed / "train" / "checkpoints").glob("*.safetensors")
+    ok(*arguments, "--results", killed)
+    ok(*arguments, "--results", whole)
+    assert not checkpoint.exists()
+    resumed, uninterrupted = load_results(killed), load_results(whole)
+    (row,) = resumed.trials.to_pylist()
+    assert row["resumed_at_step"] >= 77
+    assert uninterrupted.trials["resumed_at_step"].to_pylist() == [None]
+    for column in ("loss", "bpb", "last_finite_loss", "tokens_trained"):
+        assert resumed.trials[column] == uninterrupted.trials[column]
+    assert resumed.curves == uninterrupted.curves
+    assert resumed.exits["loss"] == uninterrupted.exits["loss"]
+
+
+@pytest.mark.slow
+def test_weights_are_kept_and_exported(tmp_path: Path) -> None:
+    printed = ok("train", *TRAIN, "--set=bits=8", "--set=tokens=8000", "--results", tmp_path, "--json")
+    row = json.loads(printed)
+    ok("export", row["trial_id"][:8], tmp_path / "w.safetensors", "--results", tmp_path)
+    with safe_open(tmp_path / "w.safetensors", "pt") as stored:
+        tensors = [stored.get_tensor(name) for name in stored.keys()]  # noqa: SIM118 (no mapping)
+    assert sum(t.numel() * t.element_size() for t in tensors) == row["weight_bytes"]
+
+
+@pytest.mark.slow
+def test_an_artefact_is_marked_in_the_plan_and_in_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "audit.yaml"
+    file.write_text(
+        SWEEP.replace("exit_weight: [0.0, 0.3]", "causal_mask: [true, false]")
+        .replace("hadamard: [none, bitnet-v2]", "")
+        .replace("seeds: 2", "seeds: 1")
+    )
+    printed = ok("sweep", file, "--results", tmp_path, "--set", "space.bits=[8]", "--set", "exclude=[]")
+    assert "[artefact causal_mask: False]" in printed
+    rows = {row["causal_mask"]: row for row in load_results(tmp_path).trials.to_pylist() if row["exit_weight"] == 0}
+    assert (rows[True]["artefact"], rows[True]["skipped_guards"]) == (False, None)
+    assert (rows[False]["artefact"], rows[False]["skipped_guards"]) == (True, "causality")
+    assert "1 trials carry an artefact" in ok("report", tmp_path)
+
+
 @pytest.mark.slow
 def test_a_failing_trial_is_a_row_and_is_run_again(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
     file, _, _ = swept
@@ -233,6 +290,8 @@ def write(folder: Path, content: str) -> Path:
         ),
         ("space: {bits: [4]}", ["--set", "base.lr"], r"--set base\.lr: expected"),
         ("space: {bits: [4]}", ["--set", "base.data.files=[none.txt]"], r"no such file: none\.txt"),
+        ("space: {bits: [4]}\nbase:\n  artefacts: {causal: 1}", [], r"bad\.yaml:3: artefacts: unknown key 'causal'"),
+        ("space: {bits: [4]}\nsave_weights: 3", [], r"bad\.yaml:2: save_weights must be true or false"),
         ("space: {bits: [4]}\nresources: {cpus: 4096}", [], r"asks for 4096 CPU"),
     ],
 )
@@ -256,6 +315,10 @@ def test_mistakes_in_a_sweep_are_one_line(tmp_path: Path, content: str, options:
         (["suggest", "--results", "EMPTY"], "not a results folder"),
         (["suggest", "--results", "NO_TRIALS"], "nothing was measured to suggest from"),
         (["suggest", "missing.yaml"], "missing.yaml: no such file"),
+        (["export", "abc", "w.safetensors", "--results", "EMPTY"], "no weights of such a trial"),
+        (["export", "abc", "w.safetensors", "--dtype", "int8"], "'int8' is not one of bf16, fp32"),
+        (["train", "--set", "artefacts={causal: false}"], "unknown key 'causal'; did you mean 'causal_mask'"),
+        (["train", "--set", "artefacts={count_padding: true}", "--set", "documents=packed"], "have no padding"),
         (["train", "--set", "bits=9"], "bits: 9 is not one of"),
         (["train", "--set", "bit=4"], "unknown axis 'bit'; did you mean 'bits'"),
     ],

@@ -1,4 +1,4 @@
-"""Exit quality against separate passes; storage; speed measures that make sense."""
+"""Exit quality against separate passes; storage."""
 
 import math
 
@@ -9,7 +9,7 @@ import torch
 from bitskip.config import TrialConfig, make_trial
 from bitskip.data.sequences import cut, packed
 from bitskip.errors import UserError
-from bitskip.evaluate import bits_per_byte, exit_quality, exit_speed, perplexity, weight_bytes
+from bitskip.evaluate import bits_per_byte, exit_quality, perplexity, weight_bytes
 from bitskip.method.model import build_model
 
 STREAM = np.random.default_rng(0).integers(0, 257, 1000).astype(np.uint16)
@@ -31,14 +31,6 @@ def test_one_pass_over_all_exits_equals_a_pass_per_exit() -> None:
         loss = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean().item()
         assert found.loss == pytest.approx(loss, rel=1e-5)
         assert found.agreement == pytest.approx((logits.argmax(-1) == full).double().mean().item(), abs=0.02)
-
-
-def test_speed_is_measured_for_every_exit() -> None:
-    speeds = exit_speed(build_model(tiny()).eval(), torch.zeros(1, 16, dtype=torch.int64))
-    assert [speed.exit_layer for speed in speeds] == [1, 2, 3]
-    assert all(speed.prefill_tokens_per_second > 0 and speed.decode_tokens_per_second > 0 for speed in speeds)
-    assert (speeds[-1].gain, speeds[-1].spread) == (0.0, 0.0)
-    assert speeds[0].gain > 0
 
 
 def test_weight_bytes_by_hand() -> None:

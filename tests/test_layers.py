@@ -16,7 +16,7 @@ LAYERS = [
     {"config"},
     {"method", "cost"},
     {"data"},
-    {"space", "evaluate", "checkpoint", "guards"},
+    {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate"},
     {"train"},
     {"results"},
     {"record", "cells"},

@@ -55,7 +55,7 @@ def counting_text(vocab: int = 257) -> TokenData:
     "axes", [{}, {"bits": 8, "dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3}], ids=str
 )
 def test_incompressible_tokens_stay_incompressible_at_every_exit(axes: dict[str, object]) -> None:
-    """METHOD 8.2: a missing mask or shift would show as perplexity near 1 (METHOD 4)."""
+    """A missing mask or shift would show as perplexity near 1 (docs/method.md, artefacts)."""
     trial = tiny(tokens=16 * 8 * 300, lr=3e-3, **axes)
     result = run_trial(trial, data=random_text())
     assert [e.exit_layer for e in result.exits] == [1, 2]
@@ -89,9 +89,12 @@ def test_phase_two_starts_where_phase_one_is() -> None:
     data = counting_text()
     plain = run_trial(tiny(curve_points=4), data=data)
     both = run_trial(tiny(curve_points=4, phase="1+2", exit_weight=0.3, dropout="linear"), data=data)
-    assert [p.phase for p in both.curve] == ["1", "1", "2", "2"]
+    assert [p.phase for p in both.curve] == ["1", "1", "2", "2"]  # handed over where a point lies anyway
     assert both.curve[:2] == plain.curve[:2]
     assert both.curve[2].val_loss != plain.curve[2].val_loss
+    late = run_trial(tiny(curve_points=4, phase="1+2", phase1_share=0.6, exit_weight=0.3), data=data)
+    assert [(p.step, p.phase) for p in late.curve] == [(5, "1"), (10, "1"), (12, "1"), (15, "2"), (20, "2")]
+    assert late.curve[:2] == plain.curve[:2]
 
 
 def test_zero_exit_weight_and_zero_dropout_are_plain_training() -> None:
@@ -138,7 +141,7 @@ def test_non_finite_loss_ends_the_trial_as_diverged(monkeypatch: pytest.MonkeyPa
         return (total * float("nan"), main) if len(calls) == 7 else (total, main)
 
     monkeypatch.setattr(Decoder, "losses", poisoned)
-    result = run_trial(tiny(), data=counting_text())
+    result = run_trial(tiny(diagnostic_points=0), data=counting_text())
     assert (result.status, result.diverged_at_step) == ("diverged", 7)
     assert "non-finite" in str(result.reason)
     assert result.loss is None

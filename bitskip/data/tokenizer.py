@@ -86,6 +86,11 @@ def load_tokenizer(config: DataConfig, cache: Path | None = None, corpus: Corpus
     return LibraryTokenizer(_pretrained(config.tokenizer))
 
 
+def prompt_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of a text to be continued, behind an end-of-document token: so every document begins in a packed stream."""
+    return [tokenizer.end_of_document, *tokenizer.encode([text])[0].tolist()]
+
+
 def _trained(config: DataConfig, corpus: Corpus, cache: Path) -> LibraryTokenizer:
     import tokenizers
 

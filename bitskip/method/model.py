@@ -5,7 +5,10 @@ Sizes in shapes: B sequences, T tokens, D width, H query heads, G key/value head
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -72,9 +75,11 @@ class Attention(nn.Module):
                 mask = torch.ones(length, seen + length, dtype=torch.bool, device=x.device).tril(seen)
             causal = self.causal and seen == 0
         groups = self.sizes.heads // self.sizes.kv_heads
-        if groups > 1:
+        # A cache is read in place; training repeats, since not every kernel of SDPA takes groups.
+        in_place = groups > 1 and cache is not None
+        if groups > 1 and not in_place:
             key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=in_place)
         return cast(Tensor, self.o(mixed.transpose(1, 2).reshape(batch, length, width)))
 
 
@@ -179,7 +184,10 @@ class Decoder(nn.Module):
     ) -> Iterator[Tensor]:
         """The residual stream [B, T, D] after block first + 1, … `last`, from the one that enters block first + 1."""
         start = cache.length if cache is not None else 0
-        rotary = rotary_table(self.sizes, start, x.shape[1], x.device)
+        end = start + x.shape[1]
+        # Power-of-two tables: decoding asks for one more position each step and finds the same table.
+        table = rotary_table(self.sizes, 1 << (end - 1).bit_length(), x.device, self.compute_dtype())
+        rotary = table[:, start:end]
         for layer in range(first, last or self.sizes.layers):
             block = self.blocks[layer]
             kept = None if keep is None else keep[layer]
@@ -237,19 +245,30 @@ class Decoder(nn.Module):
         return total, loss
 
 
-def rotary_table(sizes: ModelConfig, start: int, length: int, device: torch.device) -> Tensor:
-    """cos and sin of position * theta^(-2i/K), [2, T, K/2], for positions start … start + length - 1 (RoFormer)."""
+@functools.lru_cache(maxsize=64)
+def rotary_table(sizes: ModelConfig, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Rotary position embedding (RoFormer) of positions 0 … length - 1, [2, T, K], made once per argument.
+
+    With a = position * theta^(-2i/K), i < K/2: the cosines (cos a, cos a) and the signed sines (-sin a, sin a).
+    """
     half = torch.arange(0, sizes.head_width, 2, device=device, dtype=torch.float32) / sizes.head_width
-    positions = torch.arange(start, start + length, device=device, dtype=torch.float32)
+    positions = torch.arange(length, device=device, dtype=torch.float32)
     angles = positions[:, None] * sizes.rope_theta**-half
-    return torch.stack([angles.cos(), angles.sin()])
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)]).to(dtype)
 
 
 def rotate(x: Tensor, rotary: Tensor) -> Tensor:
     """Rotary position embedding of [B, H, T, K], the two halves of K forming the pairs."""
-    cos, sin = rotary.to(x.dtype)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    cos, sin = rotary.unbind()
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
+
+def uncompiled() -> contextlib.AbstractContextManager[object]:
+    """Inside, compiled blocks run as they are written: for passes of other shapes, which would be compiled anew."""
+    # Importing the compiler takes seconds; where nobody has, nothing is compiled.
+    in_use = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if in_use else contextlib.nullcontext()
 
 
 def build_model(trial: TrialConfig) -> Decoder:

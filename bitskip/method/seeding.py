@@ -1,4 +1,4 @@
-"""Independent random streams from one seed, so that configurations share their random numbers (DESIGN 3).
+"""Independent random streams from one seed, so that configurations share their random numbers (docs/method.md, phases).
 
 Initial weights, data order and dropout draws each have their own stream, named by purpose and never by configuration:
 two trials with one seed start from equal weights, see equal batches and draw equal uniforms.

@@ -20,12 +20,14 @@ from bitskip.sweep import Plan
 def describe(trial: TrialConfig, sweep: Sweep) -> str:
     """The point's name, or the techniques that are on; with the seed."""
     method = trial.method
-    words = [f"{method.bits} bit"]
+    words = [f"{method.first_bits} then {method.bits} bit" if method.first_bits else f"{method.bits} bit"]
     words += [method.hadamard] * (method.hadamard != "none")
     words += [f"dropout {method.dropout}"] * (method.dropout != "none")
     words += [f"exits {method.exit_weight:g}"] * (method.exit_weight > 0)
     words += [f"phase {method.phase}"]
-    return f"{sweep.point_of(trial) or ', '.join(words)}, seed {trial.seed}"
+    name = sweep.point_of(trial) or ", ".join(words)
+    defects = ", ".join(f"{switch}: {value}" for switch, value in trial.artefact_switches().items())
+    return f"{name}, seed {trial.seed}" + (f" [artefact {defects}]" if defects else "")
 
 
 class Tally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 from bitskip.errors import UserError
@@ -9,7 +11,10 @@ from bitskip.results import Results
 
 
 def trial_object(results: Results, trial_id: str) -> dict[str, Any]:
-    """The trial's row, exits and curve. Raises UserError unless the id's beginning names exactly one trial."""
+    """The trial's row with its exits, curve and layers.
+
+    Raises UserError unless the id's beginning names exactly one trial.
+    """
     rows = [row for row in results.trials.to_pylist() if row["trial_id"].startswith(trial_id)]
     if len(rows) != 1:
         found = ", ".join(row["trial_id"] for row in rows[:5])
@@ -25,19 +30,52 @@ def trial_object(results: Results, trial_id: str) -> dict[str, Any]:
             if entry["trial_id"] == row["trial_id"]
         ]
 
-    return {**row, "exits": of_trial(results.exits), "curves": of_trial(results.curves)}
+    tables = {name: of_trial(getattr(results, name)) for name in ("exits", "curves", "layers")}
+    return {**row, **tables}
 
 
 def print_trial(found: dict[str, Any]) -> None:
-    """Aligned names and values, then the exits and the curve as rows."""
+    """Aligned names and values, then the exits, the curve and the last sample of the layers as rows."""
     width = max(len(name) for name in found)
     for name, value in found.items():
         if not isinstance(value, list) or name == "data_files":
             print(f"{name:<{width}}  {_short(value)}")
-    for name in ("exits", "curves"):
+    tables = {"exits": found["exits"], "curves": found["curves"]}
+    if found["layers"]:
+        step = max(row["step"] for row in found["layers"])
+        tables[f"layers at step {step}"] = layer_summary([row for row in found["layers"] if row["step"] == step])
+    for name, entries in tables.items():
         print(f"\n{name}")
-        for entry in found[name]:
+        for entry in entries:
             print("  " + "  ".join(f"{key}={_short(value)}" for key, value in entry.items()))
+
+
+def layer_summary(sample: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One sample of `layers`, a line for each block and shared part, without what does not apply.
+
+    The crest factor is the largest and the signal-to-noise ratio the lowest of a block's quantizers; the shares of
+    zeros and of flips are means over its sites.
+    """
+    lines = []
+    for row in sample:
+        if row["layer"] is not None and row["site"] != "block":
+            continue
+        same = [part for part in sample if part["layer"] == row["layer"]]
+        found = {
+            column: [part[column] for part in same if part[column] is not None]
+            for column in ("crest_factor", "snr_db", "zero_share", "weight_flip_share")
+        }
+        line = {
+            "site": row["site"] if row["layer"] is None else f"block {row['layer']}",
+            "crest_factor": max(found["crest_factor"], default=None),
+            "snr_db": min(found["snr_db"], default=None),
+            "zero_share": mean(found["zero_share"]) if found["zero_share"] else None,
+            "weight_flip_share": mean(found["weight_flip_share"]) if found["weight_flip_share"] else None,
+            "grad_norm": row["grad_norm"],
+            "exit_main_cosine": row["exit_main_cosine"],
+        }
+        lines.append({key: value for key, value in line.items() if value is not None})
+    return lines
 
 
 def _short(value: Any) -> str:
