@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,16 @@ class CheckpointPlace:
 
 def save_checkpoint(
     path: Path,
-    trial: TrialConfig,
+    content: str,
     fingerprint: str,
     model: Decoder,
     optimizer: torch.optim.Optimizer,
     record: Mapping[str, Any],
 ) -> None:
-    """Replace the checkpoint atomically; `record` is what JSON can hold, `fingerprint` that of the training text.
+    """Replace the checkpoint atomically.
+
+    `content` is the canonical JSON of what was trained, a trial or a prefix of one, `fingerprint` that of the training
+    text, `record` what JSON can hold.
 
     Raises OSError if it cannot be written.
     """
@@ -55,37 +58,47 @@ def save_checkpoint(
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{name}/{key}"] = value
-    _write(path, tensors, _identity(trial, fingerprint) | {"record": json.dumps(record)})
+    _write(path, tensors, _identity(content, fingerprint) | {"record": json.dumps(record)})
 
 
-def _identity(trial: TrialConfig, fingerprint: str) -> dict[str, str]:
-    return {"format": CHECKPOINT_FORMAT, "trial": trial.canonical_json(), "text": fingerprint}
+def _identity(content: str, fingerprint: str) -> dict[str, str]:
+    return {"format": CHECKPOINT_FORMAT, "trial": content, "text": fingerprint}
 
 
 def load_checkpoint(
-    path: Path, trial: TrialConfig, fingerprint: str, model: Decoder, optimizer: torch.optim.Optimizer
+    path: Path,
+    content: str,
+    fingerprint: str,
+    model: Decoder,
+    optimizer: torch.optim.Optimizer,
+    wanted: Callable[[Mapping[str, Any]], bool] = lambda record: True,
 ) -> dict[str, Any] | None:
-    """Put a checkpoint into model and optimizer; returns its record, or None if there is none of this trial and text.
+    """Put a checkpoint into model and optimizer; returns its record, or None if there is none of this content and text.
 
-    A file that is damaged, or of another trial or format, is no checkpoint: training then starts from its beginning.
+    A file that is damaged, of another trial or format, or whose record is not `wanted`, is no checkpoint: training then
+    starts from its beginning. Exit heads that the file lacks stay as they are: a prefix holds what has been trained.
     """
     device = model.head.weight.device
     try:
         with safe_open(path, "pt", device=str(device)) as stored:
             meta = stored.metadata() or {}
-            if meta != (meta | _identity(trial, fingerprint)):
+            if meta != (meta | _identity(content, fingerprint)):
+                return None
+            record = dict(json.loads(meta["record"]))
+            if not wanted(record):
                 return None
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError):
         return None
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model/{name}"])
+            if f"model/{name}" in tensors:
+                parameter.copy_(tensors[f"model/{name}"])
             prefix = f"optimizer/{name}/"
             state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if state:  # a parameter that no loss has reached yet has none
                 optimizer.state[parameter] = state
-    return dict(json.loads(meta["record"]))
+    return record
 
 
 def pack_codes(codes: Tensor) -> Tensor:

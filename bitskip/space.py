@@ -20,7 +20,7 @@ from bitskip.yaml_source import Source
 
 TOP_LEVEL = (
     "name", "description", "base", "space", "points", "exclude", "seeds", "design", "resources", "save_weights",
-    "profiles",
+    "share_prefixes", "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
@@ -59,6 +59,7 @@ class Sweep:
     resources: Resources
     design: str
     save_weights: bool
+    share_prefixes: bool
     resolved: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -175,7 +176,8 @@ def _expand(source: Source) -> Sweep:
         excluded=dropped,
         resources=_resources(source),
         design=design if not count else f"{design}: {count}",
-        save_weights=_save_weights(source),
+        save_weights=_flag(source, "save_weights", False),
+        share_prefixes=_flag(source, "share_prefixes", True),
         resolved={key: value for key, value in content.items() if key != "profiles"},
         notes=tuple(f"the rule {text} excludes nothing" for text, n in dropped.items() if n == 0),
     )
@@ -346,10 +348,10 @@ def _resources(source: Source) -> Resources:
     return Resources(**given)
 
 
-def _save_weights(source: Source) -> bool:
-    wanted = source.content.get("save_weights", False)
+def _flag(source: Source, key: str, default: bool) -> bool:
+    wanted = source.content.get(key, default)
     if not isinstance(wanted, bool):
-        raise source.error(("save_weights",), f"save_weights must be true or false, got {wanted!r}")
+        raise source.error((key,), f"{key} must be true or false, got {wanted!r}")
     return wanted
 
 

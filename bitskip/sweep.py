@@ -13,7 +13,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from bitskip.config import TrialConfig
 from bitskip.data import load_data
 from bitskip.errors import UserError
+from bitskip.prefix import Paths, PrefixQueue, family_order, shared_prefixes
 from bitskip.results import DONE, committed, compact
 from bitskip.space import Resources, Sweep
 
@@ -44,13 +45,27 @@ ADDRESS_PROBE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep will run: `to_run` is the design minus the results already there, failed attempts included again."""
+    """What a sweep will run: `to_run` is the design minus the results already there, failed attempts included again.
+
+    `unfinished` are all trials of the design without a result, of which `to_run` may be a part; `prefixes` says what
+    they share with others.
+    """
 
     sweep: Sweep
     folder: Path
     to_run: tuple[TrialConfig, ...]
     done: int
     retried: int
+    unfinished: tuple[TrialConfig, ...] = ()
+    prefixes: Paths = field(default_factory=dict)
+
+    @property
+    def prefix_folder(self) -> Path:
+        return self.folder / "prefixes"
+
+    def queue(self) -> PrefixQueue:
+        """The trials to run in order, each once the prefix that it starts from is there."""
+        return PrefixQueue(self.to_run, self.unfinished, self.prefixes, self.prefix_folder)
 
 
 class Listener(Protocol):
@@ -66,9 +81,12 @@ class Listener(Protocol):
 def plan_sweep(sweep: Sweep, results: Path) -> Plan:
     """Compare the design with the ledger: trials with a result anywhere below `results` are not run again."""
     ledger = committed(results)
-    to_run = tuple(trial for trial in sweep.trials if ledger.get(trial.trial_id) not in DONE)
+    open_trials = [trial for trial in sweep.trials if ledger.get(trial.trial_id) not in DONE]
+    prefixes = shared_prefixes(sweep.trials) if sweep.share_prefixes else {}
+    to_run = tuple(family_order(open_trials, prefixes))
     retried = sum(trial.trial_id in ledger for trial in to_run)
-    return Plan(sweep, results / sweep.name, to_run, len(sweep.trials) - len(to_run), retried)
+    done = len(sweep.trials) - len(to_run)
+    return Plan(sweep, results / sweep.name, to_run, done, retried, unfinished=to_run, prefixes=prefixes)
 
 
 def local_slots(resources: Resources) -> int:
@@ -206,15 +224,23 @@ def _fit(plan: Plan, listener: Listener, slots: int) -> None:
 
         def __init__(self) -> None:
             super().__init__(metric="done", mode="max")
-            self.waiting = iter(plan.to_run)
+            self.queue = plan.queue()
+            self.running: dict[str, str] = {}
 
         def suggest(self, trial_id: str) -> Any:
-            trial = next(self.waiting, None)
-            if trial is None:
+            if not self.queue.waiting:
                 return Searcher.FINISHED
-            return {"trial": trial, "key": trial.trial_id, "point": sweep.point_of(trial)}
+            ready = self.queue.next()
+            if ready is None:
+                return None  # asked again later
+            trial, prefixes = ready
+            self.running[trial_id] = trial.trial_id
+            return {"trial": trial, "key": trial.trial_id, "point": sweep.point_of(trial), "prefixes": prefixes}
 
-        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None: ...
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            done = not error and (result or {}).get("row", {}).get("status") in DONE
+            if trial_id in self.running:
+                self.queue.finished(self.running.pop(trial_id), done)
 
         def save(self, checkpoint_path: str) -> None: ...
 
@@ -278,6 +304,7 @@ def _worker_class(plan: Plan) -> type:
                 time_limit=resources.time_limit,
                 checkpoint_seconds=resources.checkpoint_seconds,
                 save_weights=save_weights,
+                prefixes=self.given["prefixes"],
             )
             row = run_job(job)
             shown = ("trial_id", "status", "reason", "loss", "ppl", "train_seconds", "eval_seconds")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from bitskip.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint, save_weights
@@ -32,6 +33,8 @@ from bitskip.guards import check_causality, check_trial
 from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weights
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
+from bitskip.prefix import Prefixes, prefix_content
+from bitskip.schedule import bits_at, learning_rate, measured_steps, phase_at, step_count
 
 DIVERGENCE_MARGIN = 0.5
 """Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (DESIGN 5)."""
@@ -48,6 +51,10 @@ class CurvePoint:
     val_loss: float | None
     lr: float
     grad_norm: float | None
+
+    def below(self, ceiling: float) -> bool:
+        """Whether the held-out loss is finite and no larger than this."""
+        return self.val_loss is not None and self.val_loss <= ceiling
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,11 @@ class ExitResult:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What one training run showed. `status` is ok, stalled or diverged (DESIGN 5); losses are nats per token."""
+    """What one training run showed. `status` is ok, stalled or diverged (DESIGN 5); losses are nats per token.
+
+    A trial that took its first `forked_at_step` steps over from another has the prefix's key in `forked_from`;
+    `shared_seconds` is the part of `train_seconds` that the other one spent.
+    """
 
     trial: TrialConfig
     status: str
@@ -90,13 +101,19 @@ class TrialResult:
     last_finite_loss: float | None = None
     skipped_guards: str | None = None
     resumed_at_step: int | None = None
+    forked_from: str | None = None
+    forked_at_step: int | None = None
+    shared_seconds: float | None = None
     curve: tuple[CurvePoint, ...] = ()
     exits: tuple[ExitResult, ...] = ()
 
 
 @dataclass
 class _Progress:
-    """What training has seen so far. `seconds` are those spent before an interruption."""
+    """What training has seen so far. `seconds` are those spent before an interruption or a fork.
+
+    The curve also holds points that only trials forked from this one ask for.
+    """
 
     curve: list[CurvePoint] = field(default_factory=list)
     step: int = 0
@@ -104,6 +121,9 @@ class _Progress:
     diverged: str | None = None
     seconds: float = 0.0
     resumed_at: int | None = None
+    forked_from: str | None = None
+    forked_at: int | None = None
+    shared_seconds: float | None = None
 
     def to_record(self, seconds: float) -> dict[str, Any]:
         """What a checkpoint keeps of it; JSON writes a float so that reading it gives the same one."""
@@ -112,46 +132,29 @@ class _Progress:
             "step": self.step,
             "last_finite_loss": self.last_finite_loss,
             "seconds": seconds,
+            "fork": (self.forked_from, self.forked_at, self.shared_seconds),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> _Progress:
-        return cls(
+        """Where an interrupted trial goes on."""
+        progress = cls(
             curve=[CurvePoint(**point) for point in record["curve"]],
             step=record["step"],
             last_finite_loss=record["last_finite_loss"],
             seconds=record["seconds"],
             resumed_at=record["step"],
         )
+        progress.forked_from, progress.forked_at, progress.shared_seconds = record.get("fork", (None, None, None))
+        return progress
 
-
-def step_count(training: TrainingConfig) -> int:
-    """Optimizer steps of a token budget, at least one."""
-    return max(1, training.tokens // (training.batch_size * training.seq_len))
-
-
-def learning_rate(training: TrainingConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine from the peak to `min_lr` times the peak; the first step is already above zero."""
-    warm = round(training.warmup * steps)
-    if step < warm:
-        return training.lr * (step + 1) / warm
-    share = (step - warm) / max(1, steps - 1 - warm)
-    return training.lr * (training.min_lr + (1 - training.min_lr) * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def phase_at(trial: TrialConfig, step: int, steps: int) -> str:
-    """`1` (plain) or `2` (layer dropout and exit loss) at a step; both phases share one schedule and optimizer."""
-    method = trial.method
-    if method.phase != "1+2":
-        return method.phase
-    return "1" if step < round(method.phase1_share * steps) else "2"
-
-
-def measured_steps(trial: TrialConfig, steps: int) -> set[int]:
-    """After how many steps the held-out loss is measured: evenly spread, and where phase 1 hands over to phase 2."""
-    points = trial.training.curve_points
-    spread = {round(point * steps / points) for point in range(1, points + 1)}
-    return spread | {round(trial.method.phase1_share * steps)} if trial.method.phase == "1+2" else spread
+    @classmethod
+    def from_prefix(cls, record: Mapping[str, Any], key: str) -> _Progress:
+        """Where a trial starts that takes over the prefix of another."""
+        progress = cls.from_record(record)
+        progress.resumed_at = None
+        progress.forked_from, progress.forked_at, progress.shared_seconds = key, progress.step, progress.seconds
+        return progress
 
 
 def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
@@ -164,13 +167,6 @@ def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW
         {"params": rest, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, training.lr, (training.beta1, training.beta2), fused=True)
-
-
-def bits_at(trial: TrialConfig, step: int, steps: int) -> int:
-    """Activation bits at a step: those of the first stage, then `bits` (two-stage training, BitNet v2)."""
-    method = trial.method
-    first = method.first_bits and step < round(method.first_bits_share * steps)
-    return method.first_bits if first else method.bits
 
 
 def batch_order(seed: int, count: int, batch_size: int, start: int = 0) -> Iterator[list[int]]:
@@ -202,11 +198,13 @@ def run_trial(
     on_point: Callable[[CurvePoint, int], None] | None = None,
     checkpoint: CheckpointPlace | None = None,
     save_weights_to: Path | None = None,
+    prefixes: Prefixes | None = None,
 ) -> TrialResult:
     """Train and evaluate one trial on one device.
 
     `on_point` is called with every point of the curve and the number of steps. With `checkpoint`, a trial that was
-    interrupted goes on where its checkpoint stands. Equal trials give equal losses on the CPU, interrupted or not.
+    interrupted goes on where its checkpoint stands; `prefixes` are what it takes over from other trials and stores for
+    them. Equal trials give equal losses on the CPU, interrupted, forked or neither.
     Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
     ends the trial as `diverged`.
     """
@@ -227,7 +225,7 @@ def run_trial(
         for block in model.blocks:
             block.compile()
     started = time.perf_counter()
-    progress = _train(model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint)
+    progress = _train(model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint, prefixes)
     trained = time.perf_counter()
     exits = () if progress.diverged else _evaluate(model, trial, measured_on, text, device)
     finished = time.perf_counter()
@@ -236,6 +234,7 @@ def run_trial(
 
     full = exits[-1] if exits else None
     status, reason = _verdict(trial, text, progress, full)
+    measured = measured_steps(trial, step_count(training))
     tokens = progress.step * training.batch_size * training.seq_len
     train_seconds = progress.seconds + trained - started
     chosen = None
@@ -262,7 +261,10 @@ def run_trial(
         last_finite_loss=progress.last_finite_loss,
         skipped_guards=", ".join(skipped) or None,
         resumed_at_step=progress.resumed_at,
-        curve=tuple(progress.curve),
+        forked_from=progress.forked_from,
+        forked_at_step=progress.forked_at,
+        shared_seconds=progress.shared_seconds,
+        curve=tuple(point for point in progress.curve if point.step in measured),
         exits=exits,
     )
 
@@ -276,13 +278,16 @@ def _train(
     device: torch.device,
     on_point: Callable[[CurvePoint, int], None] | None,
     checkpoint: CheckpointPlace | None,
+    prefixes: Prefixes | None,
 ) -> _Progress:
     training, method = trial.training, trial.method
     steps, batch_size = step_count(training), training.batch_size
     optimizer = optimizer_for(model, training)
-    progress = _resumed(model, trial, optimizer, fingerprint, checkpoint)
+    progress = _resumed(model, trial, optimizer, fingerprint, checkpoint, prefixes)
+    shared = {prefix.step: prefix for prefix in prefixes.write} if prefixes else {}
     order = batch_order(trial.seed, train_on.count, batch_size, progress.step)
-    measured = measured_steps(trial, steps)
+    own = measured_steps(trial, steps)
+    measured = own | prefixes.measure if prefixes else own
     ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
     started = saved = time.perf_counter()
     model.train()
@@ -325,16 +330,22 @@ def _train(
                 norm,
             )
             progress.curve.append(point)
-            if on_point:
+            if on_point and step + 1 in own:
                 on_point(point, steps)
-            if not finite or held_out > ceiling:
+            if step + 1 in own and not point.below(ceiling):
                 shown = f"{held_out:.2f}, above ln V + {DIVERGENCE_MARGIN}," if finite else "non-finite"
                 progress.diverged = f"held-out loss {shown} at step {step + 1} of {steps}"
                 break
+        # A trial that asks for a point at which it ends as diverged has to find out by itself.
+        if prefixes and step + 1 in shared and all(point.below(ceiling) for point in progress.curve):
+            place, content = prefixes.path(shared[step + 1]), prefix_content(trial, step + 1)
+            record = progress.to_record(progress.seconds + time.perf_counter() - started)
+            with contextlib.suppress(OSError, SafetensorError):  # a full disk costs the saving, not the trial
+                save_checkpoint(place, content, fingerprint, model, optimizer, record)
         now = time.perf_counter()
         if checkpoint is not None and now - saved >= checkpoint.every_seconds:
             record = progress.to_record(progress.seconds + now - started)
-            save_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer, record)
+            save_checkpoint(checkpoint.path, trial.canonical_json(), fingerprint, model, optimizer, record)
             saved = time.perf_counter()
     model.set_activation_bits(method.bits)
     return progress
@@ -346,10 +357,25 @@ def _resumed(
     optimizer: torch.optim.Optimizer,
     fingerprint: str,
     checkpoint: CheckpointPlace | None,
+    prefixes: Prefixes | None,
 ) -> _Progress:
-    """Where the checkpoint stands, or the beginning."""
-    record = load_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer) if checkpoint else None
-    return _Progress.from_record(record) if record else _Progress()
+    """Where the trial's own checkpoint stands, or else the longest prefix that another trial has left, or nowhere."""
+    own = (
+        load_checkpoint(checkpoint.path, trial.canonical_json(), fingerprint, model, optimizer) if checkpoint else None
+    )
+    if own:
+        return _Progress.from_record(own)
+    measured = measured_steps(trial, step_count(trial.training))
+    for prefix, path in [(prefix, prefixes.path(prefix)) for prefix in prefixes.start] if prefixes else ():
+
+        def complete(record: Mapping[str, Any], step: int = prefix.step) -> bool:
+            return {point for point in measured if 0 < point <= step} <= {point["step"] for point in record["curve"]}
+
+        content = prefix_content(trial, prefix.step)
+        record = load_checkpoint(path, content, fingerprint, model, optimizer, complete)
+        if record:
+            return _Progress.from_prefix(record, prefix.key)
+    return _Progress()
 
 
 def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
