@@ -137,10 +137,8 @@ def _branches(family: Sequence[TrialConfig]) -> dict[str, tuple[Prefix, ...]]:
     for trial_id, path in paths.items():
         common = [prefix for prefix in path if users[prefix.key] > 1]
         # Where all go on together to the next one, nobody parts.
-        going_on = [users[prefix.key] for prefix in common[1:]]
-        kept = tuple(
-            prefix for prefix, on in itertools.zip_longest(common, going_on, fillvalue=0) if users[prefix.key] > on
-        )
+        going_on = {prefix.key: users[after.key] for prefix, after in itertools.pairwise(common)}
+        kept = tuple(prefix for prefix in common if users[prefix.key] > going_on.get(prefix.key, 0))
         if kept:
             found[trial_id] = kept
     return found
@@ -155,15 +153,25 @@ def _partings(trial: TrialConfig, steps: int) -> set[int]:
     return found
 
 
-def trained_steps(trials: Iterable[TrialConfig], paths: Paths, stored: Iterable[str] = ()) -> int:
-    """Optimizer steps that all trials take together when each prefix is trained once and those `stored` not again."""
+def start_steps(trials: Iterable[TrialConfig], paths: Paths, stored: Iterable[str] = ()) -> dict[str, int]:
+    """trial_id to the step that each starts from when they run in this order; `stored` are prefixes already there."""
     there = set(stored)
-    total = 0
+    starts = {}
     for trial in trials:
         path = paths.get(trial.trial_id, ())
-        total += step_count(trial.training) - max((prefix.step for prefix in path if prefix.key in there), default=0)
+        starts[trial.trial_id] = max((prefix.step for prefix in path if prefix.key in there), default=0)
         there |= {prefix.key for prefix in path}
-    return total
+    return starts
+
+
+def trained_steps(trials: Sequence[TrialConfig], paths: Paths, stored: Iterable[str] = ()) -> int:
+    """Optimizer steps that all trials take together; the order does not matter."""
+    return sum(step_count(trial.training) for trial in trials) - sum(start_steps(trials, paths, stored).values())
+
+
+def stored_prefixes(folder: Path) -> set[str]:
+    """Keys of the prefixes in a folder."""
+    return {path.stem for path in folder.glob(f"[!.]*{SUFFIX}")} if folder.is_dir() else set()
 
 
 def family_order(trials: Iterable[TrialConfig], paths: Paths) -> list[TrialConfig]:
@@ -195,12 +203,9 @@ class PrefixQueue:
             for prefix in paths.get(trial.trial_id, ()):
                 self.users.setdefault(prefix.key, []).append(trial)
         self.writing: dict[str, frozenset[str]] = {}
-        self.stored: set[str] = set()
-        for path in folder.glob("*") if folder.is_dir() else ():
-            if path.name.startswith("."):
-                path.unlink()  # half a file of a writer that was killed
-            elif path.suffix == SUFFIX:
-                self.stored.add(path.stem)
+        for half in folder.glob(".*") if folder.is_dir() else ():
+            half.unlink()  # of a writer that was killed
+        self.stored = stored_prefixes(folder)
         self._remove_unneeded(self.stored)
 
     def next(self) -> tuple[TrialConfig, Prefixes] | None:

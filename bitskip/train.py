@@ -378,6 +378,29 @@ def _resumed(
     return _Progress()
 
 
+def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:
+    """So many optimizer steps of the trial's costliest phase on random tokens, one each time: for timing them."""
+    training, sizes = trial.training, trial.model
+    model = build_model(trial).to(device)
+    model.train()
+    optimizer = optimizer_for(model, training)
+    last = step_count(training) - 1
+    shape = (training.batch_size, training.seq_len)
+    for step in range(steps):
+        keep, weights = None, loss_weights("proportional", "all", sizes.layers, 0.0, last, last + 1)
+        if phase_at(trial, last, last + 1) == "2":
+            keep = kept_blocks(trial, last, last + 1)
+            weights = loss_weights(
+                trial.method.exit_scale, "all", sizes.layers, trial.method.exit_weight, last, last + 1
+            )
+        tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
+        _accumulate(model, tokens, tokens, weights, keep, training)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        yield
+
+
 def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
     """Which block each sequence of the batch runs at a step, bool [L, B]; None where layer dropout is off.
 

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
+from test_checkpoint import Interrupted, learned, tiny
+from test_checkpoint import text as random_text
 
 from bitskip.checkpoint import CheckpointPlace
 from bitskip.config import TrialConfig, make_trial
@@ -18,12 +20,9 @@ from bitskip.prefix import Prefixes, PrefixQueue, family_order, prefix_key, shar
 from bitskip.schedule import bits_at, learning_rate, phase_at, step_count
 from bitskip.space import load_sweep
 from bitskip.train import TrialResult, run_trial
-from test_checkpoint import Interrupted, learned, tiny
-from test_checkpoint import text as random_text
 
 TECHNIQUES = {"dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3}
 BOTH = {"phase": "1+2", **TECHNIQUES}
-STEPS = 24
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +61,13 @@ FORKS = {
     "the other way round": ([BOTH], {**BOTH, "exit_head": "own-norm", "exit_curriculum": "gradual"}, 12),
     "two hand-overs": ([{**BOTH, "phase1_share": 0.25}], {**BOTH, "phase1_share": 0.7}, 6),
     "a hand-over that is no point of the curve": ([{}], {**BOTH, "phase1_share": 0.7, "curve_points": 3}, 17),
-    "first stage of bits": ([{"bits": 8}], {"bits": 4, "first_bits": 8, "first_bits_share": 0.5, "weights": "ternary"}, 12),
+    "first stage of bits": ([{"bits": 8}], {"bits": 4, "first_bits": 8, "first_bits_share": 0.5}, 12),
     "both stages of bits": (
         [{"bits": 4, "first_bits": 8}], {"bits": 3, "first_bits": 8, **BOTH, "phase1_share": 0.6}, 14,
     ),
-    "micro-batches over several epochs": ([{"batch_size": 6, "micro_batch": 3}], {"batch_size": 6, "micro_batch": 3, **BOTH}, 8),
+    "micro-batches over several epochs": (
+        [{"batch_size": 6, "micro_batch": 3}], {"batch_size": 6, "micro_batch": 3, **BOTH}, 8,
+    ),
     "budgets at a constant rate": (
         [{"warmup": 0, "min_lr": 1, "tokens": 64 * 10, **TECHNIQUES}], {"warmup": 0, "min_lr": 1, **TECHNIQUES}, 10,
     ),
