@@ -271,7 +271,6 @@ def _fit(plan: Plan, listener: Listener, slots: int, deadline: float | None) -> 
 
         def __init__(self) -> None:
             super().__init__(metric="done", mode="max")
-            self.running: dict[str, str] = {}
 
         def suggest(self, trial_id: str) -> Any:
             if not queue.waiting or (deadline is not None and time.monotonic() >= deadline):
@@ -280,13 +279,9 @@ def _fit(plan: Plan, listener: Listener, slots: int, deadline: float | None) -> 
             if ready is None:
                 return None  # asked again later
             trial, prefixes = ready
-            self.running[trial_id] = trial.trial_id
             return {"trial": trial, "key": trial.trial_id, "point": sweep.point_of(trial), "prefixes": prefixes}
 
-        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            done = not error and (result or {}).get("row", {}).get("status") in DONE
-            if trial_id in self.running:
-                queue.finished(self.running.pop(trial_id), done)
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None: ...
 
         def save(self, checkpoint_path: str) -> None: ...
 
@@ -297,9 +292,12 @@ def _fit(plan: Plan, listener: Listener, slots: int, deadline: float | None) -> 
             listener.started(trial.config["key"])
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            listener.finished(trial.last_result["row"])
+            row = trial.last_result["row"]
+            queue.finished(row["trial_id"], done=row["status"] in DONE)
+            listener.finished(row)
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            queue.finished(trial.config["key"], done=False)
             lost = {"trial_id": trial.config["key"], "status": "error", "reason": "its worker process died"}
             listener.finished(lost)
 
