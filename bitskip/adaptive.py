@@ -58,6 +58,7 @@ def ask_optuna(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -> l
                 params = dict(zip(names, labels[at], strict=True))
                 study.add_trial(optuna.trial.create_trial(params=params, distributions=choices, value=loss))
             taken = set(ran)
+            count = min(count, len(labels) - len(taken))
             chosen: list[int] = []
             for _ in range(TRIES * count):
                 if len(chosen) == count:

@@ -144,8 +144,8 @@ def run_sweep(
     From `deadline` on, in seconds of `time.monotonic`, no trial is started; returns those that were not. Raises
     UserError if the folder is in use, the address does not answer or the resources are not there.
     """
-    if not plan.to_run:
-        return []
+    if not plan.to_run or (deadline is not None and time.monotonic() >= deadline):
+        return list(plan.to_run)
     if address is None and plan.sweep.resources.address is None:
         _slots(
             {"CPU": local_cores(), "GPU": plan.sweep.resources.gpus}, plan.sweep.resources
