@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bitskip.config import TrialConfig
+from bitskip.config import DataConfig, TrialConfig
 from bitskip.cost import Speed, assumed_speed, flops_per_step
 from bitskip.data.cache import cache_folder
 from bitskip.space import Resources
@@ -77,7 +77,8 @@ def _shape(trial: TrialConfig, resources: Resources) -> str:
 
     machine = [platform.node(), platform.machine(), os.cpu_count(), importlib.metadata.version("torch")]
     training = dataclasses.replace(trial.training, tokens=1, lr=0.0, warmup=0.0, min_lr=0.0)
-    alike = dataclasses.replace(trial, seed=0, training=training, data=dataclasses.replace(trial.data, files=()))
+    data = DataConfig(vocab_size=trial.data.vocab_size)
+    alike = dataclasses.replace(trial, seed=0, training=training, data=data)
     content = [*machine, resources.cpus, resources.gpus, alike.canonical_json()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 

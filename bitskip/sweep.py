@@ -109,6 +109,8 @@ def plan_sweep(sweep: Sweep, results: Path, choose: Chooser | None = None, max_t
 
 def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | None) -> tuple[Sweep, bool]:
     """The sweep with the trials of what has run and of the next batch, and whether others follow."""
+    begun = [path.stem for path in (results / sweep.name / "checkpoints").glob("*.safetensors")]
+    ran = [*ran, *(at for at in sweep.ran(begun) if at not in set(ran))]  # go on with what was interrupted
     wanted = min(sweep.count, len(sweep.grid.configurations)) - len(ran)
     size = min(max(0, wanted), -(-local_slots(sweep.resources) // len(sweep.seeds)))
     if size and choose is None:
@@ -147,9 +149,8 @@ def run_sweep(
     if not plan.to_run or (deadline is not None and time.monotonic() >= deadline):
         return list(plan.to_run)
     if address is None and plan.sweep.resources.address is None:
-        _slots(
-            {"CPU": local_cores(), "GPU": plan.sweep.resources.gpus}, plan.sweep.resources
-        )  # GPUs are counted by Ray
+        here = {"CPU": local_cores(), "GPU": plan.sweep.resources.gpus}  # GPUs are counted by Ray
+        _slots(here, plan.sweep.resources)
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

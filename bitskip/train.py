@@ -341,7 +341,7 @@ def _train(
             place, content = prefixes.path(shared[step + 1]), prefix_content(trial, step + 1)
             record = progress.to_record(progress.seconds + time.perf_counter() - started)
             with contextlib.suppress(OSError, SafetensorError):  # a full disk costs the saving, not the trial
-                save_checkpoint(place, content, fingerprint, model, optimizer, record)
+                save_checkpoint(place, content, _made_of(fingerprint, device), model, optimizer, record)
         now = time.perf_counter()
         if checkpoint is not None and now - saved >= checkpoint.every_seconds:
             record = progress.to_record(progress.seconds + now - started)
@@ -371,11 +371,16 @@ def _resumed(
         def complete(record: Mapping[str, Any], step: int = prefix.step) -> bool:
             return {point for point in measured if 0 < point <= step} <= {point["step"] for point in record["curve"]}
 
-        content = prefix_content(trial, prefix.step)
-        record = load_checkpoint(path, content, fingerprint, model, optimizer, complete)
+        content, made_of = prefix_content(trial, prefix.step), _made_of(fingerprint, model.head.weight.device)
+        record = load_checkpoint(path, content, made_of, model, optimizer, complete)
         if record:
             return _Progress.from_prefix(record, prefix.key)
     return _Progress()
+
+
+def _made_of(fingerprint: str, device: torch.device) -> str:
+    """Text and kind of device of a prefix: a trial on the CPU takes over nothing that a GPU has computed."""
+    return f"{fingerprint} {device.type}"
 
 
 def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:

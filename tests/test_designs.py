@@ -18,7 +18,7 @@ from bitskip.designs import Grid, Levels, augmented, d_optimal, gaps, informatio
 from bitskip.errors import UserError
 from bitskip.results import write_trial
 from bitskip.space import Sweep, load_sweep
-from bitskip.sweep import plan_sweep
+from bitskip.sweep import local_slots, plan_sweep
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 Load = Callable[[dict[str, Any]], Sweep]
@@ -220,6 +220,14 @@ def test_a_half_fraction_names_the_pairs_that_hide_behind_main_effects() -> None
     assert all(gap.never == () for gap in found)  # all levels meet, but never apart from the third
 
 
+def test_a_part_of_the_full_grid_estimates_all_that_the_whole_does() -> None:
+    grid = load_sweep(SWEEPS / "full_grid.yaml").grid
+    chosen = [grid.levels[at] for at in d_optimal(grid.levels, 25)]
+    assert len(grid.levels) == 35
+    assert [(gap.axes, gap.missing) for gap in gaps(grid, chosen)] == [(("bits", "hadamard"), 1)]
+    assert [(gap.axes, gap.missing) for gap in gaps(grid, grid.levels)] == [(("bits", "hadamard"), 1)]
+
+
 def test_inert_axes_are_no_gap(load: Load) -> None:
     """Phase 1 has neither dropout nor exits: nothing is missing there."""
     grid = load({"space": {"phase": [1, 2], "dropout": ["none", "linear"], "exit_weight": [0.0, 0.3]}}).grid
@@ -284,6 +292,21 @@ def test_optuna_ends_when_the_grid_is_exhausted(load: Load, tmp_path: Path) -> N
     while new := ask_optuna(sweep, tmp_path, chosen, 7):
         chosen += new
     assert sorted(chosen) == list(range(len(sweep.grid.configurations)))
+
+
+def test_an_adaptive_design_goes_on_with_what_was_interrupted(load: Load, tmp_path: Path) -> None:
+    sweep = load({**ADAPTIVE, "design": {"optuna": 3}})
+    begun = sweep.grid.configurations[-1]
+    checkpoint = tmp_path / "x" / "checkpoints" / f"{begun.trial_id}.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+
+    def first(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -> list[int]:
+        return [at for at in range(9) if at not in ran][:count]
+
+    plan = plan_sweep(sweep, tmp_path, first)
+    assert begun.configuration_id in {trial.configuration_id for trial in plan.to_run}
+    assert len(plan.to_run) == 2 * (1 + min(2, -(-local_slots(sweep.resources) // 2)))
 
 
 def test_a_guided_design_takes_new_configurations_of_what_is_suggested(load: Load, tmp_path: Path) -> None:

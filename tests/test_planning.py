@@ -1,5 +1,6 @@
 """The plan of a sweep and the switches that run a part of it; prefix sharing through the command."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -195,6 +196,9 @@ def test_calibration_is_measured_once_and_needs_no_data(tmp_path: Path) -> None:
     assert again.cached
     assert sorted(again.step_seconds) == sorted(first.step_seconds)
     assert [path.name for path in tmp_path.iterdir()] == ["calibration"]
+    own_text = make_trial(seq_len=16, data={"files": ["a.txt"]})
+    own_text = dataclasses.replace(own_text, data=dataclasses.replace(own_text.data, digest="of the text"))
+    assert calibrate([own_text], Resources(), wanted=False, cache=tmp_path) is not None
     # Other seeds and budgets take as long a step; other threads do not.
     assert calibrate([make_trial(seq_len=16, seed=3, lr=1.0)], Resources(), wanted=False, cache=tmp_path) is not None
     assert calibrate([small], Resources(cpus=2), wanted=False, cache=tmp_path) is None

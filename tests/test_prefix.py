@@ -203,6 +203,20 @@ def corpus(**axes: object) -> TrialConfig:
     return tiny(**{"eval_tokens": 256, **axes})
 
 
+def test_the_text_counts_and_not_where_it_lies() -> None:
+    def of(path: str, digest: str, **axes: object) -> TrialConfig:
+        trial = tiny(**axes, **{"data.corpus": "files", "data.files": [path]})
+        return dataclasses.replace(trial, data=dataclasses.replace(trial.data, digest=digest))
+
+    first = prefix_key(of("a.txt", "one"), 12)
+    assert prefix_key(of("b.txt", "one", **BOTH), 12) == first
+    assert prefix_key(of("a.txt", "two"), 12) != first
+    # Files are read whole, whatever the budget.
+    constant = {"min_lr": 1, "warmup": 0}
+    longer = of("a.txt", "one", **constant, tokens=400_000)
+    assert prefix_key(longer, 24) == prefix_key(of("a.txt", "one", **constant), 24)
+
+
 AXES = {
     "phase": st.sampled_from(["1", "2", "1+2"]),
     "phase1_share": st.sampled_from([0.0, 0.25, 0.5, 1.0]),
