@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,17 @@ class CheckpointPlace:
 
 def save_checkpoint(
     path: Path,
-    trial: TrialConfig,
+    content: str,
     fingerprint: str,
     model: Decoder,
     optimizer: torch.optim.Optimizer,
     record: Mapping[str, Any],
     codes: Mapping[str, Tensor],
 ) -> None:
-    """Replace the checkpoint atomically; `fingerprint` is that of the training text.
+    """Replace the checkpoint atomically.
 
-    `record` is what JSON can hold, `codes` the ternary weights that the next diagnostics are compared with.
+    `content` is the canonical JSON of what was trained, a trial or a prefix of one, `fingerprint` that of the training
+    text, `record` what JSON can hold, `codes` the ternary weights that the next diagnostics are compared with.
 
     Raises OSError if it cannot be written.
     """
@@ -59,38 +60,49 @@ def save_checkpoint(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{name}/{key}"] = value
     tensors |= {f"codes/{key}": value for key, value in codes.items()}
-    _write(path, tensors, _identity(trial, fingerprint) | {"record": json.dumps(record)})
+    _write(path, tensors, _identity(content, fingerprint) | {"record": json.dumps(record)})
 
 
-def _identity(trial: TrialConfig, fingerprint: str) -> dict[str, str]:
-    return {"format": CHECKPOINT_FORMAT, "trial": trial.canonical_json(), "text": fingerprint}
+def _identity(content: str, fingerprint: str) -> dict[str, str]:
+    return {"format": CHECKPOINT_FORMAT, "trial": content, "text": fingerprint}
 
 
 def load_checkpoint(
-    path: Path, trial: TrialConfig, fingerprint: str, model: Decoder, optimizer: torch.optim.Optimizer
+    path: Path,
+    content: str,
+    fingerprint: str,
+    model: Decoder,
+    optimizer: torch.optim.Optimizer,
+    wanted: Callable[[Mapping[str, Any]], bool] = lambda record: True,
 ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Put a checkpoint into model and optimizer; returns its record and codes, or None if there is none of this trial.
+    """Put a checkpoint into model and optimizer; returns its record and codes, or None if there is none of this.
 
-    A file that is damaged, or of another trial, text or format, is no checkpoint: training starts from its beginning.
+    A file that is damaged, of another trial, text or format, or whose record is not `wanted`, is no checkpoint:
+    training then starts from its beginning. Exit heads that the file lacks stay as they are: a prefix holds what has
+    been trained.
     """
     device = model.head.weight.device
     try:
         with safe_open(path, "pt", device=str(device)) as stored:
             meta = stored.metadata() or {}
-            if meta != (meta | _identity(trial, fingerprint)):
+            if meta != (meta | _identity(content, fingerprint)):
+                return None
+            record = dict(json.loads(meta["record"]))
+            if not wanted(record):
                 return None
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError):
         return None
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model/{name}"])
+            if f"model/{name}" in tensors:
+                parameter.copy_(tensors[f"model/{name}"])
             prefix = f"optimizer/{name}/"
             state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if state:  # a parameter that no loss has reached yet has none
                 optimizer.state[parameter] = state
     codes = {name.removeprefix("codes/"): value for name, value in tensors.items() if name.startswith("codes/")}
-    return json.loads(meta["record"]), codes
+    return record, codes
 
 
 def pack_codes(codes: Tensor) -> Tensor:

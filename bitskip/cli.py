@@ -73,42 +73,85 @@ def sweep(
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    calibrate: Annotated[
+        bool | None,
+        typer.Option("--calibrate/--no-calibrate", help="Time a few training steps; a dry run does if it is quick."),
+    ] = None,
+    max_trials: Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the trials of a design space that have no result yet."""
+    import time
+
     from rich.console import Console
 
+    from bitskip.adaptive import CHOOSERS
+    from bitskip.calibrate import calibrate as measured
     from bitskip.report.live import view
     from bitskip.report.plan import plan_object, print_plan
     from bitskip.space import load_sweep
     from bitskip.sweep import failed_rows, local_slots, plan_sweep, run_sweep
 
-    plan = plan_sweep(load_sweep(file, profile, overrides or ()), results)
+    deadline = None if time_budget is None else time.monotonic() + _seconds(time_budget)
+    design = load_sweep(file, profile, overrides or ())
     console = Console(stderr=as_json)
-    if not as_json:
-        print_plan(plan, console)
-    elif dry_run:
-        print(json.dumps(plan_object(plan)))
-    else:
-        print(json.dumps({"event": "plan", **plan_object(plan)}), flush=True)
-    if dry_run or not plan.to_run:
-        return
-    try:
-        with view(plan, console, local_slots(plan.sweep.resources), as_json) as listener:
-            run_sweep(plan, listener, address)
-    except KeyboardInterrupt:
-        _interrupted(plan)
-    failed = failed_rows(plan)
-    if failed:
-        print(
-            f"bitskip: {len(failed)} of {len(plan.to_run)} trials have no result; the others are in {plan.folder}. "
-            f"Reasons: bitskip report {results}, tracebacks: {plan.folder}/logs. Run the command again to retry.",
-            file=sys.stderr,
-        )
-        raise typer.Exit(1)
+    started: set[str] = set()
+    while True:
+        now = None if max_trials is None else max_trials - len(started)
+        plan = plan_sweep(design, results, CHOOSERS.get(design.design_name), now)
+        speed = measured(plan.to_run, design.resources, calibrate if dry_run or calibrate else False)
+        found = plan_object(plan, speed)
+        if not as_json:
+            print_plan(plan, console, found)
+        else:
+            print(json.dumps(found if dry_run else {"event": "plan", **found}), flush=True)
+        if dry_run or not plan.to_run:
+            return
+        try:
+            with view(plan, console, local_slots(plan.sweep.resources), as_json) as listener:
+                left = run_sweep(plan, listener, address, deadline)
+        except KeyboardInterrupt:
+            _interrupted(plan)
+        late = {trial.trial_id for trial in left}
+        started |= {trial.trial_id for trial in plan.to_run} - late
+        failed = failed_rows(plan).keys() - late
+        if failed:
+            _failed(plan, len(failed), results)
+        unfinished = len(plan.unfinished) - len(plan.to_run) + len(left)
+        if not plan.more or late or (max_trials is not None and len(started) >= max_trials):
+            break
+    if unfinished or plan.more:
+        why = "the time budget is spent" if late else "--max-trials is reached"
+        others = f"{unfinished} trials" + (" and those that the design chooses next" if plan.more else "")
+        print(f"bitskip: {why}; {others} are left. Run the command again to go on.", file=sys.stderr)
     if not as_json:
         print(f"Results in {plan.folder}. Next: bitskip report {plan.folder}")
+
+
+def _seconds(text: str) -> float:
+    """A duration such as 90s, 15m, 8h, 2d, or seconds; raises UserError for anything else."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        value = float(number) * units[unit]
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UserError(f"--time-budget: '{text}' is no duration; write 90s, 15m, 8h or 2d")
+    return value
+
+
+def _failed(plan: Plan, failed: int, results: Path) -> None:
+    print(
+        f"bitskip: {failed} of {len(plan.to_run)} trials have no result; the others are in {plan.folder}. "
+        f"Reasons: bitskip report {results}, tracebacks: {plan.folder}/logs. Run the command again to retry.",
+        file=sys.stderr,
+    )
+    raise typer.Exit(1)
 
 
 def _interrupted(plan: Plan) -> None:

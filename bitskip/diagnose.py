@@ -47,12 +47,6 @@ class LayerRow:
     exit_main_cosine: float | None = None
 
 
-def sampled_steps(training: TrainingConfig, steps: int) -> frozenset[int]:
-    """After which of the steps 1 … `steps` to sample: evenly spread, the last one included."""
-    points = training.diagnostic_points
-    return frozenset(max(1, round(point * steps / points)) for point in range(1, points + 1))
-
-
 def sampled_sequences(training: TrainingConfig) -> int:
     """How many sequences of a batch to sample: a share of it, but no more than a forward pass of training takes."""
     return max(1, min(int(training.batch_size * SAMPLED_SHARE), training.micro_batch or training.batch_size))

@@ -21,6 +21,7 @@ import bitskip
 from bitskip.checkpoint import CheckpointPlace, weights_path
 from bitskip.config import TrialConfig
 from bitskip.errors import UserError
+from bitskip.prefix import Prefixes
 from bitskip.results import DONE, column_name, write_trial
 from bitskip.train import CurvePoint, TrialResult, run_trial
 
@@ -45,6 +46,7 @@ class Job:
     time_limit: float | None = None
     checkpoint_seconds: float = 300.0
     save_weights: bool = False
+    prefixes: Prefixes | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -76,6 +78,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
                 on_point=on_point,
                 checkpoint=CheckpointPlace(job.checkpoint, job.checkpoint_seconds),
                 save_weights_to=weights_path(job.folder, job.trial.trial_id) if job.save_weights else None,
+                prefixes=job.prefixes,
             )
         row |= _measures(result)
         exits = [dataclasses.asdict(entry) for entry in result.exits]

@@ -50,6 +50,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         | {column_name(name): _KINDS[entry.kind] for name, entry in AXES.items()}
         | {"artefact": _FLAG, "status": _TEXT, "reason": _TEXT, "diverged_at_step": _INT, "params": _INT}
         | {"skipped_guards": _TEXT, "resumed_at_step": _INT}
+        | {"forked_from": _TEXT, "forked_at_step": _INT, "shared_seconds": _REAL}
         | {"tokens_trained": _INT, "loss": _REAL, "last_finite_loss": _REAL, "ppl": _REAL, "bpb": _REAL}
         | {"unigram_entropy": _REAL, "best_exit": _INT, "best_exit_speed_gain": _REAL, "best_exit_ppl": _REAL}
         | {"weight_bytes": _INT, "train_seconds": _REAL, "eval_seconds": _REAL, "tokens_per_second": _REAL}

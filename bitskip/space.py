@@ -5,22 +5,22 @@ The one exception is text given as files, whose content becomes part of the tria
 
 from __future__ import annotations
 
-import itertools
 import math
-import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bitskip.config import AXES, AXIS_NAMES, GROUPS, POINTS, TrialConfig, flatten_axes, make_trial
+from bitskip.designs import DESIGNS, Grid, Levels
 from bitskip.errors import UserError, nearest
+from bitskip.schedule import step_count
 from bitskip.yaml_source import Source
 
 TOP_LEVEL = (
     "name", "description", "base", "space", "points", "exclude", "seeds", "design", "resources", "save_weights",
-    "profiles",
+    "share_prefixes", "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
@@ -32,12 +32,16 @@ _Rule = Callable[[TrialConfig, Mapping[str, Any]], bool]
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial is given; a `time_limit` and the age at which a checkpoint is renewed are in seconds."""
+    """What one trial is given; a `time_limit` and the age at which a checkpoint is renewed are in seconds.
+
+    `price_per_hour` is that of one GPU or, for trials without, of one core, in any currency.
+    """
 
     cpus: float = 1.0
     gpus: float = 0.0
     time_limit: float | None = None
     checkpoint_seconds: float = 300.0
+    price_per_hour: float | None = None
     address: str | None = None
 
 
@@ -46,7 +50,9 @@ class Sweep:
     """A checked design space. `trials` are distinct; `points` names some of them by configuration id.
 
     `cells` counts grid cells and named points times seeds before canonicalisation; `excluded` counts, in the same unit,
-    what each rule dropped; `resolved` is the file with profile and overrides merged in, and loads to the same trials.
+    what each rule dropped; `naive_steps` are the optimizer steps of the rest if each were trained by itself. `resolved`
+    is the file with profile and overrides merged in, and loads to the same trials. `trials` are those of the named
+    points and of what the design takes of `grid`; with an adaptive design the latter depend on results (`chosen`).
     """
 
     path: str
@@ -58,32 +64,45 @@ class Sweep:
     excluded: Mapping[str, int]
     resources: Resources
     design: str
+    design_name: str
+    count: int
+    seeds: tuple[int, ...]
+    grid: Grid
+    naive_steps: int
     save_weights: bool
+    share_prefixes: bool
     resolved: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
     def point_of(self, trial: TrialConfig) -> str | None:
         return self.points.get(trial.configuration_id)
 
+    @property
+    def adaptive(self) -> bool:
+        return DESIGNS[self.design_name].adaptive
 
-@dataclass(frozen=True)
-class _Design:
-    """Which of the grid's distinct configurations to run, with all their seeds; named points always run."""
+    def ran(self, finished: Collection[str]) -> list[int]:
+        """Positions in the grid of the configurations of which a trial is among the finished ones."""
+        configurations = enumerate(self.grid.configurations)
+        return [at for at, c in configurations if any(replace(c, seed=s).trial_id in finished for s in self.seeds)]
 
-    choose: Callable[[list[TrialConfig], int], list[TrialConfig]]
-    takes_count: bool
+    def given(self, ran: Sequence[int]) -> Sweep:
+        """The sweep with configurations that have run, by their positions, in the place of others if that is as good.
 
+        Only a fraction can tell; any other design stays what it is.
+        """
+        return self.with_chosen(DESIGNS[self.design_name].choose(self.grid, self.count, self._named(), ran))
 
-def _random_subset(configurations: list[TrialConfig], count: int) -> list[TrialConfig]:
-    # A fixed seed: the same file always means the same trials.
-    chosen = random.Random(0).sample(range(len(configurations)), min(count, len(configurations)))
-    return [configurations[index] for index in sorted(chosen)]
+    def with_chosen(self, positions: Iterable[int]) -> Sweep:
+        """The sweep whose trials are those of the named points and of these configurations of the grid."""
+        named = {replace(trial, seed=0): None for trial in self.trials if trial.configuration_id in self.points}
+        chosen = [*named, *(self.grid.configurations[at] for at in positions)]
+        return replace(self, trials=with_seeds(chosen, self.seeds))
 
-
-DESIGNS: dict[str, _Design] = {
-    "full": _Design(lambda configurations, _: configurations, takes_count=False),
-    "random": _Design(_random_subset, takes_count=True),
-}
+    def _named(self) -> list[int]:
+        if not self.points:
+            return []
+        return [at for at, c in enumerate(self.grid.configurations) if c.configuration_id in self.points]
 
 
 def load_sweep(path: str | Path, profile: str | None = None, overrides: Sequence[str] = ()) -> Sweep:
@@ -135,50 +154,77 @@ def _expand(source: Source) -> Sweep:
     rules = _exclusions(source)
     design, count = _design(source)
     named = _named_points(source)
-    size = (math.prod(map(len, levels)) if levels else 0) + len(named)
+    point_trials = {name: _trial(source, ("points", name), base, _over(base, axes)) for name, axes in named.items()}
+    centre = _over(base, named["baseline"]) if "baseline" in named else _over(base, *(axis[0] for axis in levels))
+    expanded = DESIGNS[design].expand(levels, centre)
+    # Every expansion but the full cross is short; a slip of the pen there must not be expanded to be counted.
+    crossed = DESIGNS[design].expand is DESIGNS["full"].expand
+    size = len(named) + (math.prod(map(len, levels)) * bool(levels) if crossed else sum(map(len, levels)))
     if size * len(seeds) > MAX_POINTS:
         raise source.error(("space",), f"the space has {size * len(seeds):,} points, more than {MAX_POINTS:,}")
 
     dropped = dict.fromkeys((text for text, _ in rules), 0)
     digests = _Digests(source)
-    grid: list[TrialConfig] = []
-    for combination in itertools.product(*levels) if levels else ():
+    cells, naive_steps = len(named), sum(step_count(trial.training) for trial in point_trials.values())
+    grid: dict[TrialConfig, None] = {}
+    excluded: dict[tuple[TrialConfig, str], None] = {}
+    for combination in expanded:
         settings = _over(base, *combination)
         trial = _trial(source, ("space",), base, settings)
         rule = next((text for text, matches in rules if matches(trial, settings)), None)
+        cells += 1
         if rule is None:
-            grid.append(trial)
+            grid[trial] = None
+            naive_steps += step_count(trial.training)
         else:
+            excluded[trial, rule] = None
             dropped[rule] += len(seeds)
-    points = {
-        name: digests.fill(_trial(source, ("points", name), base, _over(base, axes)), ("points", name))
-        for name, axes in named.items()
-    }
-    chosen = DESIGNS[design].choose(list(dict.fromkeys(grid)), count)
-    configurations = [*points.values(), *(digests.fill(trial, ("space",)) for trial in chosen)]
-    if not configurations:
-        reason = "every cell of the space is excluded" if size else "the space is empty and no points are named"
-        raise source.error(("exclude",) if size else ("space",), f"{reason}: nothing to run")
-    distinct = dict.fromkeys(configurations)
-    trials = {}
-    for configuration in distinct:
-        for seed in seeds:
-            trial = replace(configuration, seed=seed)
-            trials[trial.trial_id] = trial
-    return Sweep(
+    points = {name: digests.fill(trial, ("points", name)) for name, trial in point_trials.items()}
+    names = [sorted({name for level in axis for name in level}) for axis in levels]
+
+    def levels_of(trial: TrialConfig) -> Levels:
+        return tuple(tuple(AXES[name].read(trial) for name in axis) for axis in names)
+
+    choices = Grid(
+        axes=tuple(map(str, source.mapping(("space",)))),
+        configurations=tuple(digests.fill(trial, ("space",)) for trial in grid),
+        levels=tuple(map(levels_of, grid)),
+        centre=levels_of(_trial(source, ("space",), base, centre)),
+        excluded=tuple((levels_of(trial), rule) for trial, rule in excluded if trial not in grid),
+    )
+    if not grid and not points:
+        reason = "every cell of the space is excluded" if excluded else "the space is empty and no points are named"
+        raise source.error(("exclude",) if excluded else ("space",), f"{reason}: nothing to run")
+    sweep = Sweep(
         path=source.path,
         name=name,
         description=str(content.get("description") or ""),
-        trials=tuple(trials.values()),
+        trials=with_seeds(points.values(), seeds),
         points={trial.configuration_id: name for name, trial in points.items()},
-        cells=size * len(seeds),
+        cells=cells * len(seeds),
         excluded=dropped,
         resources=_resources(source),
-        design=design if not count else f"{design}: {count}",
-        save_weights=_save_weights(source),
+        design=f"{design}: {count}" if count else design,
+        design_name=design,
+        count=count,
+        seeds=tuple(seeds),
+        grid=choices,
+        naive_steps=naive_steps * len(seeds),
+        save_weights=_flag(source, "save_weights", False),
+        share_prefixes=_flag(source, "share_prefixes", True),
         resolved={key: value for key, value in content.items() if key != "profiles"},
-        notes=tuple(f"the rule {text} excludes nothing" for text, n in dropped.items() if n == 0),
+        notes=(
+            *(f"the rule {text} excludes nothing" for text, n in dropped.items() if n == 0),
+            *([note] if (note := DESIGNS[design].note) else []),
+        ),
     )
+    return sweep.given([])
+
+
+def with_seeds(configurations: Iterable[TrialConfig], seeds: Sequence[int]) -> tuple[TrialConfig, ...]:
+    """Every configuration with every seed, equal trials once."""
+    trials = (replace(configuration, seed=seed) for configuration in configurations for seed in seeds)
+    return tuple({trial.trial_id: trial for trial in trials}.values())
 
 
 def _over(*layers: Mapping[str, Any]) -> _Cell:
@@ -303,6 +349,8 @@ def _design(source: Source) -> tuple[str, int]:
         raise source.error(("design",), f"design: unknown design {name!r}{hint} (one of {known})")
     if DESIGNS[name].takes_count and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise source.error(("design",), f"design: write {{{name}: n}} with n, how many configurations to run")
+    if not DESIGNS[name].takes_count and isinstance(design, Mapping):
+        raise source.error(("design",), f"design: {name} takes no number; write `design: {name}`")
     return name, count
 
 
@@ -338,7 +386,7 @@ def _resources(source: Source) -> Resources:
             continue
         if key == "address":
             raise source.error(("resources", key), f"resources: address must be text such as auto, got {value!r}")
-        if value is None and key == "time_limit":
+        if value is None and key in ("time_limit", "price_per_hour"):
             continue
         positive = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
         if not positive or (value == 0 and key != "gpus"):
@@ -346,10 +394,10 @@ def _resources(source: Source) -> Resources:
     return Resources(**given)
 
 
-def _save_weights(source: Source) -> bool:
-    wanted = source.content.get("save_weights", False)
+def _flag(source: Source, key: str, default: bool) -> bool:
+    wanted = source.content.get(key, default)
     if not isinstance(wanted, bool):
-        raise source.error(("save_weights",), f"save_weights must be true or false, got {wanted!r}")
+        raise source.error((key,), f"{key} must be true or false, got {wanted!r}")
     return wanted
 
 

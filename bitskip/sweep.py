@@ -12,8 +12,9 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from ruamel.yaml import YAML
 from bitskip.config import TrialConfig
 from bitskip.data import load_data
 from bitskip.errors import UserError
+from bitskip.prefix import Paths, PrefixQueue, family_order, shared_prefixes
 from bitskip.results import DONE, committed, compact
 from bitskip.space import Resources, Sweep
 
@@ -44,13 +46,32 @@ ADDRESS_PROBE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep will run: `to_run` is the design minus the results already there, failed attempts included again."""
+    """What a sweep will run: `to_run` is the design minus the results already there, failed attempts included again.
+
+    `unfinished` are all trials of the design without a result, of which `to_run` may be a part; `prefixes` says what
+    they share with others. `more` says that an adaptive design chooses further trials once these have results.
+    """
 
     sweep: Sweep
     folder: Path
     to_run: tuple[TrialConfig, ...]
     done: int
     retried: int
+    unfinished: tuple[TrialConfig, ...] = ()
+    prefixes: Paths = field(default_factory=dict)
+    more: bool = False
+
+    @property
+    def prefix_folder(self) -> Path:
+        return self.folder / "prefixes"
+
+    def queue(self) -> PrefixQueue:
+        """The trials to run in order, each once the prefix that it starts from is there."""
+        return PrefixQueue(self.to_run, self.unfinished, self.prefixes, self.prefix_folder)
+
+
+Chooser = Callable[[Sweep, Path, Sequence[int], int], list[int]]
+"""(sweep, results, positions in its grid that have run, how many) to the positions to run next."""
 
 
 class Listener(Protocol):
@@ -63,30 +84,73 @@ class Listener(Protocol):
     def finished(self, row: dict[str, Any]) -> None: ...
 
 
-def plan_sweep(sweep: Sweep, results: Path) -> Plan:
-    """Compare the design with the ledger: trials with a result anywhere below `results` are not run again."""
+def plan_sweep(sweep: Sweep, results: Path, choose: Chooser | None = None, max_trials: int | None = None) -> Plan:
+    """Compare the design with the ledger: trials with a result anywhere below `results` are not run again.
+
+    `choose` picks the next configurations of an adaptive design, `max_trials` is how many trials to run at most. Raises
+    UserError if the design needs a `choose` and has none.
+    """
     ledger = committed(results)
-    to_run = tuple(trial for trial in sweep.trials if ledger.get(trial.trial_id) not in DONE)
+    finished = {trial_id for trial_id, status in ledger.items() if status in DONE}
+    more = False
+    if sweep.count:
+        ran = sweep.ran(finished)
+        if sweep.adaptive:
+            sweep, more = _next_batch(sweep, results, ran, choose)
+        else:
+            sweep = sweep.given(ran)
+    prefixes = shared_prefixes(sweep.trials) if sweep.share_prefixes else {}
+    unfinished = tuple(family_order([t for t in sweep.trials if t.trial_id not in finished], prefixes))
+    to_run = unfinished[:max_trials]
     retried = sum(trial.trial_id in ledger for trial in to_run)
-    return Plan(sweep, results / sweep.name, to_run, len(sweep.trials) - len(to_run), retried)
+    done = len(sweep.trials) - len(unfinished)
+    return Plan(sweep, results / sweep.name, to_run, done, retried, unfinished, prefixes, more)
+
+
+def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | None) -> tuple[Sweep, bool]:
+    """The sweep with the trials of what has run and of the next batch, and whether others follow."""
+    begun = [path.stem for path in (results / sweep.name / "checkpoints").glob("*.safetensors")]
+    ran = [*ran, *(at for at in sweep.ran(begun) if at not in set(ran))]  # go on with what was interrupted
+    wanted = min(sweep.count, len(sweep.grid.configurations)) - len(ran)
+    size = min(max(0, wanted), -(-local_slots(sweep.resources) // len(sweep.seeds)))
+    if size and choose is None:
+        raise UserError(f"design: {sweep.design_name} has nothing here that chooses its next configurations")
+    batch = choose(sweep, results, ran, size) if choose and size else []
+    return sweep.with_chosen([*ran, *batch]), wanted > len(batch) > 0
 
 
 def local_slots(resources: Resources) -> int:
-    """Trials that run at once on this machine's CPU cores; GPUs are counted by Ray once it has started."""
-    return max(1, int(_cores() / resources.cpus))
+    """Trials that run at once on this machine: as many as its cores, and its GPUs if they use any, can take."""
+    counts = [local_cores() / resources.cpus]
+    if resources.gpus:
+        counts.append(local_gpus() / resources.gpus)
+    return max(1, int(min(counts)))
 
 
-def _cores() -> int:
+def local_cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_sweep(plan: Plan, listener: Listener, address: str | None = None) -> None:
+def local_gpus() -> int:
+    """GPUs of this machine, counted without torch, whose import takes seconds: NVIDIA's driver lists them."""
+    listed = Path("/proc/driver/nvidia/gpus")
+    return len(list(listed.iterdir())) if listed.is_dir() else 0
+
+
+def run_sweep(
+    plan: Plan, listener: Listener, address: str | None = None, deadline: float | None = None
+) -> list[TrialConfig]:
     """Run the plan's trials; every finished trial is committed by its worker, whatever happens to this process.
 
-    Raises UserError if the folder is in use, the address does not answer or the resources are not there.
+    From `deadline` on, in seconds of `time.monotonic`, no trial is started; returns those that were not. Raises
+    UserError if the folder is in use, the address does not answer or the resources are not there.
     """
-    if not plan.to_run:
-        return
+    if not plan.to_run or (deadline is not None and time.monotonic() >= deadline):
+        return list(plan.to_run)
+    if address is None and plan.sweep.resources.address is None:
+        here = {"CPU": local_cores(), "GPU": plan.sweep.resources.gpus}  # GPUs are counted by Ray
+        _slots(here, plan.sweep.resources)
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,9 +159,10 @@ def run_sweep(plan: Plan, listener: Listener, address: str | None = None) -> Non
         _store_design(plan)
         _prepare_data(plan, listener)
         with _ray(plan.sweep.resources, address or plan.sweep.resources.address) as slots:
-            _fit(plan, listener, slots)
+            left = _fit(plan, listener, slots, deadline)
         if len(plan.sweep.trials) > COMPACT_ABOVE:
             compact(plan.folder)
+    return left
 
 
 @contextlib.contextmanager
@@ -145,7 +210,7 @@ def _ray(resources: Resources, address: str | None) -> Iterator[int]:
         # Without "local", a stale RAY_ADDRESS is waited for; workers would run at nice 15.
         ray.init(
             address="local",
-            num_cpus=_cores(),
+            num_cpus=local_cores(),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
             _system_config={"worker_niceness": 0},
@@ -188,12 +253,13 @@ def _slots(available: dict[str, float], wanted: Resources) -> int:
     return max(1, min(counts))
 
 
-def _fit(plan: Plan, listener: Listener, slots: int) -> None:
+def _fit(plan: Plan, listener: Listener, slots: int, deadline: float | None) -> list[TrialConfig]:
     from ray import tune
     from ray.tune.search import Searcher
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     sweep, resources = plan.sweep, plan.sweep.resources
+    queue = plan.queue()
 
     class NotRestored:
         """Tune pickles its parts for a restore that never happens here; a listener need not be picklable for it."""
@@ -206,13 +272,15 @@ def _fit(plan: Plan, listener: Listener, slots: int) -> None:
 
         def __init__(self) -> None:
             super().__init__(metric="done", mode="max")
-            self.waiting = iter(plan.to_run)
 
         def suggest(self, trial_id: str) -> Any:
-            trial = next(self.waiting, None)
-            if trial is None:
+            if not queue.waiting or (deadline is not None and time.monotonic() >= deadline):
                 return Searcher.FINISHED
-            return {"trial": trial, "key": trial.trial_id, "point": sweep.point_of(trial)}
+            ready = queue.next()
+            if ready is None:
+                return None  # asked again later
+            trial, prefixes = ready
+            return {"trial": trial, "key": trial.trial_id, "point": sweep.point_of(trial), "prefixes": prefixes}
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None: ...
 
@@ -225,9 +293,12 @@ def _fit(plan: Plan, listener: Listener, slots: int) -> None:
             listener.started(trial.config["key"])
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            listener.finished(trial.last_result["row"])
+            row = trial.last_result["row"]
+            queue.finished(row["trial_id"], done=row["status"] in DONE)
+            listener.finished(row)
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            queue.finished(trial.config["key"], done=False)
             lost = {"trial_id": trial.config["key"], "status": "error", "reason": "its worker process died"}
             listener.finished(lost)
 
@@ -248,6 +319,7 @@ def _fit(plan: Plan, listener: Listener, slots: int) -> None:
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return queue.waiting
 
 
 def _worker_class(plan: Plan) -> type:
@@ -278,6 +350,7 @@ def _worker_class(plan: Plan) -> type:
                 time_limit=resources.time_limit,
                 checkpoint_seconds=resources.checkpoint_seconds,
                 save_weights=save_weights,
+                prefixes=self.given["prefixes"],
             )
             row = run_job(job)
             shown = ("trial_id", "status", "reason", "loss", "ppl", "train_seconds", "eval_seconds")

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from bitskip.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint, save_weights
 from bitskip.config import IGNORED_TARGET, TrainingConfig, TrialConfig
 from bitskip.data import TokenData, load_data
 from bitskip.data.sequences import Sequences, cut
-from bitskip.diagnose import Diagnostics, LayerRow, sampled_sequences, sampled_steps
+from bitskip.diagnose import Diagnostics, LayerRow, sampled_sequences
 from bitskip.errors import UserError
 from bitskip.evaluate import (
     bits_per_byte,
@@ -32,6 +33,8 @@ from bitskip.guards import check_causality, check_trial
 from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weights
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
+from bitskip.prefix import Prefixes, prefix_content
+from bitskip.schedule import bits_at, learning_rate, measured_steps, phase_at, phase_progress, sampled_steps, step_count
 from bitskip.speed import exit_speed, throughput_batch
 
 DIVERGENCE_MARGIN = 0.5
@@ -49,6 +52,10 @@ class CurvePoint:
     val_loss: float | None
     lr: float
     grad_norm: float | None
+
+    def below(self, ceiling: float) -> bool:
+        """Whether the held-out loss is finite and no larger than this."""
+        return self.val_loss is not None and self.val_loss <= ceiling
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,11 @@ class ExitResult:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What one training run showed. `status` is ok, stalled or diverged (docs/measures.md); losses in nats a token."""
+    """What one training run showed. `status` is ok, stalled or diverged (docs/measures.md); losses in nats a token.
+
+    A trial that took its first `forked_at_step` steps over from another has the prefix's key in `forked_from`;
+    `shared_seconds` is the part of `train_seconds` that the other one spent.
+    """
 
     trial: TrialConfig
     status: str
@@ -101,6 +112,9 @@ class TrialResult:
     skipped_guards: str | None = None
     resumed_at_step: int | None = None
     diagnostic_seconds: float = 0.0
+    forked_from: str | None = None
+    forked_at_step: int | None = None
+    shared_seconds: float | None = None
     curve: tuple[CurvePoint, ...] = ()
     exits: tuple[ExitResult, ...] = ()
     layers: tuple[LayerRow, ...] = ()
@@ -108,7 +122,10 @@ class TrialResult:
 
 @dataclass
 class _Progress:
-    """What training has seen so far. `seconds` are those spent before an interruption."""
+    """What training has seen so far. `seconds` are those spent before an interruption or a fork.
+
+    The curve also holds points that only trials forked from this one ask for.
+    """
 
     curve: list[CurvePoint] = field(default_factory=list)
     layers: list[LayerRow] = field(default_factory=list)
@@ -118,6 +135,9 @@ class _Progress:
     seconds: float = 0.0
     diagnostic_seconds: float = 0.0
     resumed_at: int | None = None
+    forked_from: str | None = None
+    forked_at: int | None = None
+    shared_seconds: float | None = None
 
     def to_record(self, seconds: float) -> dict[str, Any]:
         """What a checkpoint keeps of it; JSON writes a float so that reading it gives the same one."""
@@ -128,11 +148,13 @@ class _Progress:
             "last_finite_loss": self.last_finite_loss,
             "seconds": seconds,
             "diagnostic_seconds": self.diagnostic_seconds,
+            "fork": (self.forked_from, self.forked_at, self.shared_seconds),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> _Progress:
-        return cls(
+        """Where an interrupted trial goes on."""
+        progress = cls(
             curve=[CurvePoint(**point) for point in record["curve"]],
             layers=[LayerRow(**row) for row in record["layers"]],
             step=record["step"],
@@ -141,35 +163,16 @@ class _Progress:
             diagnostic_seconds=record["diagnostic_seconds"],
             resumed_at=record["step"],
         )
+        progress.forked_from, progress.forked_at, progress.shared_seconds = record.get("fork", (None, None, None))
+        return progress
 
-
-def step_count(training: TrainingConfig) -> int:
-    """Optimizer steps of a token budget, at least one."""
-    return max(1, training.tokens // (training.batch_size * training.seq_len))
-
-
-def learning_rate(training: TrainingConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine from the peak to `min_lr` times the peak; the first step is already above zero."""
-    warm = round(training.warmup * steps)
-    if step < warm:
-        return training.lr * (step + 1) / warm
-    share = (step - warm) / max(1, steps - 1 - warm)
-    return training.lr * (training.min_lr + (1 - training.min_lr) * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def phase_at(trial: TrialConfig, step: int, steps: int) -> str:
-    """`1` (plain) or `2` (layer dropout and exit loss) at a step; both phases share one schedule and optimizer."""
-    method = trial.method
-    if method.phase != "1+2":
-        return method.phase
-    return "1" if step < round(method.phase1_share * steps) else "2"
-
-
-def measured_steps(trial: TrialConfig, steps: int) -> set[int]:
-    """After how many steps the held-out loss is measured: evenly spread, and where phase 1 hands over to phase 2."""
-    points = trial.training.curve_points
-    spread = {round(point * steps / points) for point in range(1, points + 1)}
-    return spread | {round(trial.method.phase1_share * steps)} if trial.method.phase == "1+2" else spread
+    @classmethod
+    def from_prefix(cls, record: Mapping[str, Any], key: str) -> _Progress:
+        """Where a trial starts that takes over the prefix of another."""
+        progress = cls.from_record(record)
+        progress.resumed_at = None
+        progress.forked_from, progress.forked_at, progress.shared_seconds = key, progress.step, progress.seconds
+        return progress
 
 
 def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
@@ -182,13 +185,6 @@ def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW
         {"params": rest, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, training.lr, (training.beta1, training.beta2), fused=True)
-
-
-def bits_at(trial: TrialConfig, step: int, steps: int) -> int:
-    """Activation bits at a step: those of the first stage, then `bits` (two-stage training, BitNet v2)."""
-    method = trial.method
-    first = method.first_bits and step < round(method.first_bits_share * steps)
-    return method.first_bits if first else method.bits
 
 
 def batch_order(seed: int, count: int, batch_size: int, start: int = 0) -> Iterator[list[int]]:
@@ -220,11 +216,13 @@ def run_trial(
     on_point: Callable[[CurvePoint, int], None] | None = None,
     checkpoint: CheckpointPlace | None = None,
     save_weights_to: Path | None = None,
+    prefixes: Prefixes | None = None,
 ) -> TrialResult:
     """Train and evaluate one trial on one device.
 
     `on_point` is called with every point of the curve and the number of steps. With `checkpoint`, a trial that was
-    interrupted goes on where its checkpoint stands. Equal trials give equal losses on the CPU, interrupted or not.
+    interrupted goes on where its checkpoint stands; `prefixes` are what it takes over from other trials and stores for
+    them. Equal trials give equal losses on the CPU, interrupted, forked or neither.
     Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
     ends the trial as `diverged`.
     """
@@ -245,7 +243,7 @@ def run_trial(
         for block in model.blocks:
             block.compile()
     started = time.perf_counter()
-    progress = _train(model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint)
+    progress = _train(model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint, prefixes)
     trained = time.perf_counter()
     exits = () if progress.diverged else _evaluate(model, trial, measured_on, text, device)
     finished = time.perf_counter()
@@ -254,6 +252,7 @@ def run_trial(
 
     full = exits[-1] if exits else None
     status, reason = _verdict(trial, text, progress, full)
+    measured = measured_steps(trial, step_count(training))
     tokens = progress.step * training.batch_size * training.seq_len
     train_seconds = progress.seconds + trained - started
     chosen = None
@@ -281,7 +280,10 @@ def run_trial(
         skipped_guards=", ".join(skipped) or None,
         resumed_at_step=progress.resumed_at,
         diagnostic_seconds=progress.diagnostic_seconds,
-        curve=tuple(progress.curve),
+        forked_from=progress.forked_from,
+        forked_at_step=progress.forked_at,
+        shared_seconds=progress.shared_seconds,
+        curve=tuple(point for point in progress.curve if point.step in measured),
         exits=exits,
         layers=tuple(progress.layers),
     )
@@ -296,16 +298,18 @@ def _train(
     device: torch.device,
     on_point: Callable[[CurvePoint, int], None] | None,
     checkpoint: CheckpointPlace | None,
+    prefixes: Prefixes | None,
 ) -> _Progress:
     training, method = trial.training, trial.method
     steps, batch_size = step_count(training), training.batch_size
     optimizer = optimizer_for(model, training)
-    stored = load_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer) if checkpoint else None
-    record, codes = stored or (None, {})
-    progress, diagnostics = _Progress.from_record(record) if record else _Progress(), Diagnostics(codes)
+    progress, codes = _resumed(model, trial, optimizer, fingerprint, checkpoint, prefixes)
+    shared = {prefix.step: prefix for prefix in prefixes.write} if prefixes else {}
     order = batch_order(trial.seed, train_on.count, batch_size, progress.step)
-    measured = measured_steps(trial, steps)
+    own = measured_steps(trial, steps)
+    measured = own | prefixes.measure if prefixes else own
     diagnosed, sampled = sampled_steps(training, steps), sampled_sequences(training)
+    diagnostics = Diagnostics(codes)
     ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
     started = saved = time.perf_counter()
     model.train()
@@ -316,7 +320,11 @@ def _train(
         if phase == "2":
             keep = kept_blocks(trial, step, steps)
             weights = loss_weights(
-                method.exit_scale, method.exit_curriculum, trial.model.layers, method.exit_weight, step, steps
+                method.exit_scale,
+                method.exit_curriculum,
+                trial.model.layers,
+                method.exit_weight,
+                *phase_progress(trial, step, steps),
             )
         lr = learning_rate(training, step, steps)
         for group in optimizer.param_groups:
@@ -353,19 +361,86 @@ def _train(
                 norm,
             )
             progress.curve.append(point)
-            if on_point:
+            if on_point and step + 1 in own:
                 on_point(point, steps)
-            if not finite or held_out > ceiling:
+            if step + 1 in own and not point.below(ceiling):
                 shown = f"{held_out:.2f}, above ln V + {DIVERGENCE_MARGIN}," if finite else "non-finite"
                 progress.diverged = f"held-out loss {shown} at step {step + 1} of {steps}"
                 break
+        # A trial that asks for a point at which it ends as diverged has to find out by itself.
+        if prefixes and step + 1 in shared and all(point.below(ceiling) for point in progress.curve):
+            place, content = prefixes.path(shared[step + 1]), prefix_content(trial, step + 1)
+            record = progress.to_record(progress.seconds + time.perf_counter() - started)
+            with contextlib.suppress(OSError, SafetensorError):  # a full disk costs the saving, not the trial
+                made_of = _made_of(fingerprint, device)
+                save_checkpoint(place, content, made_of, model, optimizer, record, diagnostics.codes)
         now = time.perf_counter()
         if checkpoint is not None and now - saved >= checkpoint.every_seconds:
             record = progress.to_record(progress.seconds + now - started)
-            save_checkpoint(checkpoint.path, trial, fingerprint, model, optimizer, record, diagnostics.codes)
+            content = trial.canonical_json()
+            save_checkpoint(checkpoint.path, content, fingerprint, model, optimizer, record, diagnostics.codes)
             saved = time.perf_counter()
     model.set_activation_bits(method.bits)
     return progress
+
+
+def _resumed(
+    model: Decoder,
+    trial: TrialConfig,
+    optimizer: torch.optim.Optimizer,
+    fingerprint: str,
+    checkpoint: CheckpointPlace | None,
+    prefixes: Prefixes | None,
+) -> tuple[_Progress, dict[str, Tensor]]:
+    """Where the trial's own checkpoint stands, or else the longest prefix that another trial has left, or nowhere.
+
+    Along with the ternary codes that the next diagnostics are compared with.
+    """
+    content = trial.canonical_json()
+    own = load_checkpoint(checkpoint.path, content, fingerprint, model, optimizer) if checkpoint else None
+    if own:
+        record, codes = own
+        return _Progress.from_record(record), codes
+    measured = measured_steps(trial, step_count(trial.training))
+    for prefix, path in [(prefix, prefixes.path(prefix)) for prefix in prefixes.start] if prefixes else ():
+
+        def complete(record: Mapping[str, Any], step: int = prefix.step) -> bool:
+            return {point for point in measured if 0 < point <= step} <= {point["step"] for point in record["curve"]}
+
+        content, made_of = prefix_content(trial, prefix.step), _made_of(fingerprint, model.head.weight.device)
+        left = load_checkpoint(path, content, made_of, model, optimizer, complete)
+        if left:
+            record, codes = left
+            return _Progress.from_prefix(record, prefix.key), codes
+    return _Progress(), {}
+
+
+def _made_of(fingerprint: str, device: torch.device) -> str:
+    """Text and kind of device of a prefix: a trial on the CPU takes over nothing that a GPU has computed."""
+    return f"{fingerprint} {device.type}"
+
+
+def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:
+    """So many optimizer steps of the trial's costliest phase on random tokens, one each time: for timing them."""
+    training, sizes = trial.training, trial.model
+    model = build_model(trial).to(device)
+    model.train()
+    optimizer = optimizer_for(model, training)
+    last = step_count(training) - 1
+    shape = (training.batch_size, training.seq_len)
+    for step in range(steps):
+        keep, weights = None, loss_weights("proportional", "all", sizes.layers, 0.0, last, last + 1)
+        if phase_at(trial, last, last + 1) == "2":
+            keep = kept_blocks(trial, last, last + 1)
+            weights = loss_weights(
+                trial.method.exit_scale, "all", sizes.layers, trial.method.exit_weight, last, last + 1
+            )
+        tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
+        _accumulate(model, tokens, tokens, weights, keep, training)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        yield
 
 
 def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
@@ -378,7 +453,8 @@ def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
         return None
     rates = dropout_rates(method.dropout, layers, method.dropout_max, method.dropout_norm, method.dropout_last)
     uniform = torch.rand(layers, trial.training.batch_size, generator=generator(trial.seed, "dropout", step))
-    return uniform >= torch.tensor(rates)[:, None] * dropout_progress(method.dropout_curriculum, step, steps)
+    growth = dropout_progress(method.dropout_curriculum, *phase_progress(trial, step, steps))
+    return uniform >= torch.tensor(rates)[:, None] * growth
 
 
 def _accumulate(

@@ -19,7 +19,6 @@ from bitskip.diagnose import (
     crest_factor,
     kurtosis,
     sampled_sequences,
-    sampled_steps,
     signal_to_noise,
 )
 from bitskip.method.linear import BitLinear
@@ -27,6 +26,7 @@ from bitskip.method.model import Decoder, build_model
 from bitskip.method.quantize import quantize_activations
 from bitskip.record import Job, run_job
 from bitskip.results import load_results
+from bitskip.schedule import sampled_steps
 from bitskip.train import TrialResult, run_trial
 
 SITES = ("q", "k", "v", "o", "gate", "up", "down")

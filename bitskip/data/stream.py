@@ -64,7 +64,7 @@ def load_data(
         ("train", corpus.train, train_tokens),
         ("validation", corpus.validation, validation_tokens),
     ):
-        limit = _size_class(wanted) if corpus.endless else None
+        limit = size_class(wanted) if corpus.endless else None
         keys[side] = content_key(
             {"side": side, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT, **corpus.identity}
         )
@@ -98,7 +98,8 @@ def _unigram_entropy(tokens: np.ndarray, vocab_size: int) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def _size_class(tokens: int) -> int:
+def size_class(tokens: int) -> int:
+    """Length at which an endless corpus is cut when so many tokens are asked for."""
     size = SIZE_CLASS
     while size < tokens + 1:
         size *= 2

@@ -1,24 +1,54 @@
-"""The plan of a sweep, before anything runs: counts, cost, and what was left out by which rule."""
+"""The plan of a sweep, before anything runs: counts, cost, what is shared, and what the points cannot tell."""
 
 from __future__ import annotations
 
+import datetime
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bitskip.cost import CPU_FLOPS_PER_CORE, GPU_FLOPS, estimate, total_seconds
+from bitskip.calibrate import Calibration
+from bitskip.config import TrialConfig
+from bitskip.cost import (
+    CPU_FLOPS_PER_CORE,
+    GPU_FLOPS,
+    assumed_speed,
+    checkpoint_bytes,
+    estimate,
+    total_seconds,
+    trial_seconds,
+    weights_bytes,
+)
+from bitskip.designs import Gap, gaps
+from bitskip.prefix import start_steps, stored_prefixes, trained_steps
 from bitskip.report.live import describe, duration
-from bitskip.sweep import Plan, local_slots
+from bitskip.schedule import step_count
+from bitskip.space import Resources
+from bitskip.sweep import Plan, local_cores, local_gpus, local_slots
 
 SHOWN_TRIALS = 8
+SHOWN_GAPS = 6
+
+RESULT_BYTES = 40_000
+"""Parts of a trial in all tables, on disk."""
 
 
-def plan_object(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data: counts, tokens, FLOPs, peak memory and estimated hours."""
+def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str, Any]:
+    """The plan as plain data: counts, steps, tokens, FLOPs, memory, disk, time and price; sizes in bytes."""
     sweep, resources = plan.sweep, plan.sweep.resources
     costs = [estimate(trial, resources.cpus, resources.gpus) for trial in plan.to_run]
-    slots = 1 if resources.gpus else local_slots(resources)
+    slots = local_slots(resources)
+    speed = calibration.speed if calibration else assumed_speed(resources.cpus, resources.gpus)
+    starts = start_steps(plan.to_run, plan.prefixes, stored_prefixes(plan.prefix_folder))
+    together, wall = total_seconds(plan.to_run, speed, slots, starts)
+    devices = together / 3600 * (resources.gpus or resources.cpus)
+    memory = max((cost.memory_bytes for cost in costs), default=0)
+    disk = _disk(plan, slots)
     return {
         "name": sweep.name,
         "design": sweep.design,
@@ -26,51 +56,144 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         "distinct": len(sweep.trials),
         "done": plan.done,
         "to_run": len(plan.to_run),
+        "left": len(plan.unfinished) - len(plan.to_run),
+        "more": plan.more,
         "retried": plan.retried,
         "excluded": dict(sweep.excluded),
+        "not_estimable": [_gap_object(gap) for gap in _gaps(plan)],
+        "steps": {
+            "points": sweep.naive_steps,
+            "distinct": sum(step_count(trial.training) for trial in sweep.trials),
+            "trained": trained_steps(sweep.trials, plan.prefixes),
+            "to_run": sum(step_count(trial.training) - starts[trial.trial_id] for trial in plan.to_run),
+        },
+        "prefixes": len({prefix.key for path in plan.prefixes.values() for prefix in path}),
         "tokens": sum(cost.tokens for cost in costs),
         "flops": sum(cost.flops for cost in costs),
         "parameters": sorted({cost.params for cost in costs}),
-        "memory_bytes_per_trial": max((cost.memory_bytes for cost in costs), default=0),
+        "memory_bytes_per_trial": memory,
+        "disk_bytes": disk,
         "slots": slots,
-        "estimated_hours": total_seconds(plan.to_run, resources.cpus, resources.gpus, slots) / 3600,
+        "estimated_hours": wall / 3600,
+        "device_hours": devices,
+        "finish": (datetime.datetime.now().astimezone() + datetime.timedelta(seconds=wall)).isoformat(
+            timespec="minutes"
+        ),
+        "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
+        "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
+        "problems": _problems(resources, slots, memory, sum(disk.values()), plan.folder),
         "trials": [
             {
                 "trial_id": trial.trial_id,
                 "what": describe(trial, sweep),
                 "params": cost.params,
-                "hours": cost.seconds / 3600,
+                "starts_at_step": starts[trial.trial_id],
+                "hours": trial_seconds(trial, speed, starts[trial.trial_id]) / 3600,
             }
             for trial, cost in zip(plan.to_run, costs, strict=True)
         ],
     }
 
 
-def print_plan(plan: Plan, console: Console) -> None:
-    """Print the counts, and the cost of what is to run."""
-    sweep, found = plan.sweep, plan_object(plan)
+def _disk(plan: Plan, slots: int) -> dict[str, int]:
+    """What the trials to run leave behind, and what those that run at once keep meanwhile."""
+    trials = plan.to_run
+
+    def largest(size: Callable[[TrialConfig], int]) -> int:
+        return max(map(size, trials), default=0)
+
+    shared = {path[-1].key for trial in trials if (path := plan.prefixes.get(trial.trial_id))}
+    return {
+        "results": RESULT_BYTES * len(trials),
+        "weights": sum(map(weights_bytes, trials)) * plan.sweep.save_weights,
+        "checkpoints": largest(checkpoint_bytes) * min(slots, len(trials)),
+        "prefixes": largest(checkpoint_bytes) * min(slots + 1, len(shared)),
+    }
+
+
+def _problems(resources: Resources, slots: int, memory: float, disk: int, folder: Path) -> list[str]:
+    """Why this machine cannot run the trials as planned; a cluster is asked when the sweep starts."""
+    if resources.address is not None:
+        return []
+    found = []
+    for name, wanted, there in (
+        ("CPU", resources.cpus, local_cores()),
+        ("GPU", resources.gpus, local_gpus()),
+    ):
+        if wanted > there:
+            found.append(f"a trial asks for {wanted:g} {name}, here are {there}")
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    if not resources.gpus and 0 < ram < slots * memory:
+        found.append(f"{slots} trials at once need {slots * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
+    there_already = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    free = shutil.disk_usage(there_already).free
+    if free < disk:
+        found.append(f"{folder} needs {disk / 2**30:.3g} GiB, {free / 2**30:.3g} are free")
+    return found
+
+
+def _gaps(plan: Plan) -> list[Gap]:
+    """Of the design as it stands; an adaptive one is judged when it has chosen all."""
+    grid, chosen = plan.sweep.grid, {trial.configuration_id for trial in plan.sweep.trials}
+    if plan.sweep.adaptive and plan.more:
+        return []
+    cells = zip(grid.configurations, grid.levels, strict=True)
+    return gaps(grid, [levels for configuration, levels in cells if configuration.configuration_id in chosen])
+
+
+def _gap_object(gap: Gap) -> dict[str, Any]:
+    never = [{"levels": levels, "excluded_by": rule} for levels, rule in gap.never]
+    return {"axes": list(gap.axes), "missing": gap.missing, "contrasts": gap.contrasts, "never": never}
+
+
+def _gap_line(gap: Mapping[str, Any]) -> str:
+    effect = " × ".join(gap["axes"])
+    share = "" if gap["missing"] == gap["contrasts"] else f" ({gap['missing']} of {gap['contrasts']} contrasts)"
+    excluded = [f"{pair['levels']} excluded by {pair['excluded_by']}" for pair in gap["never"] if pair["excluded_by"]]
+    missing = [f"no {pair['levels']}" for pair in gap["never"] if not pair["excluded_by"]]
+    reasons = [*excluded, *missing] or ["its cells also differ in other effects, or are too few"]
+    more = f", and {len(reasons) - 2} more" if len(reasons) > 2 else ""
+    return f"  {effect}{share}: {'; '.join(reasons[:2])}{more}"
+
+
+def print_plan(plan: Plan, console: Console, found: Mapping[str, Any]) -> None:
+    """Print the counts, and the cost of what is to run; `found` is the plan as `plan_object` gives it."""
+    sweep = plan.sweep
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
     say(f"{sweep.name}: {sweep.description}" if sweep.description else sweep.name)
+    if sweep.design_name != "full":
+        say(f"design {sweep.design}" + (", chosen batch by batch from the results" if sweep.adaptive else ""))
+    notes = [f"{found['retried']} of them failed before"] * bool(found["retried"])
+    notes += [f"{found['left']} more are left for later"] * bool(found["left"])
     say(
         f"{found['points']} points → {found['distinct']} distinct → {found['done']} already in results "
-        f"→ {found['to_run']} to run" + (f" ({found['retried']} of them failed before)" if found["retried"] else "")
+        f"→ {found['to_run']} to run" + (f" ({', '.join(notes)})" if notes else "")
     )
     for rule, dropped in sweep.excluded.items():
         say(f"  {dropped} excluded by {rule}")
     for note in sweep.notes:
         say(f"  note: {note}")
+    for problem in found["problems"]:
+        say(f"  problem: {problem}")
+    _say_gaps(say, found["not_estimable"])
     if not plan.to_run:
         return
+    steps = found["steps"]
+    if steps["trained"] < steps["points"]:
+        say(
+            f"{steps['points']:,} steps of all points → {steps['distinct']:,} of the distinct trials "
+            f"→ {steps['trained']:,} with shared prefixes ({steps['trained'] / steps['points']:.0%})"
+        )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("trial", "what", "parameters", "tokens", "hours"):
         table.add_column(name, justify="right" if name in ("parameters", "tokens", "hours") else "left")
     for trial, entry in list(zip(plan.to_run, found["trials"], strict=True))[:SHOWN_TRIALS]:
         table.add_row(
             entry["trial_id"][:8],
-            entry["what"],
+            entry["what"] + (f", from step {entry['starts_at_step']:,}" if entry["starts_at_step"] else ""),
             count(entry["params"]),
             count(trial.training.tokens),
             f"{entry['hours']:.2g}",
@@ -78,18 +201,42 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(table)
     if len(plan.to_run) > SHOWN_TRIALS:
         say(f"  … and {len(plan.to_run) - SHOWN_TRIALS} more")
-    gpus = sweep.resources.gpus
-    where = (
-        f"on {gpus:g} GPU a trial, at an assumed {GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU"
-        if gpus
-        else f"{found['slots']} at once, at an assumed {CPU_FLOPS_PER_CORE / 1e9:.0f} GFLOP/s a core"
-    )
-    kind = "GPU memory" if gpus else "memory"
-    say(
-        f"{count(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {kind} about "
-        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; about "
-        f"{duration(found['estimated_hours'] * 3600)} {where}" + (", one trial after another" if gpus else "")
-    )
+    for line in _cost_lines(found, sweep.resources):
+        say(line)
+
+
+def _say_gaps(say: Callable[[str], None], found: Sequence[Mapping[str, Any]]) -> None:
+    if found:
+        say("cannot be estimated from these points:")
+    for gap in found[:SHOWN_GAPS]:
+        say(_gap_line(gap))
+    if len(found) > SHOWN_GAPS:
+        say("  " + ", ".join(" × ".join(gap["axes"]) for gap in found[SHOWN_GAPS:]))
+
+
+def _cost_lines(found: Mapping[str, Any], resources: Resources) -> list[str]:
+    gpus, disk = resources.gpus, found["disk_bytes"]
+    assumed = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU" if gpus else f"{CPU_FLOPS_PER_CORE / 1e9:.0f} GFLOP/s a core"
+    steps = " and ".join(f"{s:.3g} s" for s in found["calibration"]["step_seconds"]) if found["calibration"] else ""
+    basis = f"measured here: {steps} a step" if steps else f"at an assumed {assumed}; --calibrate measures it"
+    kept = ", ".join(f"{size_text(size)} {what}" for what, size in disk.items() if size)
+    device = f"{found['device_hours']:.3g} {'GPU' if gpus else 'core'} hours"
+    price = f", price {found['price']:.2f}" if found["price"] is not None else ""
+    finish = datetime.datetime.fromisoformat(found["finish"])
+    return [
+        f"{count(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
+        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; disk {kept}",
+        f"about {duration(found['estimated_hours'] * 3600)}, {found['slots']} at once, until {finish:%a %d %b %H:%M}; "
+        f"{device}{price} ({basis})",
+    ]
+
+
+def size_text(size: float) -> str:
+    """Bytes in the largest fitting unit."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size:.0f} B"
 
 
 def count(number: float) -> str:
