@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.config import TrialConfig
-from bitskip.designs import text
 from bitskip.errors import UserError
 from bitskip.results import DONE, Results, load_results, sweep_folders
 from bitskip.space import Sweep
+
+Chooser = Callable[[Sweep, Path, Sequence[int], int], list[int]]
+"""(sweep, results, positions in its grid that have run, how many) to the positions to run next."""
 
 Suggester = Callable[[Results | None, Iterable[TrialConfig], int], Sequence[TrialConfig]]
 """(results, configurations to choose from, how many) to trials worth running, best first."""
@@ -40,7 +42,7 @@ def ask_optuna(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -> l
 
     grid = sweep.grid
     names = [f"{index} {axis}" for index, axis in enumerate(grid.axes)]
-    labels = [tuple(text(level) for level in levels) for levels in grid.levels]
+    labels = [tuple(map(repr, levels)) for levels in grid.levels]
     position = {label: at for at, label in enumerate(labels)}
     choices: dict[str, optuna.distributions.BaseDistribution] = {
         name: optuna.distributions.CategoricalDistribution(tuple(dict.fromkeys(label[index] for label in labels)))
@@ -104,9 +106,7 @@ def _results(results: Path) -> Results | None:
     return load_results(results)
 
 
-def guided(
-    suggest: Suggester,
-) -> Callable[[Sweep, Path, Sequence[int], int], list[int]]:
+def guided(suggest: Suggester) -> Chooser:
     """A chooser that takes the configurations which `suggest` finds most informative; suggested seeds are left out."""
 
     def choose(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -> list[int]:
@@ -125,5 +125,5 @@ def guided(
     return choose
 
 
-CHOOSERS: dict[str, Callable[[Sweep, Path, Sequence[int], int], list[int]]] = {"optuna": ask_optuna}
+CHOOSERS: dict[str, Chooser] = {"optuna": ask_optuna}
 """What chooses for each adaptive design."""

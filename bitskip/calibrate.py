@@ -15,6 +15,7 @@ from pathlib import Path
 from bitskip.config import DataConfig, TrialConfig
 from bitskip.cost import Speed, assumed_speed, flops_per_step
 from bitskip.data.cache import cache_folder
+from bitskip.errors import UserError
 from bitskip.space import Resources
 
 STEPS = 4
@@ -39,6 +40,7 @@ def calibrate(
     """Measured on this machine or taken from the cache; None where neither is to be had.
 
     `wanted` None measures only what takes a few seconds, False nothing. A GPU trial is measured where torch sees a GPU.
+    Raises UserError if a step fails, as for want of memory.
     """
     if not trials:
         return None
@@ -101,7 +103,7 @@ def _store(path: Path, seconds: float) -> None:
 
 
 def _step_seconds(trial: TrialConfig, resources: Resources) -> float:
-    """Median wall-clock of a training step, the first left aside."""
+    """Median wall-clock of a training step, the first left aside. Raises UserError if the trial does not fit."""
     import torch
 
     from bitskip.train import steps_on_random_tokens
@@ -110,6 +112,9 @@ def _step_seconds(trial: TrialConfig, resources: Resources) -> float:
     torch.set_num_threads(max(1, int(resources.cpus)))
     try:
         steps = _timed(steps_on_random_tokens(trial, "cuda" if resources.gpus else "cpu", STEPS))
+    except (RuntimeError, MemoryError) as error:  # torch's out of memory is a RuntimeError
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"--calibrate: trial {trial.trial_id[:8]} cannot be trained here: {first}") from None
     finally:
         torch.set_num_threads(threads)
     return statistics.median(steps[1:])

@@ -52,7 +52,7 @@ class Sweep:
     `cells` counts grid cells and named points times seeds before canonicalisation; `excluded` counts, in the same unit,
     what each rule dropped; `naive_steps` are the optimizer steps of the rest if each were trained by itself. `resolved`
     is the file with profile and overrides merged in, and loads to the same trials. `trials` are those of the named
-    points and of what the design takes of `grid`; with an adaptive design the latter depend on results (`chosen`).
+    points and of what the design takes of `grid`; an adaptive design takes nothing before it sees the results.
     """
 
     path: str

@@ -7,13 +7,15 @@ what the ledger holds. Settings follow measurements on Ray 2.60; each says what 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +23,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
+from bitskip.adaptive import Chooser
 from bitskip.config import TrialConfig
 from bitskip.data import load_data
 from bitskip.errors import UserError
@@ -70,10 +73,6 @@ class Plan:
         return PrefixQueue(self.to_run, self.unfinished, self.prefixes, self.prefix_folder)
 
 
-Chooser = Callable[[Sweep, Path, Sequence[int], int], list[int]]
-"""(sweep, results, positions in its grid that have run, how many) to the positions to run next."""
-
-
 class Listener(Protocol):
     """What a sweep reports while it runs; calls come from the driver's thread."""
 
@@ -97,7 +96,7 @@ def plan_sweep(sweep: Sweep, results: Path, choose: Chooser | None = None, max_t
         ran = sweep.ran(finished)
         if sweep.adaptive:
             sweep, more = _next_batch(sweep, results, ran, choose)
-        else:
+        elif ran:
             sweep = sweep.given(ran)
     prefixes = shared_prefixes(sweep.trials) if sweep.share_prefixes else {}
     unfinished = tuple(family_order([t for t in sweep.trials if t.trial_id not in finished], prefixes))
@@ -133,9 +132,20 @@ def local_cores() -> int:
 
 
 def local_gpus() -> int:
-    """GPUs of this machine, counted without torch, whose import takes seconds: NVIDIA's driver lists them."""
-    listed = Path("/proc/driver/nvidia/gpus")
-    return len(list(listed.iterdir())) if listed.is_dir() else 0
+    """GPUs that this process may use, counted without torch, whose import takes seconds."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return sum(name.strip() not in ("", "-1") for name in visible.split(","))
+    return _driver_gpus()
+
+
+@functools.cache
+def _driver_gpus() -> int:
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def run_sweep(

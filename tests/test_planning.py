@@ -13,10 +13,11 @@ from bitskip.calibrate import calibrate
 from bitskip.checkpoint import packed_state, stored_bytes
 from bitskip.config import make_trial
 from bitskip.cost import Speed, assumed_speed, estimate, flops_per_step, total_seconds, trial_seconds, weights_bytes
+from bitskip.errors import UserError
 from bitskip.method.model import build_model
 from bitskip.results import load_results
 from bitskip.space import Resources, load_sweep
-from bitskip.sweep import plan_sweep
+from bitskip.sweep import local_gpus, local_slots, plan_sweep
 from bitskip.train import run_trial
 
 SWEEP = """
@@ -205,6 +206,24 @@ def test_calibration_is_measured_once_and_needs_no_data(tmp_path: Path) -> None:
     for path in (tmp_path / "calibration").iterdir():
         path.write_text("torn")
     assert calibrate([small], Resources(), wanted=False, cache=tmp_path) is None
+
+
+def test_a_trial_that_does_not_fit_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr("bitskip.train.steps_on_random_tokens", fail)
+    with pytest.raises(UserError, match=r"--calibrate: trial \w{8} cannot be trained here: CUDA out of memory\.$"):
+        calibrate([make_trial()], Resources(), cache=tmp_path)
+
+
+@pytest.mark.parametrize(("visible", "count"), [("0,1", 2), ("", 0), ("-1", 0), ("GPU-8f2a", 1)])
+def test_visible_gpus_are_counted(visible: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert local_gpus() == count
+    assert local_slots(Resources(gpus=0.5)) <= max(1, 2 * count)
 
 
 def test_what_takes_long_is_not_measured_unasked(tmp_path: Path) -> None:
