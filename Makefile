@@ -31,3 +31,7 @@ bench: install
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/stories.py
 	$(BIN)/python benchmarks/exits.py
+	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/diagnostics.py
+	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/rotation_error.py

@@ -19,6 +19,7 @@ from bitskip.config import TrialConfig
 from bitskip.errors import UserError
 from bitskip.results import DONE, Results, load_results, sweep_folders
 from bitskip.space import Sweep
+from bitskip.suggest import suggest_trials
 
 Chooser = Callable[[Sweep, Path, Sequence[int], int], list[int]]
 """(sweep, results, positions in its grid that have run, how many) to the positions to run next."""
@@ -125,5 +126,5 @@ def guided(suggest: Suggester) -> Chooser:
     return choose
 
 
-CHOOSERS: dict[str, Chooser] = {"optuna": ask_optuna}
+CHOOSERS: dict[str, Chooser] = {"optuna": ask_optuna, "guided": guided(suggest_trials)}
 """What chooses for each adaptive design."""

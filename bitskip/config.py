@@ -400,6 +400,8 @@ def canonical(trial: TrialConfig) -> TrialConfig:
     method, artefacts = trial.method, trial.artefacts
     if method.phase == "1":
         method = replace(method, dropout="none", exit_weight=0.0)
+    if trial.model.layers == 1:  # no early exit, and no block but the last to drop
+        method = replace(method, exit_weight=0.0, dropout=method.dropout if method.dropout_last else "none")
     if method.dropout_max == 0.0 or method.dropout == "none":
         method = _reset(method, "dropout", "dropout_max", "dropout_norm", "dropout_last", "dropout_curriculum")
     if method.dropout_last and method.dropout_norm == "sum1-all":
