@@ -5,6 +5,7 @@ Exit status: 0 done; 1 something failed while running; 2 the input is wrong; 130
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -202,6 +203,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict the perplexity of a configuration, with a 90 % interval."""
+    gc.disable()  # a tenth of a warm answer's time would go into looking for garbage among modules and rows
     from bitskip.fitted import keep, open_predictor
 
     if hadamard is False and hadamard_variant not in (None, "none"):

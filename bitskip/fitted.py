@@ -21,7 +21,7 @@ from bitskip.measurements import measure, measurements_from, plain_measurements
 from bitskip.predictor import Predictor
 
 FILE_NAME = ".predictor.json"
-FORMAT = 1
+FORMAT = 2
 TABLES = ("trials", "exits")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bitskip.cells import Cell, Row, Stratum, strata
+from bitskip.cells import Cell, Levels, Row, Stratum, strata
 
 if TYPE_CHECKING:
     from bitskip.results import Results
@@ -74,18 +76,50 @@ def plain_measurements(measured: Measurements) -> dict[str, Any]:
             }
             for stratum in measured.strata
         ],
-        "exits": {
-            trial_id: {str(layer): [row[key] for key in EXIT_KEYS] for layer, row in exits.items()}
-            for trial_id, exits in measured.exits.items()
-        },
+        # JSON within JSON: the largest part is read only when an exit is asked for.
+        "exits": json.dumps(
+            {
+                trial_id: {str(layer): [row[key] for key in EXIT_KEYS] for layer, row in exits.items()}
+                for trial_id, exits in measured.exits.items()
+            },
+            separators=(",", ":"),
+        ),
         "statuses": dict(measured.statuses),
         "problems": measured.problems,
     }
 
 
+class _LaterExits(Mapping[str, Mapping[int, Row]]):
+    """The exits of `plain_measurements`, read from their JSON at first use."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @functools.cached_property
+    def _rows(self) -> dict[str, dict[int, Row]]:
+        return {
+            trial_id: {int(layer): dict(zip(EXIT_KEYS, row, strict=True)) for layer, row in exits.items()}
+            for trial_id, exits in json.loads(self._text).items()
+        }
+
+    def __getitem__(self, trial_id: str) -> Mapping[int, Row]:
+        return self._rows[trial_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def levels_from(plain: Sequence[Any]) -> Levels:
+    """Levels of a cell as they were before JSON: a value or a flat tuple for each technique."""
+    return tuple([tuple(level) if type(level) is list else level for level in plain])
+
+
 def tupled(value: Any) -> Any:
     """Lists as tuples, all the way down: levels as they were before JSON."""
-    return tuple(tupled(item) for item in value) if isinstance(value, list | tuple) else value
+    return tuple([tupled(item) if type(item) is list else item for item in value]) if type(value) is list else value
 
 
 def measurements_from(plain: Mapping[str, Any]) -> Measurements:
@@ -97,16 +131,16 @@ def measurements_from(plain: Mapping[str, Any]) -> Measurements:
                 scale={name: tupled(value) for name, value in stratum["scale"].items()},
                 baseline=tupled(stratum["baseline"]),
                 cells=tuple(
-                    Cell(tupled(cell["levels"]), tuple(dict(zip(TRIAL_KEYS, row, strict=True)) for row in cell["rows"]))
+                    Cell(
+                        levels_from(cell["levels"]),
+                        tuple(dict(zip(TRIAL_KEYS, row, strict=True)) for row in cell["rows"]),
+                    )
                     for cell in stratum["cells"]
                 ),
             )
             for stratum in plain["strata"]
         ),
-        exits={
-            trial_id: {int(layer): dict(zip(EXIT_KEYS, row, strict=True)) for layer, row in exits.items()}
-            for trial_id, exits in plain["exits"].items()
-        },
+        exits=_LaterExits(str(plain["exits"])),
         statuses=plain["statuses"],
         problems=tuple(plain["problems"]),
     )

@@ -16,6 +16,7 @@ Both priors are built from one kernel per factor, k_j = Z_j Z_j', over its sum-t
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -100,8 +101,16 @@ class Smoother:
     codes: Codes
     values: Array
     trials: Array
-    inverse: Array
-    weights: Array
+
+    @functools.cached_property
+    def inverse(self) -> Array:
+        """Of the covariance of the values, their noise included; found at first use, for not every model is asked."""
+        return _inverse(self.prior.covariance(self.codes, self.codes), self.noise, self.trials)
+
+    @functools.cached_property
+    def weights(self) -> Array:
+        found: Array = self.inverse @ self.values
+        return found
 
     @property
     def left_out(self) -> Array:
@@ -138,8 +147,7 @@ class Smoother:
 
 def smooth(prior: Prior, noise: float, codes: Codes, values: Array, trials: Array) -> Smoother:
     """The smoother at fixed hyper-parameters."""
-    inverse = _inverse(prior.covariance(codes, codes), noise, trials)
-    return Smoother(prior, noise, codes, values, trials, inverse, inverse @ values)
+    return Smoother(prior, noise, codes, values, trials)
 
 
 def _inverse(covariance: Array, noise: float, trials: Array) -> Array:

@@ -26,7 +26,7 @@ from bitskip.intervals import (
     student_half,
     widened,
 )
-from bitskip.measurements import tupled
+from bitskip.measurements import levels_from, tupled
 from bitskip.noise import SeedNoise, seed_noise
 from bitskip.scores import (
     Scores,
@@ -145,7 +145,7 @@ def _plain_blend(blend: Blend) -> dict[str, Any]:
 
 def surface_from(plain: Mapping[str, Any]) -> Surface:
     """Inverse of `Surface.plain`. Raises KeyError, TypeError or ValueError if the data is something else."""
-    levels = tupled(plain["levels"])
+    levels = tuple(map(levels_from, plain["levels"]))
     encoding = encode(levels, int(plain["layers"]))
     codes = encoding.codes(levels)
     values, precision = np.array(plain["values"], dtype=float), np.array(plain["precision"], dtype=float)
