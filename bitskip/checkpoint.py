@@ -143,7 +143,7 @@ def stored_bytes(state: Mapping[str, Tensor]) -> int:
 
 
 def save_weights(path: Path, trial: TrialConfig, model: Decoder, dtype: torch.dtype = torch.float32) -> None:
-    """Store a trained model; in fp32 its forward pass stays bitwise what it was in training."""
+    """Store a trained model; in fp32 its forward pass stays bitwise what it was in training. Raises OSError."""
     axes = {name: value for name, value in trial.axes().items() if name not in ("model", "data")}
     meta = {"format": WEIGHTS_FORMAT, "trial_id": trial.trial_id, "axes": json.dumps(axes)}
     _write(path, packed_state(model, dtype), meta)
@@ -183,6 +183,8 @@ def load_model(results: Path, trial_id: str, device: str | torch.device = "cpu")
 
     Raises UserError if no weights, or those of several trials, go by that name.
     """
+    if not trial_id:
+        raise UserError("the trial id is empty; `bitskip report` lists the trials")
     found = {
         path.stem: path for path in sorted(results.glob("**/weights/*.safetensors")) if path.stem.startswith(trial_id)
     }
@@ -197,11 +199,14 @@ def load_model(results: Path, trial_id: str, device: str | torch.device = "cpu")
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> None:
-    """Temporary file beside, fsync, rename: there is the old file or the new one, never a part."""
+    """Temporary file beside, fsync, rename: there is the old file or the new one, never a part. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, dict(meta))
+        try:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, dict(meta))
+        except SafetensorError as error:
+            raise OSError(f"cannot write {path}: {error}") from None
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)

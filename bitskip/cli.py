@@ -309,7 +309,18 @@ def train(
         from bitskip.data.files import files_digest
 
         trial = replace(trial, data=replace(trial.data, digest=files_digest(trial.data.files)))
-    from bitskip.record import Job, run_job
+    from bitskip.data import load_data
+    from bitskip.record import Job, check_device, run_job
+
+    check_device(device)
+    training, progress = trial.training, sys.stderr if as_json else sys.stdout
+    held_out = max(training.eval_tokens, training.curve_tokens)
+    load_data(trial.data, training.tokens, held_out, report=lambda text: print(text, file=progress, flush=True))
+    folder = results / "train"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot create the results folder: {error.strerror}") from None
 
     def show(point: Any, steps: int) -> None:
         if not as_json:
@@ -317,7 +328,7 @@ def train(
 
     job = Job(
         trial,
-        results / "train",
+        folder,
         "train",
         device=device,
         threads=threads,
@@ -349,7 +360,10 @@ def export(
     if dtype not in EXPORT_DTYPES:
         raise UserError(f"--dtype: '{dtype}' is not one of {', '.join(EXPORT_DTYPES)}")
     model, trial = load_model(results, trial_id)
-    save_weights(file, trial, model, EXPORT_DTYPES[dtype])
+    try:
+        save_weights(file, trial, model, EXPORT_DTYPES[dtype])
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror or error})") from None
     print(f"{file}: {file.stat().st_size:,} bytes")
 
 
@@ -399,12 +413,6 @@ def generate(
     name, strategy = _strategy(model.sizes.layers, exit_layer, threshold, speculative, draft)
     tokenizer = load_tokenizer(trial.data)
     start = prompt_tokens(tokenizer, prompt)
-    if len(start) + max_tokens > trial.training.seq_len:
-        print(
-            f"bitskip: prompt and text may reach {len(start) + max_tokens} tokens, beyond the {trial.training.seq_len} "
-            "of a training sequence: what the model does there was not measured",
-            file=sys.stderr,
-        )
     request = (in_double_precision(model), start, strategy, max_tokens, temperature, seed, tokenizer.end_of_document)
     if as_json:
         done = decode(*request)
@@ -415,6 +423,13 @@ def generate(
     stream = TextStream(tokenizer, start, Console())
     done = decode(*request, stream.add)
     stream.close()
+    reached = len(start) + len(done.tokens)
+    if reached > trial.training.seq_len:
+        print(
+            f"bitskip: prompt and text are {reached} tokens, a training sequence {trial.training.seq_len}: "
+            "what the model does beyond was not measured",
+            file=sys.stderr,
+        )
     print(f"bitskip: {statistics_line(done, tokenizer.end_of_document)}", file=sys.stderr)
 
 

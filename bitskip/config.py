@@ -333,6 +333,8 @@ def make_trial(**axes: Any) -> TrialConfig:
         values["data.vocab_size"] = fixed
     quantized = values.get("bits", UNQUANTIZED_BITS) < UNQUANTIZED_BITS
     values.setdefault("weights", "ternary" if quantized else "full")
+    if values.get("data.files"):
+        values.setdefault("data.corpus", "files")
     if values.get("count_padding"):
         values.setdefault("documents", "padded")
 

@@ -67,10 +67,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     curves: list[dict[str, Any]] = []
     layers: list[dict[str, Any]] = []
     try:
-        if job.device.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError(
-                "the trial asks for a GPU, but torch sees none: set resources.gpus=0 or install torch for CUDA"
-            )
+        check_device(job.device)
         with _time_limit(job.time_limit):
             result = run_trial(
                 job.trial,
@@ -100,6 +97,17 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     if row["status"] in DONE:
         job.checkpoint.unlink(missing_ok=True)
     return row
+
+
+def check_device(device: str) -> None:
+    """Raises UserError for anything but `cpu` and a GPU that torch sees."""
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise UserError(f"device: '{device}' is not one of cpu, cuda, cuda:N")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise UserError("the trial asks for a GPU that torch does not see: run on the CPU or install torch for CUDA")
 
 
 def _description(job: Job) -> dict[str, Any]:

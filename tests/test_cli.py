@@ -217,6 +217,9 @@ def test_weights_are_kept_and_exported(tmp_path: Path) -> None:
     with safe_open(tmp_path / "w.safetensors", "pt") as stored:
         tensors = [stored.get_tensor(name) for name in stored.keys()]  # noqa: SIM118 (no mapping)
     assert sum(t.numel() * t.element_size() for t in tensors) == row["weight_bytes"]
+    onto_a_folder = bitskip("export", row["trial_id"], tmp_path, "--results", tmp_path)
+    assert (onto_a_folder.returncode, "Traceback" in onto_a_folder.stderr) == (2, False)
+    assert "cannot be written" in onto_a_folder.stderr
 
 
 @pytest.mark.slow
@@ -319,6 +322,13 @@ def test_mistakes_in_a_sweep_are_one_line(tmp_path: Path, content: str, options:
         (["export", "abc", "w.safetensors", "--dtype", "int8"], "'int8' is not one of bf16, fp32"),
         (["train", "--set", "artefacts={causal: false}"], "unknown key 'causal'; did you mean 'causal_mask'"),
         (["train", "--set", "artefacts={count_padding: true}", "--set", "documents=packed"], "have no padding"),
+        (["export", "", "w.safetensors"], "the trial id is empty"),
+        (["show", "", "--results", "NO_TRIALS"], "the trial id is empty"),
+        (["train", "--device", "cuda"], "asks for a GPU that torch does not see"),
+        (["train", "--device", "tpu"], "'tpu' is not one of cpu, cuda, cuda:N"),
+        (["train", "--results", "FILE"], "cannot create the results folder"),
+        (["train", "--set", "data.files=[FILE.txt]"], "no such file: FILE.txt"),
+        (["train", "--set", "data.files=[file.txt]"], "file.txt: not UTF-8 text"),
         (["train", "--set", "bits=9"], "bits: 9 is not one of"),
         (["train", "--set", "bit=4"], "unknown axis 'bit'; did you mean 'bits'"),
     ],
@@ -326,7 +336,10 @@ def test_mistakes_in_a_sweep_are_one_line(tmp_path: Path, content: str, options:
 def test_mistakes_elsewhere_are_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "no_trials" / "x" / "trials").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
-    places = {"EMPTY": str(tmp_path / "empty"), "NO_TRIALS": str(tmp_path / "no_trials")}
+    (tmp_path / "file.txt").write_bytes(b"\xff")
+    places = {name: str(tmp_path / name.lower()) for name in ("EMPTY", "NO_TRIALS")} | {
+        "FILE": str(tmp_path / "file.txt")
+    }
     done = bitskip(*[places.get(word, word) for word in arguments], cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr

@@ -318,6 +318,7 @@ def test_text_goes_to_the_screen_and_statistics_beside_it(trained: tuple[Path, s
         (["--exit-layer", "9"], "give one in 1…3"),
         (["--threshold", "0.5", "--speculative"], "leave --speculative"),
         (["--draft", "3"], "belongs to --speculative"),
+        (["--temperature", "nan"], "not a number from 0"),
     ],
 )
 def test_mistakes_are_one_line(trained: tuple[Path, str], options: list[str], message: str) -> None:
@@ -325,4 +326,5 @@ def test_mistakes_are_one_line(trained: tuple[Path, str], options: list[str], me
     done = run("generate", trial_id, "--prompt", "a", "--results", results, *options)
     assert done.returncode == 2
     assert message in done.stderr
+    assert done.stdout == ""
     assert "Traceback" not in done.stderr

@@ -42,7 +42,7 @@ def test_a_trial_past_its_limit_is_stopped(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_gpu_that_is_not_there_is_an_error_and_no_silent_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     row = run_job(Job(TRIAL, tmp_path, "s", device="cuda"))
     assert row["status"] == "error"
-    assert "torch sees none" in row["reason"]
+    assert "a GPU that torch does not see" in row["reason"]

@@ -23,9 +23,14 @@ class TextStream:
         self.tokenizer, self.console = tokenizer, console
         self.tokens: list[int] = []
         self.shown = ""
-        self.add(prompt, style="bold")
+        self.prompt = prompt
 
-    def add(self, tokens: Sequence[int], style: str = "") -> None:
+    def add(self, tokens: Sequence[int]) -> None:
+        if not self.tokens:  # not before there is something to add: the request may be refused
+            self._add(self.prompt, "bold")
+        self._add(tokens, "")
+
+    def _add(self, tokens: Sequence[int], style: str) -> None:
         self.tokens += tokens
         # A character's first bytes decode to a replacement character until the rest of them has come.
         self._show(self.tokenizer.decode(self.tokens).rstrip(UNFINISHED), style)

@@ -15,6 +15,8 @@ def trial_object(results: Results, trial_id: str) -> dict[str, Any]:
 
     Raises UserError unless the id's beginning names exactly one trial.
     """
+    if not trial_id:
+        raise UserError("the trial id is empty; `bitskip report` lists the trials")
     rows = [row for row in results.trials.to_pylist() if row["trial_id"].startswith(trial_id)]
     if len(rows) != 1:
         found = ", ".join(row["trial_id"] for row in rows[:5])
