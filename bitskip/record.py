@@ -20,10 +20,11 @@ from typing import Any
 import bitskip
 from bitskip.checkpoint import CheckpointPlace, weights_path
 from bitskip.config import TrialConfig
+from bitskip.course import CurvePoint
 from bitskip.errors import UserError
 from bitskip.prefix import Prefixes
 from bitskip.results import DONE, column_name, write_trial
-from bitskip.train import CurvePoint, TrialResult, run_trial
+from bitskip.train import TrialResult, run_trial
 
 
 class TimeLimitError(Exception):

@@ -2,60 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from bitskip.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint, save_weights
+from bitskip.checkpoint import CheckpointPlace, save_weights
 from bitskip.config import IGNORED_TARGET, TrainingConfig, TrialConfig
+from bitskip.course import (
+    DIVERGENCE_MARGIN,
+    Course,
+    CurvePoint,
+    Progress,
+    exit_loss_weights,
+    kept_blocks,
+    precision_context,
+)
 from bitskip.data import TokenData, load_data
 from bitskip.data.sequences import Sequences, cut
-from bitskip.diagnose import Diagnostics, LayerRow, sampled_sequences
+from bitskip.diagnose import LayerRow
 from bitskip.errors import UserError
-from bitskip.evaluate import (
-    bits_per_byte,
-    exit_quality,
-    held_out_loss,
-    perplexity,
-    weight_bytes,
-)
+from bitskip.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
 from bitskip.exits import best_exit
 from bitskip.guards import check_causality, check_trial
-from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weights
+from bitskip.method.layerskip import loss_weights
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
-from bitskip.prefix import Prefixes, prefix_content
-from bitskip.schedule import bits_at, learning_rate, measured_steps, phase_at, phase_progress, sampled_steps, step_count
+from bitskip.prefix import Prefixes
+from bitskip.schedule import measured_steps, phase_at, step_count
 from bitskip.speed import exit_speed, throughput_batch
-
-DIVERGENCE_MARGIN = 0.5
-"""Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Losses in nats per token at one step; `train_loss` is the full model's on the training batch."""
-
-    step: int
-    tokens: int
-    phase: str
-    train_loss: float | None
-    val_loss: float | None
-    lr: float
-    grad_norm: float | None
-
-    def below(self, ceiling: float) -> bool:
-        """Whether the held-out loss is finite and no larger than this."""
-        return self.val_loss is not None and self.val_loss <= ceiling
 
 
 @dataclass(frozen=True)
@@ -120,61 +100,6 @@ class TrialResult:
     layers: tuple[LayerRow, ...] = ()
 
 
-@dataclass
-class _Progress:
-    """What training has seen so far. `seconds` are those spent before an interruption or a fork.
-
-    The curve also holds points that only trials forked from this one ask for.
-    """
-
-    curve: list[CurvePoint] = field(default_factory=list)
-    layers: list[LayerRow] = field(default_factory=list)
-    step: int = 0
-    last_finite_loss: float | None = None
-    diverged: str | None = None
-    seconds: float = 0.0
-    diagnostic_seconds: float = 0.0
-    resumed_at: int | None = None
-    forked_from: str | None = None
-    forked_at: int | None = None
-    shared_seconds: float | None = None
-
-    def to_record(self, seconds: float) -> dict[str, Any]:
-        """What a checkpoint keeps of it; JSON writes a float so that reading it gives the same one."""
-        return {
-            "curve": [asdict(point) for point in self.curve],
-            "layers": [asdict(row) for row in self.layers],
-            "step": self.step,
-            "last_finite_loss": self.last_finite_loss,
-            "seconds": seconds,
-            "diagnostic_seconds": self.diagnostic_seconds,
-            "fork": (self.forked_from, self.forked_at, self.shared_seconds),
-        }
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> _Progress:
-        """Where an interrupted trial goes on."""
-        progress = cls(
-            curve=[CurvePoint(**point) for point in record["curve"]],
-            layers=[LayerRow(**row) for row in record["layers"]],
-            step=record["step"],
-            last_finite_loss=record["last_finite_loss"],
-            seconds=record["seconds"],
-            diagnostic_seconds=record["diagnostic_seconds"],
-            resumed_at=record["step"],
-        )
-        progress.forked_from, progress.forked_at, progress.shared_seconds = record.get("fork", (None, None, None))
-        return progress
-
-    @classmethod
-    def from_prefix(cls, record: Mapping[str, Any], key: str) -> _Progress:
-        """Where a trial starts that takes over the prefix of another."""
-        progress = cls.from_record(record)
-        progress.resumed_at = None
-        progress.forked_from, progress.forked_at, progress.shared_seconds = key, progress.step, progress.seconds
-        return progress
-
-
 def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
     """AdamW that decays matrices only: no decay on norms and embeddings (docs/method.md, model)."""
     embedding = {id(model.embedding.weight)}
@@ -185,28 +110,6 @@ def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW
         {"params": rest, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, training.lr, (training.beta1, training.beta2), fused=True)
-
-
-def batch_order(seed: int, count: int, batch_size: int, start: int = 0) -> Iterator[list[int]]:
-    """Endless batches of sequence indices from batch `start` on: a fresh permutation every epoch, by seed alone."""
-    epoch, offset = divmod(start * batch_size, count)
-    pending: list[int] = []
-    while True:
-        while len(pending) < batch_size:
-            pending += torch.randperm(count, generator=generator(seed, "order", epoch)).tolist()[offset:]
-            epoch, offset = epoch + 1, 0
-        yield pending[:batch_size]
-        del pending[:batch_size]
-
-
-def precision_context(training: TrainingConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bf16 autocast where the configuration or, for `auto`, a GPU asks for it.
-
-    To be entered anew for every forward pass: autocast keeps its bf16 copies of the weights until it is left, and a
-    pass after an optimizer step would still see the old ones.
-    """
-    wanted = training.precision == "bf16" or (training.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
 
 
 def run_trial(
@@ -226,7 +129,42 @@ def run_trial(
     Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
     ends the trial as `diverged`.
     """
-    device = torch.device(device)
+    ready = prepare(trial, torch.device(device), data)
+    training, model = trial.training, ready.model
+    if training.compile == "on" or (training.compile == "auto" and model.head.weight.device.type == "cuda"):
+        for block in model.blocks:
+            block.compile()
+    optimizer = optimizer_for(model, training)
+    course = ready.course(optimizer, on_point, checkpoint, prefixes)
+    _train(course, model, optimizer, ready.measured_on)
+    return conclude(ready, course.progress, save_weights_to)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A trial before its first step: its text cut into sequences, and its untrained model, which has been checked."""
+
+    trial: TrialConfig
+    text: TokenData
+    train_on: Sequences
+    measured_on: Sequences
+    model: Decoder
+    skipped_guards: tuple[str, ...]
+
+    def course(
+        self,
+        optimizer: torch.optim.Optimizer,
+        on_point: Callable[[CurvePoint, int], None] | None = None,
+        checkpoint: CheckpointPlace | None = None,
+        prefixes: Prefixes | None = None,
+    ) -> Course:
+        """The trial's way through its training, from where it was interrupted or can start from another."""
+        text = self.text.fingerprint
+        return Course(self.trial, self.model, optimizer, self.train_on, text, on_point, checkpoint, prefixes)
+
+
+def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:
+    """Text and model of a trial. Raises UserError and GuardError as `run_trial` does."""
     training = trial.training
     text = data or load_data(trial.data, training.tokens, max(training.eval_tokens, training.curve_tokens))
     if text.vocab_size != trial.data.vocab_size:
@@ -239,22 +177,22 @@ def run_trial(
     measured_on = cut(held_out, trial, text.end_of_document, "held-out")
     model = build_model(trial).to(device)
     skipped = check_trial(model, trial, text, own_text=data is not None)
-    if training.compile == "on" or (training.compile == "auto" and device.type == "cuda"):
-        for block in model.blocks:
-            block.compile()
-    started = time.perf_counter()
-    progress = _train(model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint, prefixes)
-    trained = time.perf_counter()
-    exits = () if progress.diverged else _evaluate(model, trial, measured_on, text, device)
-    finished = time.perf_counter()
+    return Ready(trial, text, train_on, measured_on, model, skipped)
+
+
+def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = None) -> TrialResult:
+    """Evaluate a trained model, unless its training diverged, and put together what the trial has shown."""
+    trial, text, model = ready.trial, ready.text, ready.model
+    training, device = trial.training, model.head.weight.device
+    began = time.perf_counter()
+    exits = () if progress.diverged else _evaluate(model, trial, ready.measured_on, text, device)
+    eval_seconds = time.perf_counter() - began
     if save_weights_to is not None and not progress.diverged:
         save_weights(save_weights_to, trial, model)
-
     full = exits[-1] if exits else None
     status, reason = _verdict(trial, text, progress, full)
     measured = measured_steps(trial, step_count(training))
     tokens = progress.step * training.batch_size * training.seq_len
-    train_seconds = progress.seconds + trained - started
     chosen = None
     if full is not None and status == "ok":
         chosen = exits[best_exit([e.loss for e in exits], [e.speed_gain for e in exits]) - 1]
@@ -272,12 +210,12 @@ def run_trial(
         best_exit_speed_gain=chosen.speed_gain if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,
         weight_bytes=weight_bytes(model),
-        train_seconds=train_seconds,
-        eval_seconds=finished - trained,
-        tokens_per_second=tokens / train_seconds,
+        train_seconds=progress.seconds,
+        eval_seconds=eval_seconds,
+        tokens_per_second=tokens / progress.seconds,
         diverged_at_step=progress.step if status == "diverged" else None,
         last_finite_loss=progress.last_finite_loss,
-        skipped_guards=", ".join(skipped) or None,
+        skipped_guards=", ".join(ready.skipped_guards) or None,
         resumed_at_step=progress.resumed_at,
         diagnostic_seconds=progress.diagnostic_seconds,
         forked_from=progress.forked_from,
@@ -289,135 +227,34 @@ def run_trial(
     )
 
 
-def _train(
-    model: Decoder,
-    trial: TrialConfig,
-    train_on: Sequences,
-    measured_on: Sequences,
-    fingerprint: str,
-    device: torch.device,
-    on_point: Callable[[CurvePoint, int], None] | None,
-    checkpoint: CheckpointPlace | None,
-    prefixes: Prefixes | None,
-) -> _Progress:
-    training, method = trial.training, trial.method
-    steps, batch_size = step_count(training), training.batch_size
-    optimizer = optimizer_for(model, training)
-    progress, codes = _resumed(model, trial, optimizer, fingerprint, checkpoint, prefixes)
-    shared = {prefix.step: prefix for prefix in prefixes.write} if prefixes else {}
-    order = batch_order(trial.seed, train_on.count, batch_size, progress.step)
-    own = measured_steps(trial, steps)
-    measured = own | prefixes.measure if prefixes else own
-    diagnosed, sampled = sampled_steps(training, steps), sampled_sequences(training)
-    diagnostics = Diagnostics(codes)
-    ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
-    started = saved = time.perf_counter()
+def _train(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, measured_on: Sequences) -> None:
+    """One model by itself through its course."""
+    trial, training, device = course.trial, course.trial.training, model.head.weight.device
+
+    def held_out() -> float:
+        model.eval()
+        with precision_context(training, device):
+            loss = held_out_loss(model, measured_on, training.curve_tokens, trial)
+        model.train()
+        return loss
+
     model.train()
-    for step in range(progress.step, steps):
-        phase = phase_at(trial, step, steps)
-        model.set_activation_bits(bits_at(trial, step, steps))
-        keep, weights = None, loss_weights("proportional", "all", trial.model.layers, 0.0, step, steps)
-        if phase == "2":
-            keep = kept_blocks(trial, step, steps)
-            weights = loss_weights(
-                method.exit_scale,
-                method.exit_curriculum,
-                trial.model.layers,
-                method.exit_weight,
-                *phase_progress(trial, step, steps),
-            )
-        lr = learning_rate(training, step, steps)
+    began = time.perf_counter()
+    while not course.ended:
+        step = course.next()
+        model.set_activation_bits(step.bits)
         for group in optimizer.param_groups:
-            group["lr"] = lr
-        inputs, targets = train_on.batch(next(order), device)
-        total, main = _accumulate(model, inputs, targets, weights, keep, training)
+            group["lr"] = step.lr
+        total, main = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
-        progress.step = step + 1
-        if not (math.isfinite(total) and math.isfinite(norm)):
-            what = "loss" if not math.isfinite(total) else "gradient norm"
-            progress.diverged = f"non-finite training {what} at step {step + 1} of {steps}"
-            break
-        progress.last_finite_loss = main
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if step + 1 in diagnosed:
-            began = time.perf_counter()
-            with precision_context(training, device):
-                progress.layers += diagnostics.sample(model, step + 1, inputs[:sampled], targets[:sampled], weights)
-            progress.diagnostic_seconds += time.perf_counter() - began
-        if step + 1 in measured:
-            model.eval()
-            with precision_context(training, device):
-                held_out = held_out_loss(model, measured_on, training.curve_tokens, trial)
-            model.train()
-            finite = math.isfinite(held_out)
-            point = CurvePoint(
-                step + 1,
-                (step + 1) * batch_size * training.seq_len,
-                phase,
-                main,
-                held_out if finite else None,
-                lr,
-                norm,
-            )
-            progress.curve.append(point)
-            if on_point and step + 1 in own:
-                on_point(point, steps)
-            if step + 1 in own and not point.below(ceiling):
-                shown = f"{held_out:.2f}, above ln V + {DIVERGENCE_MARGIN}," if finite else "non-finite"
-                progress.diverged = f"held-out loss {shown} at step {step + 1} of {steps}"
-                break
-        # A trial that asks for a point at which it ends as diverged has to find out by itself.
-        if prefixes and step + 1 in shared and all(point.below(ceiling) for point in progress.curve):
-            place, content = prefixes.path(shared[step + 1]), prefix_content(trial, step + 1)
-            record = progress.to_record(progress.seconds + time.perf_counter() - started)
-            with contextlib.suppress(OSError, SafetensorError):  # a full disk costs the saving, not the trial
-                made_of = _made_of(fingerprint, device)
-                save_checkpoint(place, content, made_of, model, optimizer, record, diagnostics.codes)
+        if course.took(total, main, norm):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            course.settle(held_out, lambda: (model, optimizer))
         now = time.perf_counter()
-        if checkpoint is not None and now - saved >= checkpoint.every_seconds:
-            record = progress.to_record(progress.seconds + now - started)
-            content = trial.canonical_json()
-            save_checkpoint(checkpoint.path, content, fingerprint, model, optimizer, record, diagnostics.codes)
-            saved = time.perf_counter()
-    model.set_activation_bits(method.bits)
-    return progress
-
-
-def _resumed(
-    model: Decoder,
-    trial: TrialConfig,
-    optimizer: torch.optim.Optimizer,
-    fingerprint: str,
-    checkpoint: CheckpointPlace | None,
-    prefixes: Prefixes | None,
-) -> tuple[_Progress, dict[str, Tensor]]:
-    """Where the trial's own checkpoint stands, or else the longest prefix that another trial has left, or nowhere.
-
-    Along with the ternary codes that the next diagnostics are compared with.
-    """
-    content = trial.canonical_json()
-    own = load_checkpoint(checkpoint.path, content, fingerprint, model, optimizer) if checkpoint else None
-    if own:
-        record, codes = own
-        return _Progress.from_record(record), codes
-    measured = measured_steps(trial, step_count(trial.training))
-    for prefix, path in [(prefix, prefixes.path(prefix)) for prefix in prefixes.start] if prefixes else ():
-
-        def complete(record: Mapping[str, Any], step: int = prefix.step) -> bool:
-            return {point for point in measured if 0 < point <= step} <= {point["step"] for point in record["curve"]}
-
-        content, made_of = prefix_content(trial, prefix.step), _made_of(fingerprint, model.head.weight.device)
-        left = load_checkpoint(path, content, made_of, model, optimizer, complete)
-        if left:
-            record, codes = left
-            return _Progress.from_prefix(record, prefix.key), codes
-    return _Progress(), {}
-
-
-def _made_of(fingerprint: str, device: torch.device) -> str:
-    """Text and kind of device of a prefix: a trial on the CPU takes over nothing that a GPU has computed."""
-    return f"{fingerprint} {device.type}"
+        course.progress.seconds += now - began
+        began = now
+    model.set_activation_bits(trial.method.bits)
 
 
 def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:
@@ -432,29 +269,13 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
         keep, weights = None, loss_weights("proportional", "all", sizes.layers, 0.0, last, last + 1)
         if phase_at(trial, last, last + 1) == "2":
             keep = kept_blocks(trial, last, last + 1)
-            weights = loss_weights(
-                trial.method.exit_scale, "all", sizes.layers, trial.method.exit_weight, last, last + 1
-            )
+            weights = exit_loss_weights(trial, last, last + 1)
         tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
         _accumulate(model, tokens, tokens, weights, keep, training)
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         yield
-
-
-def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
-    """Which block each sequence of the batch runs at a step, bool [L, B]; None where layer dropout is off.
-
-    The uniforms follow from (seed, step) alone, so that all trials of a seed share them.
-    """
-    method, layers = trial.method, trial.model.layers
-    if method.dropout == "none":
-        return None
-    rates = dropout_rates(method.dropout, layers, method.dropout_max, method.dropout_norm, method.dropout_last)
-    uniform = torch.rand(layers, trial.training.batch_size, generator=generator(trial.seed, "dropout", step))
-    growth = dropout_progress(method.dropout_curriculum, *phase_progress(trial, step, steps))
-    return uniform >= torch.tensor(rates)[:, None] * growth
 
 
 def _accumulate(
@@ -522,7 +343,7 @@ def _evaluate(
 
 
 def _verdict(
-    trial: TrialConfig, text: TokenData, progress: _Progress, full: ExitResult | None
+    trial: TrialConfig, text: TokenData, progress: Progress, full: ExitResult | None
 ) -> tuple[str, str | None]:
     if progress.diverged or full is None:
         return "diverged", progress.diverged or "non-finite held-out loss after training"

@@ -1,6 +1,7 @@
 """An interrupted trial ends as an uninterrupted one, bitwise; packed weights compute what training computed."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -23,12 +24,13 @@ from bitskip.checkpoint import (
     weights_path,
 )
 from bitskip.config import TrialConfig, make_trial
+from bitskip.course import CurvePoint
 from bitskip.data import TokenData
 from bitskip.errors import UserError
 from bitskip.evaluate import weight_bytes
 from bitskip.method.linear import frozen_weights
 from bitskip.method.model import build_model
-from bitskip.train import CurvePoint, TrialResult, run_trial
+from bitskip.train import TrialResult, run_trial
 
 TINY = {"layers": 3, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}
 TECHNIQUES = {"dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3, "exit_curriculum": "rotational"}
@@ -172,7 +174,12 @@ def test_weights_are_found_by_the_beginning_of_an_id(tmp_path: Path) -> None:
     assert load_model(tmp_path / "b", trials[1].trial_id)[1] == trials[1]
     with pytest.raises(UserError, match="no weights of such a trial"):
         load_model(tmp_path / "a", trials[1].trial_id)
+    first = trials[0].trial_id[0]
+    twin = next(trial for seed in itertools.count(2) if (trial := tiny(seed=seed)).trial_id[0] == first)
+    save_weights(weights_path(tmp_path / "a", twin.trial_id), twin, build_model(twin))
     with pytest.raises(UserError, match="several trials"):
+        load_model(tmp_path, first)
+    with pytest.raises(UserError, match="is empty"):
         load_model(tmp_path, "")
 
 

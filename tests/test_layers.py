@@ -17,6 +17,7 @@ LAYERS = [
     {"method", "schedule", "designs"},
     {"data"},
     {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate", "prefix", "cost"},
+    {"course"},
     {"train"},
     {"results", "calibrate"},
     {"record", "cells"},

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from bitskip.config import TrialConfig, make_trial
+from bitskip.course import kept_blocks
 from bitskip.data import TokenData
 from bitskip.method.layerskip import dropout_rates
 from bitskip.method.model import build_model
-from bitskip.train import bits_at, kept_blocks, run_trial
+from bitskip.schedule import bits_at
+from bitskip.train import run_trial
 
 LAYERS, STEPS, ROWS = 4, 400, 32
 

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from bitskip.config import TrialConfig, make_trial
+from bitskip.course import batch_order
 from bitskip.data import TokenData
 from bitskip.data.sequences import packed
 from bitskip.errors import UserError
 from bitskip.evaluate import held_out_loss
 from bitskip.method.model import Decoder, build_model
-from bitskip.train import batch_order, learning_rate, optimizer_for, phase_at, run_trial, step_count
+from bitskip.schedule import learning_rate, phase_at, step_count
+from bitskip.train import optimizer_for, run_trial
 
 TINY = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}
 
