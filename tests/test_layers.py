@@ -19,7 +19,7 @@ LAYERS = [
     {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate", "prefix", "cost"},
     {"course"},
     {"train"},
-    {"results", "calibrate"},
+    {"results", "calibrate", "pack"},
     {"record", "cells"},
     {"noise", "encoding", "measurements"},
     {"multiplicity", "smoother", "failures", "scores"},

@@ -35,8 +35,9 @@ def _straight_through(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Te
 
 
 def ternary_scale(weight: Tensor) -> Tensor:
-    """alpha = max(mean |W|, eps) over the whole tensor, as a 0-d fp32 tensor."""
-    return weight.float().abs().mean().clamp(min=EPSILON)
+    """alpha = max(mean |W|, eps) of a matrix [out, in], 0-d and fp32; of each matrix of a stack, [M, 1, 1]."""
+    size = weight.float().abs()
+    return (size.mean() if weight.ndim <= 2 else size.mean((-2, -1), keepdim=True)).clamp(min=EPSILON)
 
 
 def ternary_codes(weight: Tensor) -> Tensor:

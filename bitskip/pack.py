@@ -1,0 +1,307 @@
+"""Trials of one shape trained as one program, which fills a GPU that a small model leaves idle (docs/performance.md).
+
+Every member gets the batches, schedules, measurements and checkpoints that it would have alone, from its own `Course`;
+members may stand at different steps, and one that ends leaves the pack.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bitskip.checkpoint import CheckpointPlace
+from bitskip.config import IGNORED_TARGET, TrainingConfig, TrialConfig
+from bitskip.course import Course, CurvePoint, Step, precision_context
+from bitskip.data import TokenData
+from bitskip.evaluate import held_out_batches, held_out_loss
+from bitskip.method.model import Decoder
+from bitskip.method.packed import PackedDecoder
+from bitskip.prefix import Prefixes
+from bitskip.train import Ready, TrialResult, conclude, optimizer_for, prepare
+
+SHARED = ("batch_size", "seq_len", "micro_batch", "documents", "precision", "beta1", "beta2", "curve_tokens")
+"""Fields of the training that members of a pack have in common; all others may differ."""
+
+ADAM_EPSILON = 1e-8
+CLIP_EPSILON = 1e-6
+"""As torch.optim.AdamW and torch.nn.utils.clip_grad_norm_ have them."""
+
+
+def pack_key(trial: TrialConfig) -> str | None:
+    """Trials with equal keys can be packed; None for a trial that is trained alone, because it has an artefact."""
+    if trial.artefact:
+        return None
+    training = {name: getattr(trial.training, name) for name in SHARED}
+    shape = [dataclasses.asdict(trial.model), dataclasses.asdict(trial.data), trial.method.exit_head, training]
+    return hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trial of a pack, with what `run_trial` takes beside it."""
+
+    trial: TrialConfig
+    on_point: Callable[[CurvePoint, int], None] | None = None
+    checkpoint: CheckpointPlace | None = None
+    save_weights_to: Path | None = None
+    prefixes: Prefixes | None = None
+
+
+def run_pack(
+    members: Sequence[Member], device: str | torch.device = "cpu", data: TokenData | None = None
+) -> Iterator[tuple[Member, TrialResult | Exception]]:
+    """Train the members side by side; yields each as soon as it has its result, or what went wrong with it alone.
+
+    `train_seconds` of a member is its share of the pack's. Raises ValueError for trials that cannot be packed, and what
+    goes wrong with the common program, such as want of memory.
+    """
+    if len({pack_key(member.trial) for member in members}) != 1 or members[0].trial.artefact:
+        raise ValueError("only trials of one shape and without artefacts can be packed")
+    lanes = []
+    for member in members:
+        try:
+            lanes.append(_Lane(member, prepare(member.trial, torch.device(device), data)))
+        except Exception as error:
+            yield member, error
+    for lane in [lane for lane in lanes if lane.course.ended]:
+        lanes.remove(lane)
+        yield lane.member, lane.conclude()
+    pack = _Pack(lanes) if lanes else None
+    while pack is not None:
+        ended = pack.step()
+        for lane in ended:
+            yield lane.member, lane.conclude()
+        if ended:
+            left = [lane for lane in pack.lanes if lane not in ended]
+            pack = _Pack(left) if left else None
+
+
+class _Lane:
+    """A member on its course."""
+
+    def __init__(self, member: Member, ready: Ready) -> None:
+        self.member, self.ready = member, ready
+        self.optimizer = optimizer_for(ready.model, member.trial.training)
+        self.course: Course = ready.course(self.optimizer, member.on_point, member.checkpoint, member.prefixes)
+        ready.model.train()
+
+    def conclude(self) -> TrialResult | Exception:
+        self.ready.model.set_activation_bits(self.member.trial.method.bits)
+        try:
+            return conclude(self.ready, self.course.progress, self.member.save_weights_to)
+        except Exception as error:
+            return error
+
+
+class _Pack:
+    """The lanes' models and optimizer states side by side, from where each lane stands."""
+
+    def __init__(self, lanes: Sequence[_Lane]) -> None:
+        # Members that do alike stand together: they are one operation then.
+        self.lanes = sorted(lanes, key=lambda lane: repr(lane.member.trial.method))
+        self.training: TrainingConfig = lanes[0].member.trial.training
+        self.decoder = PackedDecoder([lane.ready.model for lane in self.lanes])
+        self.optimizer = _StackedAdamW(self.decoder, [lane.member.trial.training for lane in self.lanes])
+        for index, lane in enumerate(self.lanes):
+            self.optimizer.take(index, lane.optimizer)
+
+    def step(self) -> list[_Lane]:
+        """One optimizer step of every lane; returns those that have ended, with their weights in their models."""
+        began = time.perf_counter()
+        steps = [lane.course.next() for lane in self.lanes]
+        for lane, step in zip(self.lanes, steps, strict=True):
+            lane.ready.model.set_activation_bits(step.bits)
+        totals, mains = self._accumulate(steps)
+        norms = self.optimizer.clip()
+        shown = torch.stack([totals, mains, norms]).T.tolist()
+        alive = [lane.course.took(*found) for lane, found in zip(self.lanes, shown, strict=True)]
+        self.optimizer.step([step.lr for step in steps], _reached(self.decoder, steps), alive)
+        held_out: dict[int, float] = {}
+
+        def settle(course: Course, index: int) -> None:
+            course.settle(lambda: self._held_out(index, held_out), lambda: self._state(index))
+
+        for index, lane in enumerate(self.lanes):
+            if alive[index]:
+                settle(lane.course, index)
+        seconds = (time.perf_counter() - began) / len(self.lanes)
+        for lane in self.lanes:
+            lane.course.progress.seconds += seconds
+        ended = [lane for lane in self.lanes if lane.course.ended]
+        if ended:
+            for index in range(len(self.lanes)):
+                self._state(index)
+        return ended
+
+    def _accumulate(self, steps: Sequence[Step]) -> tuple[Tensor, Tensor]:
+        """Backward over micro-batches; (training loss, full model's loss) of each lane, per token that counts, [M]."""
+        inputs, targets = (torch.stack([getattr(step, name) for step in steps]) for name in ("inputs", "targets"))
+        weights, keep = torch.tensor([step.weights for step in steps]), _kept(steps, inputs)
+        counted = (targets != IGNORED_TARGET).sum(2)
+        size = self.training.micro_batch or inputs.shape[1]
+        totals = mains = torch.zeros(len(steps), device=inputs.device)
+        for start in range(0, inputs.shape[1], size):
+            rows = slice(start, start + size)
+            with precision_context(self.training, inputs.device):
+                kept = None if keep is None else keep[:, :, rows]
+                total, main = self.decoder.losses(inputs[:, rows], targets[:, rows], weights, kept)
+            share = counted[:, rows].sum(1) / counted.sum(1)
+            (total * share).sum().backward()  # type: ignore[no-untyped-call]
+            totals, mains = totals + (total * share).detach(), mains + (main * share).detach()
+        return totals, mains
+
+    def _held_out(self, index: int, found: dict[int, float]) -> float:
+        """A lane's held-out loss; where several lanes ask at this step, all are measured together."""
+        asking = [i for i, lane in enumerate(self.lanes) if lane.course.measures]
+        if len(asking) == 1:
+            lane, (model, _) = self.lanes[index], self._state(index)
+            model.eval()
+            with precision_context(self.training, model.head.weight.device):
+                loss = held_out_loss(model, lane.ready.measured_on, self.training.curve_tokens, lane.member.trial)
+            model.train()
+            return loss
+        if not found:
+            found |= dict(enumerate(self._held_out_losses()))
+        return found[index]
+
+    @torch.no_grad()
+    def _held_out_losses(self) -> list[float]:
+        device = self.optimizer.weights.device
+        nll = torch.zeros(len(self.lanes), dtype=torch.float64, device=device)
+        count = torch.zeros_like(nll)
+        none = torch.zeros(len(self.lanes), self.decoder.sizes.layers)
+        texts = [
+            held_out_batches(lane.ready.measured_on, self.training.curve_tokens, lane.member.trial, device)
+            for lane in self.lanes
+        ]
+        for batches in zip(*texts, strict=True):
+            inputs, targets = (torch.stack(part) for part in zip(*batches, strict=True))
+            with precision_context(self.training, device):
+                _, loss = self.decoder.losses(inputs, targets, none, None)
+            tokens = (targets != IGNORED_TARGET).flatten(1).sum(1)
+            nll += loss.double() * tokens
+            count += tokens
+        return (nll / count).tolist()
+
+    def _state(self, index: int) -> tuple[Decoder, torch.optim.Optimizer]:
+        lane = self.lanes[index]
+        self.optimizer.give(index, lane.optimizer)
+        return self.decoder.store(index), lane.optimizer
+
+
+def _kept(steps: Sequence[Step], inputs: Tensor) -> Tensor | None:
+    """Which block each sequence of each lane runs, bool [M, L, B] on the device; None if no lane drops any."""
+    if all(step.keep is None for step in steps):
+        return None
+    whole = torch.ones(len(steps[0].weights), inputs.shape[1], dtype=torch.bool)
+    return torch.stack([whole if step.keep is None else step.keep for step in steps]).to(inputs.device)
+
+
+def _part(name: str) -> str:
+    """The part of the model that a parameter belongs to: what a loss reaches wholly or not at all."""
+    first, _, rest = name.partition(".")
+    number = rest.partition(".")[0]
+    if first == "blocks":
+        return f"block {number}"
+    return f"exit {number}" if first in ("exit_norms", "exit_heads") else "rest"
+
+
+def _reached(decoder: PackedDecoder, steps: Sequence[Step]) -> dict[str, list[bool]]:
+    """Which parts of which lane have a gradient: alone, parameters that no loss has reached are not updated."""
+    found: dict[str, list[bool]] = {"rest": [True] * len(steps)}
+    for index in range(decoder.sizes.layers):
+        found[f"block {index}"] = [step.keep is None or bool(step.keep[index].any()) for step in steps]
+        found[f"exit {index}"] = [step.weights[index] != 0.0 for step in steps]
+    return found
+
+
+class _StackedAdamW:
+    """torch.optim.AdamW for every lane, with learning rate, weight decay and clipping of its own.
+
+    Weights, gradients and moments are one matrix [M, P] each, so that a step is a handful of operations.
+    """
+
+    def __init__(self, decoder: PackedDecoder, trainings: Sequence[TrainingConfig]) -> None:
+        self.decoder = decoder
+        self.weights = torch.cat([stacked.detach().flatten(1) for stacked in decoder.stacked.values()], 1)
+        self.average, self.square = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
+        self.gradient = torch.zeros_like(self.weights)
+        device = self.weights.device
+        self.parts = sorted({_part(name) for name in decoder.stacked})
+        self.columns: dict[str, slice] = {}
+        part, decayed, end = [], [], 0
+        for name, stacked in decoder.stacked.items():
+            size = stacked[0].numel()
+            self.columns[name] = slice(end, end := end + size)
+            part.append(torch.full((size,), self.parts.index(_part(name))))
+            decayed.append(torch.full((size,), float(stacked.ndim > 2 and not name.startswith("embedding"))))
+        self.part, decay = torch.cat(part).to(device), torch.cat(decayed).to(device)
+        self.updates = torch.zeros(len(trainings), len(self.parts))
+        self.decay = torch.tensor([[t.weight_decay] for t in trainings], device=device) * decay
+        self.limit = torch.tensor([t.grad_clip or math.inf for t in trainings], device=device)
+        self.beta1, self.beta2 = trainings[0].beta1, trainings[0].beta2
+
+    @torch.no_grad()
+    def clip(self) -> Tensor:
+        """Take the gradients over, each lane's scaled down to its limit; returns the norms before, [M]."""
+        parameters = self.decoder.stacked.values()
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        torch.cat([gradient.flatten(1) for gradient in found], 1, out=self.gradient)
+        for parameter in parameters:
+            parameter.grad = None
+        norms: Tensor = torch.linalg.vector_norm(self.gradient, dim=1)
+        self.gradient *= (self.limit / (norms + CLIP_EPSILON)).clamp(max=1.0)[:, None]
+        return norms
+
+    @torch.no_grad()
+    def step(self, rates: Sequence[float], reached: dict[str, list[bool]], alive: Sequence[bool]) -> None:
+        """Update what the losses reached in the lanes that are alive."""
+        device = self.part.device
+        active = torch.tensor([reached[part] for part in self.parts]).T & torch.tensor(alive)[:, None]
+        self.updates += active
+        correction1, correction2 = (
+            (1 - beta**self.updates).to(device)[:, self.part] for beta in (self.beta1, self.beta2)
+        )
+        on = active.to(device)[:, self.part]
+        gradient = torch.where(on, self.gradient, 0.0)
+        rate = torch.tensor(rates, device=device)[:, None] * on
+        self.average.lerp_(gradient, (1 - self.beta1) * on)
+        self.square.lerp_(gradient.square_(), (1 - self.beta2) * on)
+        self.weights.mul_(1 - rate * self.decay)
+        scale = self.square.div(correction2).sqrt_().add_(ADAM_EPSILON)
+        # What has had no update yet has a correction of 0 and divides 0 by it.
+        self.weights.sub_(torch.where(on, rate / correction1 * self.average / scale, 0.0))
+        for name, stacked in self.decoder.stacked.items():
+            stacked.copy_(self.weights[:, self.columns[name]].view_as(stacked))
+
+    @torch.no_grad()
+    def take(self, index: int, alone: torch.optim.Optimizer) -> None:
+        """Start a lane from the state of its own optimizer."""
+        for name, parameter in self.decoder.members[index].named_parameters():
+            state = alone.state.get(parameter)
+            if state:
+                columns = self.columns[name]
+                self.average[index, columns] = state["exp_avg"].flatten()
+                self.square[index, columns] = state["exp_avg_sq"].flatten()
+                self.updates[index, self.parts.index(_part(name))] = state["step"].item()
+
+    @torch.no_grad()
+    def give(self, index: int, alone: torch.optim.Optimizer) -> None:
+        """Write a lane's state into its own optimizer, as if it had trained alone."""
+        for name, parameter in self.decoder.members[index].named_parameters():
+            updates, columns = self.updates[index, self.parts.index(_part(name))], self.columns[name]
+            if updates:
+                alone.state[parameter] = {
+                    "step": updates.to(torch.float32, copy=True),
+                    "exp_avg": self.average[index, columns].view_as(parameter).clone(),
+                    "exp_avg_sq": self.square[index, columns].view_as(parameter).clone(),
+                }
