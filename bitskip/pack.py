@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +27,7 @@ from bitskip.evaluate import held_out_batches, held_out_loss
 from bitskip.method.model import Decoder
 from bitskip.method.packed import PackedDecoder
 from bitskip.prefix import Prefixes
-from bitskip.train import Ready, TrialResult, conclude, optimizer_for, prepare
+from bitskip.train import Ready, TrialResult, conclude, optimizer_for, prepare, train_step
 
 SHARED = ("batch_size", "seq_len", "micro_batch", "documents", "precision", "beta1", "beta2", "curve_tokens")
 """Fields of the training that members of a pack have in common; all others may differ."""
@@ -196,6 +197,40 @@ class _Pack:
         lane = self.lanes[index]
         self.optimizer.give(index, lane.optimizer)
         return self.decoder.store(index), lane.optimizer
+
+
+def packing_gains(trials: Sequence[TrialConfig], device: str | torch.device, steps: int = 5) -> list[float]:
+    """Seconds of a training step of every trial in turn over those of one packed step, for each of `steps` rounds.
+
+    On random tokens and without a measurement; what comes first, allocation and compilation, is left aside.
+    """
+    draws = np.random.default_rng(0).integers(0, trials[0].data.vocab_size, 1 << 18).astype(np.int32)
+    text = TokenData(draws[: 3 << 16], draws[3 << 16 :], trials[0].data.vocab_size, 0, 1.0, 1.0, "random")
+    lanes, alone = (
+        [_Lane(Member(_unmeasured(trial)), prepare(_unmeasured(trial), torch.device(device), text)) for trial in trials]
+        for _ in range(2)
+    )
+    pack = _Pack(lanes)
+
+    def in_turn() -> None:
+        for lane in alone:
+            train_step(lane.course, lane.ready.model, lane.optimizer, lambda: 0.0)
+
+    gains = []
+    for _ in range(steps + 1):
+        seconds = []
+        for run in (in_turn, pack.step):
+            began = time.perf_counter()
+            run()  # both end in reading their losses, which waits for the device
+            seconds.append(time.perf_counter() - began)
+        gains.append(seconds[0] / seconds[1])
+    return gains[1:]
+
+
+def _unmeasured(trial: TrialConfig) -> TrialConfig:
+    size = trial.training.batch_size * trial.training.seq_len
+    training = dataclasses.replace(trial.training, tokens=10_000 * size, curve_points=1, diagnostic_points=0)
+    return dataclasses.replace(trial, training=training)
 
 
 def _kept(steps: Sequence[Step], inputs: Tensor) -> Tensor | None:

@@ -239,22 +239,25 @@ def _train(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, mea
         return loss
 
     model.train()
-    began = time.perf_counter()
     while not course.ended:
-        step = course.next()
-        model.set_activation_bits(step.bits)
-        for group in optimizer.param_groups:
-            group["lr"] = step.lr
-        total, main = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
-        if course.took(total, main, norm):
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            course.settle(held_out, lambda: (model, optimizer))
-        now = time.perf_counter()
-        course.progress.seconds += now - began
-        began = now
+        train_step(course, model, optimizer, held_out)
     model.set_activation_bits(trial.method.bits)
+
+
+def train_step(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, held_out: Callable[[], float]) -> None:
+    """One optimizer step, and what the course asks for after it."""
+    began = time.perf_counter()
+    step, training = course.next(), course.trial.training
+    model.set_activation_bits(step.bits)
+    for group in optimizer.param_groups:
+        group["lr"] = step.lr
+    total, main = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
+    if course.took(total, main, norm):
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        course.settle(held_out, lambda: (model, optimizer))
+    course.progress.seconds += time.perf_counter() - began
 
 
 def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:

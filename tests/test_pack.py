@@ -12,7 +12,7 @@ from bitskip.config import TrialConfig, make_trial
 from bitskip.data import TokenData
 from bitskip.method.model import build_model
 from bitskip.method.packed import PackedDecoder
-from bitskip.pack import Member, _StackedAdamW, pack_key, run_pack
+from bitskip.pack import Member, _StackedAdamW, pack_key, packing_gains, run_pack
 from bitskip.speed import ExitSpeed
 from bitskip.train import TrialResult, optimizer_for, run_trial
 
@@ -196,3 +196,9 @@ def test_what_goes_wrong_with_one_member_is_its_own(monkeypatch: pytest.MonkeyPa
     found = packed(tiny(), dataclasses.replace(tiny(), seed=1))
     kinds = {result if isinstance(result, str) else type(result).__name__ for result in found.values()}
     assert kinds == {"RuntimeError", "TrialResult"}
+
+
+def test_the_gain_of_packing_is_measured_step_by_step() -> None:
+    gains = packing_gains([tiny(bits=8, seed=seed) for seed in range(2)], "cpu", 3)
+    assert len(gains) == 3
+    assert all(gain > 0 for gain in gains)
