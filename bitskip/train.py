@@ -34,6 +34,7 @@ from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weigh
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
 from bitskip.prefix import Prefixes, prefix_content
+from bitskip.running import Report
 from bitskip.schedule import bits_at, learning_rate, measured_steps, phase_at, phase_progress, sampled_steps, step_count
 from bitskip.speed import exit_speed, throughput_batch
 
@@ -217,12 +218,13 @@ def run_trial(
     checkpoint: CheckpointPlace | None = None,
     save_weights_to: Path | None = None,
     prefixes: Prefixes | None = None,
+    report: Report | None = None,
 ) -> TrialResult:
     """Train and evaluate one trial on one device.
 
     `on_point` is called with every point of the curve and the number of steps. With `checkpoint`, a trial that was
     interrupted goes on where its checkpoint stands; `prefixes` are what it takes over from other trials and stores for
-    them. Equal trials give equal losses on the CPU, interrupted, forked or neither.
+    them; `report` is told of every step. Equal trials give equal losses on the CPU, interrupted, forked or neither.
     Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
     ends the trial as `diverged`.
     """
@@ -243,7 +245,11 @@ def run_trial(
         for block in model.blocks:
             block.compile()
     started = time.perf_counter()
-    progress = _train(model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint, prefixes)
+    progress = _train(
+        model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint, prefixes, report
+    )
+    if report:
+        report.evaluating()
     trained = time.perf_counter()
     exits = () if progress.diverged else _evaluate(model, trial, measured_on, text, device)
     finished = time.perf_counter()
@@ -299,6 +305,7 @@ def _train(
     on_point: Callable[[CurvePoint, int], None] | None,
     checkpoint: CheckpointPlace | None,
     prefixes: Prefixes | None,
+    report: Report | None,
 ) -> _Progress:
     training, method = trial.training, trial.method
     steps, batch_size = step_count(training), training.batch_size
@@ -313,6 +320,8 @@ def _train(
     ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
     started = saved = time.perf_counter()
     model.train()
+    if report:
+        report.training(progress.step, progress.resumed_at)
     for step in range(progress.step, steps):
         phase = phase_at(trial, step, steps)
         model.set_activation_bits(bits_at(trial, step, steps))
@@ -338,6 +347,8 @@ def _train(
             progress.diverged = f"non-finite training {what} at step {step + 1} of {steps}"
             break
         progress.last_finite_loss = main
+        if report:
+            report.step(step + 1, phase, main)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if step + 1 in diagnosed:
