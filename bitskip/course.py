@@ -25,6 +25,7 @@ from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weigh
 from bitskip.method.model import Decoder
 from bitskip.method.seeding import generator
 from bitskip.prefix import Prefix, Prefixes, prefix_content
+from bitskip.running import Report
 from bitskip.schedule import bits_at, learning_rate, measured_steps, phase_at, phase_progress, sampled_steps, step_count
 
 DIVERGENCE_MARGIN = 0.5
@@ -123,7 +124,7 @@ class Course:
     """Where a trial stands: it goes on from its own checkpoint, else from the longest prefix that another has left.
 
     Loads that into `model` and `optimizer`. `on_point` is called with every point of the trial's own curve and the
-    number of steps.
+    number of steps, `report` is told of every step.
     """
 
     def __init__(
@@ -136,9 +137,11 @@ class Course:
         on_point: Callable[[CurvePoint, int], None] | None = None,
         checkpoint: CheckpointPlace | None = None,
         prefixes: Prefixes | None = None,
+        report: Report | None = None,
     ) -> None:
         self.trial, self.fingerprint, self.device = trial, fingerprint, model.head.weight.device
         self.train_on, self.on_point, self.checkpoint, self.prefixes = train_on, on_point, checkpoint, prefixes
+        self.report = report
         self.steps = step_count(trial.training)
         began = time.perf_counter()
         self.progress, codes = self._resumed(model, optimizer)
@@ -151,6 +154,8 @@ class Course:
         self.ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
         self.saved = time.perf_counter()
         self.progress.seconds += self.saved - began
+        if report:
+            report.training(self.progress.step, self.progress.resumed_at)
 
     @property
     def ended(self) -> bool:
@@ -181,6 +186,8 @@ class Course:
             self.progress.diverged = f"non-finite training {what} at step {self.progress.step} of {self.steps}"
             return False
         self.progress.last_finite_loss = main
+        if self.report:
+            self.report.step(self.progress.step, phase_at(self.trial, self.progress.step - 1, self.steps), main)
         return True
 
     @property

@@ -27,6 +27,7 @@ from bitskip.evaluate import held_out_batches, held_out_loss
 from bitskip.method.model import Decoder
 from bitskip.method.packed import PackedDecoder
 from bitskip.prefix import Prefixes
+from bitskip.running import Report
 from bitskip.train import Ready, TrialResult, conclude, optimizer_for, prepare, train_step
 
 SHARED = ("batch_size", "seq_len", "micro_batch", "documents", "precision", "beta1", "beta2", "curve_tokens")
@@ -55,6 +56,7 @@ class Member:
     checkpoint: CheckpointPlace | None = None
     save_weights_to: Path | None = None
     prefixes: Prefixes | None = None
+    report: Report | None = None
 
 
 def run_pack(
@@ -92,11 +94,15 @@ class _Lane:
     def __init__(self, member: Member, ready: Ready) -> None:
         self.member, self.ready = member, ready
         self.optimizer = optimizer_for(ready.model, member.trial.training)
-        self.course: Course = ready.course(self.optimizer, member.on_point, member.checkpoint, member.prefixes)
+        self.course: Course = ready.course(
+            self.optimizer, member.on_point, member.checkpoint, member.prefixes, member.report
+        )
         ready.model.train()
 
     def conclude(self) -> TrialResult | Exception:
         self.ready.model.set_activation_bits(self.member.trial.method.bits)
+        if self.member.report:
+            self.member.report.evaluating()
         try:
             return conclude(self.ready, self.course.progress, self.member.save_weights_to)
         except Exception as error:

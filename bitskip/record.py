@@ -12,7 +12,7 @@ import platform
 import resource
 import signal
 import subprocess
-import traceback
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from bitskip.course import CurvePoint
 from bitskip.errors import UserError
 from bitskip.prefix import Prefixes
 from bitskip.results import DONE, column_name, write_trial
+from bitskip.running import Report, reporting, traceback_lines
+from bitskip.schedule import step_count
 from bitskip.train import TrialResult, run_trial
 
 
@@ -57,10 +59,25 @@ class Job:
 def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
     """Train, evaluate and store one trial; returns its row of `trials`.
 
-    An exception becomes status `error` (`timeout` past the limit) with its traceback in `logs/<trial_id>.log`.
+    While it runs, `running/<trial_id>.json` says how far it is. An exception becomes status `error` (`timeout` past the
+    limit) with its traceback in `logs/<trial_id>.log`.
     """
+    trial, training = job.trial, job.trial.training
+    steps, tokens = step_count(training), training.batch_size * training.seq_len
+    device = _device_name(job.device)
+    with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
+        return _run(job, report, on_point)
+
+
+def _run(job: Job, report: Report, on_point: Callable[[CurvePoint, int], None] | None) -> dict[str, Any]:
     import torch
 
+    def measured(point: CurvePoint, steps: int) -> None:
+        report.note(_point_line(point, steps))
+        if on_point:
+            on_point(point, steps)
+
+    began = time.perf_counter()
     torch.set_num_threads(job.threads)
     _reset_peak_memory(job.device)
     row = _description(job)
@@ -73,30 +90,32 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
             result = run_trial(
                 job.trial,
                 job.device,
-                on_point=on_point,
+                on_point=measured,
                 checkpoint=CheckpointPlace(job.checkpoint, job.checkpoint_seconds),
                 save_weights_to=weights_path(job.folder, job.trial.trial_id) if job.save_weights else None,
                 prefixes=job.prefixes,
+                report=report,
             )
         row |= _measures(result)
         exits = [dataclasses.asdict(entry) for entry in result.exits]
         curves = [dataclasses.asdict(entry) for entry in result.curve]
         layers = [dataclasses.asdict(entry) for entry in result.layers]
-    except TimeLimitError:
+    except TimeLimitError as error:
         row |= {"status": "timeout", "reason": f"longer than the limit of {job.time_limit:g} s"}
+        report.note(traceback_lines(error))
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         row |= {
             "status": "error",
             "reason": first if isinstance(error, UserError) else f"{type(error).__name__}: {first}",
         }
-        log = job.folder / "logs" / f"{job.trial.trial_id}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc())
+        report.note(traceback_lines(error))
     row["peak_memory_bytes"] = _peak_memory(job.device)
     write_trial(job.folder, row, exits, curves, layers)
     if row["status"] in DONE:
         job.checkpoint.unlink(missing_ok=True)
+    found = f"perplexity {row['ppl']:.4g}" if row.get("ppl") else row.get("reason") or "no perplexity"
+    report.note(f"{row['status']} after {time.perf_counter() - began:.1f} s: {found}")
     return row
 
 
@@ -109,6 +128,14 @@ def check_device(device: str) -> None:
         raise UserError(f"device: '{device}' is not one of cpu, cuda, cuda:N")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise UserError("the trial asks for a GPU that torch does not see: run on the CPU or install torch for CUDA")
+
+
+def _point_line(point: CurvePoint, steps: int) -> str:
+    def shown(value: float | None) -> str:
+        return "not finite" if value is None else f"{value:.4f}"
+
+    losses = f"training loss {shown(point.train_loss)}, held-out loss {shown(point.val_loss)}"
+    return f"step {point.step}/{steps}, phase {point.phase}: {losses}, learning rate {point.lr:.3g}"
 
 
 def _description(job: Job) -> dict[str, Any]:
@@ -124,6 +151,7 @@ def _description(job: Job) -> dict[str, Any]:
         "host": platform.node(),
         "device": _device_name(job.device),
         "threads": job.threads,
+        "niceness": os.nice(0),
         "versions": json.dumps(_versions(), sort_keys=True),
         "git_sha": _git_sha(),
     }

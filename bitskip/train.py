@@ -34,6 +34,7 @@ from bitskip.method.layerskip import loss_weights
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
 from bitskip.prefix import Prefixes
+from bitskip.running import Report
 from bitskip.schedule import measured_steps, phase_at, step_count
 from bitskip.speed import exit_speed, throughput_batch
 
@@ -120,12 +121,13 @@ def run_trial(
     checkpoint: CheckpointPlace | None = None,
     save_weights_to: Path | None = None,
     prefixes: Prefixes | None = None,
+    report: Report | None = None,
 ) -> TrialResult:
     """Train and evaluate one trial on one device.
 
     `on_point` is called with every point of the curve and the number of steps. With `checkpoint`, a trial that was
     interrupted goes on where its checkpoint stands; `prefixes` are what it takes over from other trials and stores for
-    them. Equal trials give equal losses on the CPU, interrupted, forked or neither.
+    them; `report` is told of every step. Equal trials give equal losses on the CPU, interrupted, forked or neither.
     Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
     ends the trial as `diverged`.
     """
@@ -135,8 +137,10 @@ def run_trial(
         for block in model.blocks:
             block.compile()
     optimizer = optimizer_for(model, training)
-    course = ready.course(optimizer, on_point, checkpoint, prefixes)
+    course = ready.course(optimizer, on_point, checkpoint, prefixes, report)
     _train(course, model, optimizer, ready.measured_on)
+    if report:
+        report.evaluating()
     return conclude(ready, course.progress, save_weights_to)
 
 
@@ -157,10 +161,11 @@ class Ready:
         on_point: Callable[[CurvePoint, int], None] | None = None,
         checkpoint: CheckpointPlace | None = None,
         prefixes: Prefixes | None = None,
+        report: Report | None = None,
     ) -> Course:
         """The trial's way through its training, from where it was interrupted or can start from another."""
         text = self.text.fingerprint
-        return Course(self.trial, self.model, optimizer, self.train_on, text, on_point, checkpoint, prefixes)
+        return Course(self.trial, self.model, optimizer, self.train_on, text, on_point, checkpoint, prefixes, report)
 
 
 def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:

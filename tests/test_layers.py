@@ -12,7 +12,7 @@ import bitskip
 PACKAGE = Path(bitskip.__file__).parent
 LAYERS = [
     {"errors"},
-    {"axis", "exits", "yaml_source"},
+    {"axis", "exits", "yaml_source", "running"},
     {"config"},
     {"method", "schedule", "designs"},
     {"data"},
