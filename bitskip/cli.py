@@ -371,6 +371,21 @@ def show(
 
 
 @app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="A sweep's results, or a folder of several.")] = DEFAULT_RESULTS,
+    once: Annotated[bool, typer.Option("--once", help="Show the state of now and stop.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.1)] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch sweeps run, from any shell that sees their results; ends when every trial has a result."""
+    from rich.console import Console
+
+    from bitskip.report.live import watch as look
+
+    look(folder, Console(), once, as_json, interval)
+
+
+@app.command()
 def generate(
     trial_id: Annotated[str, typer.Argument(help="A trial with stored weights: its id, or the beginning of one.")],
     prompt: Annotated[str, typer.Option(help="Text to continue; may be empty.")],

@@ -19,7 +19,7 @@ LAYERS = [
     {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate", "prefix", "cost"},
     {"train"},
     {"results", "calibrate"},
-    {"record", "cells"},
+    {"record", "cells", "snapshot"},
     {"noise", "encoding", "measurements"},
     {"multiplicity", "smoother", "failures", "scores"},
     {"effects", "intervals"},
