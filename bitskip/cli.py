@@ -386,6 +386,28 @@ def watch(
 
 
 @app.command()
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="A sweep's results, or a folder of several.")] = DEFAULT_RESULTS,
+    fix: Annotated[bool, typer.Option("--fix", help="Remove what killed workers left, merge loose parts.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine the installation, this machine and a results folder; exit status 1 if something is broken."""
+    from bitskip.doctor import LEVELS, examine, mend, worst
+
+    found = examine(folder)
+    mended = mend(found, folder) if fix else []
+    if as_json:
+        lines = [{"level": f.level, "about": f.about, "what": f.what, "cure": f.cure} for f in found]
+        print(json.dumps({"worst": worst(found), "findings": lines, "mended": [f.what for f in mended]}))
+    else:
+        for finding in sorted(found, key=lambda each: LEVELS.index(each.level)):
+            cure = "; mended" if finding in mended else f"; {finding.cure}" if finding.cure else ""
+            print(f"{finding.level:<8} {finding.about}: {finding.what}{cure}")
+    if worst(found) == "broken":
+        raise typer.Exit(1)
+
+
+@app.command()
 def generate(
     trial_id: Annotated[str, typer.Argument(help="A trial with stored weights: its id, or the beginning of one.")],
     prompt: Annotated[str, typer.Option(help="Text to continue; may be empty.")],

@@ -340,6 +340,44 @@ def committed_anywhere(root: Path) -> dict[str, tuple[str, Path]]:
     return {trial_id: (commit.status, commit.folder) for trial_id, commit in commits.items()}
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What lies in a sweep's folder. `rows` are those of `trials` that count.
+
+    `problems` are files that cannot be read, `strays` others among the parts, `orphans` trials with parts but without a
+    row; `loose` counts the parts of `trials` that are not merged.
+    """
+
+    rows: list[dict[str, Any]]
+    problems: list[str]
+    strays: list[Path]
+    orphans: set[str]
+    loose: int
+
+
+def inspect_folder(folder: Path) -> Inspection:
+    """Look at every file of a sweep's folder; its parts are opened, and their rows read where they count."""
+    problems: list[str] = []
+    known: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    held: set[str] = set()
+    for name, schema in SCHEMAS.items():
+        narrow = schema if name == COMMIT_TABLE else pa.schema([schema.field("trial_id")])
+        files = _read_files(_paths(folder, name), narrow)
+        problems += [file.problem for file in files if file.problem]
+        if name == COMMIT_TABLE:
+            commits = _commits(files)
+            table = _joined(name, [file.table for file in files])
+            rows = table.take(pa.array(sorted(each.rank[-1] for each in commits.values()), _INT)).to_pylist()
+            known = set(commits)
+        else:
+            held |= {trial_id for file in files for trial_id in file.table["trial_id"].to_pylist()}
+    places = [folder / name for name in SCHEMAS if (folder / name).is_dir()]
+    strays = [path for place in places for path in sorted(place.iterdir()) if path.suffix != ".parquet"]
+    loose = sum(not path.name.startswith(COMPACT_PREFIX) for path in _paths(folder, COMMIT_TABLE))
+    return Inspection(rows, sorted(problems), strays, held - known, loose)
+
+
 class Ledger:
     """The rows of a sweep's `trials`, one per trial, for whoever looks again and again: only new files are read.
 

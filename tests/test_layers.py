@@ -12,7 +12,7 @@ import bitskip
 PACKAGE = Path(bitskip.__file__).parent
 LAYERS = [
     {"errors"},
-    {"axis", "exits", "yaml_source", "running"},
+    {"axis", "exits", "yaml_source", "running", "provenance"},
     {"config"},
     {"method", "schedule", "designs"},
     {"data"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"surface", "suggest"},
     {"extrapolation", "prediction", "shares", "adaptive"},
     {"predictor", "sweep"},
-    {"fitted"},
+    {"fitted", "doctor"},
     {"report"},
     {"cli"},
 ]
