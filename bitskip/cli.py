@@ -363,7 +363,7 @@ def show(
     from bitskip.report.trial import print_trial, trial_object
     from bitskip.results import load_results
 
-    found = trial_object(load_results(results), trial_id)
+    found = trial_object(load_results(results), trial_id, results)
     if as_json:
         print(json.dumps(found, default=str))
     else:

@@ -14,7 +14,7 @@ LAYERS = [
     {"errors"},
     {"axis", "exits", "yaml_source", "running", "provenance"},
     {"config"},
-    {"method", "schedule", "designs"},
+    {"method", "schedule", "designs", "rerun"},
     {"data"},
     {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate", "prefix", "cost"},
     {"train"},
