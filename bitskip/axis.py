@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bitskip.errors import UserError, nearest
@@ -21,7 +23,7 @@ def axis(
 ) -> Any:
     """A dataclass field that carries its own bounds: low <= value <= high, value < below."""
     bounds = {"doc": doc, "choices": choices, "low": low, "high": high, "below": below}
-    return field(default=default, metadata=bounds)
+    return dataclasses.field(default=default, metadata=bounds)
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,14 @@ class Axis:
     high: float | None = None
     below: float | None = None
 
+    @functools.cached_property
+    def field(self) -> str:
+        """What the axis is called in the dataclass of its group."""
+        return self.name.rpartition(".")[2]
+
     def read(self, trial: Any) -> Any:
         owner = getattr(trial, self.group) if self.group else trial
-        return getattr(owner, self.name.rpartition(".")[2])
+        return getattr(owner, self.field)
 
     def check(self, value: Any) -> Any:
         """The value in this axis's type; raises UserError with the cause and the cure."""

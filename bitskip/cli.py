@@ -377,11 +377,48 @@ def show(
     from bitskip.report.trial import print_trial, trial_object
     from bitskip.results import load_results
 
-    found = trial_object(load_results(results), trial_id)
+    found = trial_object(load_results(results), trial_id, results)
     if as_json:
         print(json.dumps(found, default=str))
     else:
         print_trial(found)
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="A sweep's results, or a folder of several.")] = DEFAULT_RESULTS,
+    once: Annotated[bool, typer.Option("--once", help="Show the state of now and stop.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.1)] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch sweeps run, from any shell that sees their results; ends when every trial has a result."""
+    from rich.console import Console
+
+    from bitskip.report.live import watch as look
+
+    look(folder, Console(), once, as_json, interval)
+
+
+@app.command()
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="A sweep's results, or a folder of several.")] = DEFAULT_RESULTS,
+    fix: Annotated[bool, typer.Option("--fix", help="Remove what killed workers left, merge loose parts.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine the installation, this machine and a results folder; exit status 1 if something is broken."""
+    from bitskip.doctor import LEVELS, examine, mend, worst
+
+    found = examine(folder)
+    mended = mend(found, folder) if fix else []
+    if as_json:
+        lines = [{"level": f.level, "about": f.about, "what": f.what, "cure": f.cure} for f in found]
+        print(json.dumps({"worst": worst(found), "findings": lines, "mended": [f.what for f in mended]}))
+    else:
+        for finding in sorted(found, key=lambda each: LEVELS.index(each.level)):
+            cure = "; mended" if finding in mended else f"; {finding.cure}" if finding.cure else ""
+            print(f"{finding.level:<8} {finding.about}: {finding.what}{cure}")
+    if worst(found) == "broken":
+        raise typer.Exit(1)
 
 
 @app.command()

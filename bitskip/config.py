@@ -6,10 +6,10 @@ validation, the sweep file's schema, the Parquet columns and the documentation a
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -170,11 +170,15 @@ class TrialConfig:
 
     def canonical_json(self) -> str:
         # Defaults are spelt out: a changed default is another trial.
-        content = {name: entry.read(self) for name, entry in AXES.items()}
+        content = self._values()
         if self.data.digest:  # the content is the identity; the same text elsewhere is the same trial
             del content["data.files"]
         content["method_version"] = METHOD_VERSION
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return _ENCODER.encode(content)
+
+    def _values(self) -> dict[str, Any]:
+        groups = {name: getattr(self, name) if name else self for name in _GROUPS}
+        return {name: getattr(groups[entry.group], entry.field) for name, entry in AXES.items()}
 
     @property
     def artefact(self) -> bool:
@@ -192,7 +196,7 @@ class TrialConfig:
     def axes(self) -> dict[str, Any]:
         """Every axis by its flat name, as in a sweep file and in the Parquet columns."""
         flat: dict[str, Any] = {"model": model_label(self.model), "data": data_label(self.data)}
-        return flat | {name: entry.read(self) for name, entry in AXES.items()}
+        return flat | self._values()
 
 
 _Group = TypeVar("_Group", MethodConfig, ArtefactConfig)
@@ -238,6 +242,9 @@ def _collect_axes() -> dict[str, Axis]:
             table[name] = Axis(name, kind, group, declared.default, **declared.metadata)
     return table
 
+
+_GROUPS = ("method", "training", "artefacts", "model", "data", "")
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 AXES: dict[str, Axis] = _collect_axes()
 """Every axis by name. `model`, `data` and `artefacts` stand for their groups: a preset or corpus name, or a mapping."""
@@ -290,7 +297,7 @@ def _expand_model(value: Any) -> dict[str, Any]:
                 f"model: unknown preset '{preset}'{nearest(preset, PRESETS)}"
                 f" (one of {', '.join(PRESETS)}, or a mapping of sizes)"
             )
-        expanded = {f"model.{k}": v for k, v in dataclasses.asdict(PRESETS[preset]).items()}
+        expanded = {f"model.{k}": v for k, v in vars(PRESETS[preset]).items()}
     return expanded | _prefixed("model", sizes)
 
 
@@ -312,11 +319,16 @@ def _expand_artefacts(value: Any) -> dict[str, Any]:
 
 
 def _prefixed(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    known = [name.partition(".")[2] for name in AXES if name.startswith(f"{group}.")]
+    known = _names_in(group)
     for key in settings:
         if key not in known:
             raise UserError(f"{group}: unknown key '{key}'{nearest(key, known)}")
     return {f"{group}.{key}": value for key, value in settings.items()}
+
+
+@functools.cache
+def _names_in(group: str) -> tuple[str, ...]:
+    return tuple(name.partition(".")[2] for name in AXES if name.startswith(f"{group}."))
 
 
 def make_trial(**axes: Any) -> TrialConfig:
@@ -338,16 +350,16 @@ def make_trial(**axes: Any) -> TrialConfig:
     if values.get("count_padding"):
         values.setdefault("documents", "padded")
 
-    def group(name: str) -> dict[str, Any]:
-        return {key.rpartition(".")[2]: value for key, value in values.items() if AXES[key].group == name}
-
+    groups: dict[str, dict[str, Any]] = defaultdict(dict)
+    for name, value in values.items():
+        groups[AXES[name].group][AXES[name].field] = value
     trial = TrialConfig(
-        ModelConfig(**group("model")),
-        DataConfig(**group("data")),
-        MethodConfig(**group("method")),
-        TrainingConfig(**group("training")),
-        ArtefactConfig(**group("artefacts")),
-        **group(""),
+        ModelConfig(**groups["model"]),
+        DataConfig(**groups["data"]),
+        MethodConfig(**groups["method"]),
+        TrainingConfig(**groups["training"]),
+        ArtefactConfig(**groups["artefacts"]),
+        **groups[""],
     )
     _check_sizes(trial)
     return canonical(trial)
@@ -436,4 +448,5 @@ def scale_rule(bits: int) -> str | None:
 
 
 def _reset(config: _Group, *names: str) -> _Group:
-    return replace(config, **{name: AXES[name].default for name in names})
+    defaults = {name: AXES[name].default for name in names}
+    return replace(config, **defaults) if any(getattr(config, n) != value for n, value in defaults.items()) else config

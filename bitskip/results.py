@@ -3,16 +3,19 @@
 A trial is one immutable part file per table, named by its id. Its part in `trials` is renamed into place last and is
 the commit record: parts of other tables without it do not count. `compact` merges the parts of finished trials into one
 file per table, `compact-<generation>-<hash>.parquet`. Where a trial is in several files of a table, the last one
-counts: compact files by generation, then parts.
+counts: compact files by generation, then parts. Why parts are merged while a sweep still runs: opening and decoding a
+part takes a millisecond or two, most of it spent on columns of one value, so that thousands take seconds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import numbers
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -80,6 +83,11 @@ SCHEMAS: dict[str, pa.Schema] = {
 COMMIT_TABLE = "trials"
 COMPACT_PREFIX = "compact-"
 ROWS_OF_A_PART = 1000
+COMPACT_EVERY = 250
+"""Loose parts of `trials` that are merged while a sweep runs."""
+
+COMPACT_BYTES = 8 << 20
+"""Compact files up to this size together are merged anew with the parts; what is larger is left alone."""
 
 _DEFAULTS = {column_name(name): entry.default for name, entry in AXES.items()}
 """What files older than an axis mean by its absence; any other missing column is NULL."""
@@ -219,10 +227,11 @@ def _read_file(path: Path, schema: pa.Schema) -> _File:
             return left_out(f"schema version {version} is newer than this bitskip reads ({SCHEMA_VERSION})")
         if stored.equals(schema):
             return _File(path, handle.read(use_threads=False).replace_schema_metadata(schema.metadata))
-        table = handle.read([name for name in schema.names if name in stored.names], use_threads=False)
+        there = set(stored.names)
+        table = handle.read([name for name in schema.names if name in there], use_threads=False)
         columns = [
-            table[entry.name].cast(entry.type)
-            if entry.name in stored.names
+            _in_type(table[entry.name], entry.type)
+            if entry.name in there
             else pa.array([_DEFAULTS.get(entry.name)] * len(table), entry.type)
             for entry in schema
         ]
@@ -233,13 +242,21 @@ def _read_file(path: Path, schema: pa.Schema) -> _File:
     return _File(path, pa.table(columns, schema=schema))
 
 
+def _in_type(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    return column if column.type == wanted else column.cast(wanted)
+
+
+def _read_files(paths: Sequence[Path], schema: pa.Schema) -> list[_File]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda path: _read_file(path, schema), paths))
+
+
 def _read_table(folders: Sequence[Path], name: str, columns: Sequence[str] | None = None) -> list[_File]:
     schema = SCHEMAS[name] if columns is None else pa.schema([SCHEMAS[name].field(column) for column in columns])
     for _ in range(10):
         paths = [path for folder in folders for path in _paths(folder, name)]
         try:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                return list(pool.map(lambda path: _read_file(path, schema), paths))
+            return _read_files(paths, schema)
         except FileNotFoundError:
             continue  # compacted between listing and reading: its rows are in a newer file
     raise UserError(f"{folders[0]}: files in {name}/ keep vanishing while they are read")
@@ -323,8 +340,137 @@ def committed_anywhere(root: Path) -> dict[str, tuple[str, Path]]:
     return {trial_id: (commit.status, commit.folder) for trial_id, commit in commits.items()}
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What lies in a sweep's folder. `rows` are those of `trials` that count.
+
+    `problems` are files that cannot be read, `strays` others among the parts, `orphans` trials with parts but without a
+    row; `loose` counts the parts of `trials` that are not merged.
+    """
+
+    rows: list[dict[str, Any]]
+    problems: list[str]
+    strays: list[Path]
+    orphans: set[str]
+    loose: int
+
+
+def inspect_folder(folder: Path) -> Inspection:
+    """Look at every file of a sweep's folder; its parts are opened, and their rows read where they count."""
+    problems: list[str] = []
+    known: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    held: set[str] = set()
+    for name, schema in SCHEMAS.items():
+        narrow = schema if name == COMMIT_TABLE else pa.schema([schema.field("trial_id")])
+        files = _read_files(_paths(folder, name), narrow)
+        problems += [file.problem for file in files if file.problem]
+        if name == COMMIT_TABLE:
+            commits = _commits(files)
+            table = _joined(name, [file.table for file in files])
+            rows = table.take(pa.array(sorted(each.rank[-1] for each in commits.values()), _INT)).to_pylist()
+            known = set(commits)
+        else:
+            held |= {trial_id for file in files for trial_id in file.table["trial_id"].to_pylist()}
+    places = [folder / name for name in SCHEMAS if (folder / name).is_dir()]
+    strays = [path for place in places for path in sorted(place.iterdir()) if path.suffix != ".parquet"]
+    loose = sum(not path.name.startswith(COMPACT_PREFIX) for path in _paths(folder, COMMIT_TABLE))
+    return Inspection(rows, sorted(problems), strays, held - known, loose)
+
+
+class Ledger:
+    """The rows of a sweep's `trials`, one per trial, for whoever looks again and again: only new files are read.
+
+    `columns` are what is kept of a row, besides trial_id, status and started_at. `opened` counts the files read so far.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str] = ()) -> None:
+        self.folder, self.opened = folder, 0
+        self.columns = list(dict.fromkeys(("trial_id", "status", "started_at", *columns)))
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.problems: list[str] = []
+        self._schema = pa.schema([SCHEMAS[COMMIT_TABLE].field(name) for name in self.columns])
+        self._files: dict[str, tuple[tuple[int, int, int], list[dict[str, Any]], str | None]] = {}
+        self._listed: int | None = None
+
+    def refresh(self) -> bool:
+        """Read what has been written since the last time; returns whether anything has changed."""
+        place = self.folder / COMMIT_TABLE
+        try:
+            now = place.stat().st_mtime_ns
+            if self._listed == now:
+                return False
+            with os.scandir(place) as entries:
+                found = {
+                    entry.name: (status.st_ino, status.st_mtime_ns, status.st_size)
+                    for entry in entries
+                    if entry.name.endswith(".parquet") and (status := entry.stat())
+                }
+        except FileNotFoundError:
+            return False  # nothing committed yet, or a part merged while it was listed: seen the next time
+        fresh = [name for name, identity in found.items() if self._files.get(name, (None,))[0] != identity]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            read = dict(zip(fresh, pool.map(self._read, (place / name for name in fresh)), strict=True))
+        self.opened += len(fresh)
+        gone = self._files.keys() - found.keys()
+        for name in gone:
+            del self._files[name]
+        for name, file in read.items():
+            if file is not None:
+                self._files[name] = (found[name], file.table.to_pylist(), file.problem)
+        # A change within the clock's tick of this listing would not show in the folder's time: look again.
+        settled = None not in read.values() and time.time_ns() - now > 2e9
+        self._listed = now if settled else None
+        if fresh or gone:
+            self._merge()
+        return bool(fresh or gone)
+
+    def _read(self, path: Path) -> _File | None:
+        try:
+            return _read_file(path, self._schema)
+        except FileNotFoundError:
+            return None
+
+    def _merge(self) -> None:
+        rows: dict[str, dict[str, Any]] = {}
+        for name in sorted(self._files, key=lambda name: (not name.startswith(COMPACT_PREFIX), name)):
+            for row in self._files[name][1]:
+                known = rows.get(row["trial_id"])
+                if known is None or _standing(known) <= _standing(row):
+                    rows[row["trial_id"]] = row
+        self.rows = rows
+        self.problems = [problem for _, _, problem in self._files.values() if problem]
+
+
+def _standing(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """What makes a row of a trial count before another: a result before a failed attempt, then the newer one."""
+    started = row["started_at"]
+    return row["status"] in DONE, started.timestamp() if started else 0.0
+
+
+def compact_if_due(folder: Path, every: int = COMPACT_EVERY) -> int:
+    """`compact`, once so many parts have come since the last time; returns how many were merged.
+
+    Workers may write meanwhile: what is not committed yet, or is replaced, is left as it is. The caller holds the
+    sweep's lock.
+    """
+    newest, parts = 0, []
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder / COMMIT_TABLE) as entries:
+        for entry in entries:
+            if entry.name.endswith(".parquet"):
+                changed = entry.stat().st_mtime_ns
+                if entry.name.startswith(COMPACT_PREFIX):
+                    newest = max(newest, changed)
+                else:
+                    parts.append(changed)
+    # Failed attempts are not merged: the parts that a compaction has left do not make the next one due.
+    return compact(folder) if sum(changed >= newest for changed in parts) >= every else 0
+
+
 def compact(folder: Path) -> int:
-    """Merge the parts of a sweep's finished trials into one file per table; returns how many parts were merged.
+    """Merge the parts of a sweep's finished trials into a file per table; returns how many parts were merged.
+
+    Earlier compact files are merged anew while they are small, so that time and memory do not grow with the sweep.
 
     Safe against a crash at any point: the merged file is renamed into place and read back before a part is deleted, and
     readers count a trial once. Failed attempts, orphans and unreadable files are left as they are. The caller holds the
@@ -336,15 +482,17 @@ def compact(folder: Path) -> int:
 
 
 def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int:
-    merged = [path for path in _paths(folder, name) if path.stem in finished or path.name.startswith(COMPACT_PREFIX)]
-    parts = [path for path in merged if path.stem in finished]
+    paths = _paths(folder, name)
+    parts = [path for path in paths if path.stem in finished]
     if not parts:
         return 0
+    earlier = [path for path in paths if path.name.startswith(COMPACT_PREFIX)]
+    merged = [*_small(earlier), *parts]
     identities = {path: _identity(path) for path in merged}
-    files = [file for path in merged if not (file := _read_file(path, SCHEMAS[name])).problem]
+    files = [file for file in _read_files(merged, SCHEMAS[name]) if not file.problem]
     table = _joined(name, [*_last_rows(files, finished)][::-1])
     ids = table["trial_id"].to_pylist()
-    generation = 1 + max((_generation(path) for path in merged), default=0)
+    generation = 1 + max((_generation(path) for path in earlier), default=0)
     digest = hashlib.sha256("".join(sorted(set(ids))).encode()).hexdigest()[:12]
     target = _write_file(table, folder, name, f"{COMPACT_PREFIX}{generation:06d}-{digest}.parquet")
     written = _read_file(target, SCHEMAS[name])
@@ -356,6 +504,14 @@ def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int
             file.path.unlink()
     _sync(target.parent)
     return len(parts)
+
+
+def _small(compacted: Sequence[Path]) -> list[Path]:
+    """The last of the compact files that are small together: of two files with a trial, the later one must stay so."""
+    room, kept = COMPACT_BYTES, len(compacted)
+    while kept and (size := compacted[kept - 1].stat().st_size) <= room:
+        room, kept = room - size, kept - 1
+    return list(compacted[kept:])
 
 
 def _generation(path: Path) -> int:

@@ -399,3 +399,115 @@ def test_a_results_folder_can_be_moved(tmp_path):
     before = contents(tmp_path / "a")
     shutil.move(tmp_path / "a", tmp_path / "b")
     assert contents(tmp_path / "b") == before
+
+
+# Long sweeps
+
+
+def test_a_compaction_is_due_after_so_many_new_parts(tmp_path):
+    for seed in range(3):
+        store(tmp_path, seed=seed)
+    store(tmp_path, seed=9, status="error")
+    assert results.compact_if_due(tmp_path, every=5) == 0
+    store(tmp_path, seed=3)
+    assert results.compact_if_due(tmp_path, every=5) == 4 * len(TABLES)
+    for seed in range(10, 14):
+        store(tmp_path, seed=seed, status="error")  # they stay parts, and count once
+    assert results.compact_if_due(tmp_path, every=5) == 0
+    store(tmp_path, seed=4)
+    assert results.compact_if_due(tmp_path, every=5) == len(TABLES)
+    assert results.compact_if_due(tmp_path, every=5) == 0
+    assert results.compact_if_due(tmp_path / "nothing here") == 0
+    assert sorted(committed(tmp_path).values()) == ["error"] * 5 + ["ok"] * 5
+
+
+def test_large_compact_files_are_left_alone_and_newer_rows_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "COMPACT_BYTES", 1)
+    for seed in range(3):
+        store(tmp_path, seed=seed, loss=3.0)
+    compact(tmp_path)
+    kept = set((tmp_path / "curves").iterdir())
+    store(tmp_path, seed=0, loss=2.0, hours=1)
+    store(tmp_path, seed=3)
+    compact(tmp_path)
+    assert kept < set((tmp_path / "curves").iterdir())
+    assert len(list((tmp_path / "curves").iterdir())) == 2
+    before = contents(tmp_path)
+    losses = {row["seed"]: row["loss"] for row in before["trials"]}
+    assert losses == {0: 2.0, 1: 3.0, 2: 3.0, 3: 3.0}
+    monkeypatch.setattr(results, "COMPACT_BYTES", 1 << 20)
+    store(tmp_path, seed=1, loss=1.0, hours=2)
+    expected = contents(tmp_path)
+    compact(tmp_path)
+    assert contents(tmp_path) == expected
+    assert len(list((tmp_path / "curves").iterdir())) == 1
+
+
+def test_a_compaction_leaves_alone_what_workers_are_writing(tmp_path, monkeypatch):
+    for seed in range(3):
+        store(tmp_path, seed=seed)
+    write, pending = results._write_file, [True]
+
+    def write_and_commit_another(table: pa.Table, folder: Path, name: str, filename: str) -> Path:
+        if filename.startswith("compact-") and pending and pending.pop():
+            store(tmp_path, seed=7)
+        return write(table, folder, name, filename)
+
+    monkeypatch.setattr(results, "_write_file", write_and_commit_another)
+    compact(tmp_path)
+    for name in TABLES:
+        assert (tmp_path / name / f"{trial(7).trial_id}.parquet").exists()
+    assert len(committed(tmp_path)) == 4
+
+
+def test_a_ledger_opens_only_what_is_new(tmp_path, monkeypatch):
+    ledger = results.Ledger(tmp_path, ["loss"])
+    assert not ledger.refresh()
+    keys = [store(tmp_path, seed=seed) for seed in range(20)]
+    assert ledger.refresh()
+    assert ledger.opened == 20
+    assert not ledger.refresh()
+    failed = store(tmp_path, seed=20, loss=None, status="error")
+    assert ledger.refresh()
+    assert ledger.opened == 21
+    assert ledger.rows[failed]["status"] == "error"
+    store(tmp_path, seed=20, loss=2.5, hours=1)
+    assert ledger.refresh()
+    assert ledger.opened == 22
+    assert (ledger.rows[failed]["status"], ledger.rows[failed]["loss"]) == ("ok", 2.5)
+    compact(tmp_path)
+    assert ledger.refresh()
+    assert ledger.opened == 23
+    assert set(ledger.rows) == {*keys, failed}
+    # A folder in which nothing has happened for a while is not even listed.
+    later = results.time.time_ns() + 10_000_000_000
+    monkeypatch.setattr(results.time, "time_ns", lambda: later)
+    ledger.refresh()
+    monkeypatch.setattr(results.os, "scandir", None)
+    assert not ledger.refresh()
+
+
+@pytest.mark.parametrize("failed_first", [True, False])
+def test_a_ledger_counts_the_rows_that_the_results_count(tmp_path, failed_first):
+    for seed in range(4):
+        store(tmp_path, seed=seed, hours=seed)
+        compact(tmp_path)
+        store(tmp_path, seed=seed, hours=5 - seed, loss=2.0, status="error" if failed_first else "diverged")
+    (tmp_path / "trials" / "torn.parquet").write_bytes(b"PAR1")
+    ledger = results.Ledger(tmp_path, ["loss"])
+    ledger.refresh()
+    rows = {row["trial_id"]: row for row in load_results(tmp_path).trials.to_pylist()}
+    assert {key: (row["status"], row["loss"]) for key, row in ledger.rows.items()} == {
+        key: (row["status"], row["loss"]) for key, row in rows.items()
+    }
+    assert [str(tmp_path / "trials" / "torn.parquet") in problem for problem in ledger.problems] == [True]
+
+
+def test_finished_trials_are_read_from_a_few_files_however_many_they_are(tmp_path, monkeypatch):
+    for seed in range(30):
+        store(tmp_path, seed=seed)
+        results.compact_if_due(tmp_path, every=10)
+    read, opened = results._read_file, []
+    monkeypatch.setattr(results, "_read_file", lambda path, schema: (opened.append(path), read(path, schema))[1])
+    assert len(load_results(tmp_path).trials) == 30
+    assert len(opened) <= len(TABLES) * 10

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from bitskip import config, space
 from bitskip.config import AXES, make_trial
 from bitskip.errors import UserError
 from bitskip.space import MAX_POINTS, Resources, Sweep, load_sweep
@@ -480,3 +481,17 @@ def test_a_space_beyond_reason_is_refused_at_once(load):
     space = {axis: [i / 1000 for i in range(1, 400)] for axis in ("lr", "warmup", "weight_decay")}
     with pytest.raises(UserError, match=f"more than {MAX_POINTS:,}"):
         load({"space": space})
+
+
+def test_ten_thousand_trials_are_hashed_and_checked_once_each(tmp_path, monkeypatch):
+    """Expansion is linear: what it does per trial is counted, not timed."""
+    made, hashed = [], []
+    monkeypatch.setattr(space, "make_trial", lambda **axes: (made.append(1), make_trial(**axes))[1])
+    encode = config._ENCODER.encode
+    monkeypatch.setattr(config._ENCODER, "encode", lambda content: (hashed.append(1), encode(content))[1])
+    rates = ", ".join(str((at + 1) * 1e-5) for at in range(500))
+    file = tmp_path / "large.yaml"
+    file.write_text(f"space: {{bits: [16, 8, 4, 6, 5], lr: [{rates}]}}\nseeds: 4")
+    assert len(load_sweep(file).trials) == 10_000
+    assert len(made) <= 2_500 + 20
+    assert len(hashed) <= 10_000

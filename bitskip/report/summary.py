@@ -37,6 +37,7 @@ from bitskip.multiplicity import JointTest, joint_test
 from bitskip.noise import seed_noise
 from bitskip.prediction import ModelSummary
 from bitskip.predictor import summary_of
+from bitskip.provenance import Provenance, provenance
 from bitskip.shares import Share, variance_shares
 from bitskip.surface import fit_surface
 
@@ -163,6 +164,7 @@ class Report:
 
     overview: Overview
     sections: tuple[Section, ...]
+    provenance: Provenance
 
 
 def summarise(results: Results, within: float = WITHIN) -> Report:
@@ -171,7 +173,7 @@ def summarise(results: Results, within: float = WITHIN) -> Report:
     for row in results.exits.to_pylist():
         exits.setdefault(row["trial_id"], []).append(row)
     sections = tuple(_section(stratum, exits, within) for stratum in strata(results))
-    return Report(_overview(results), sections)
+    return Report(_overview(results), sections, provenance(results.trials.to_pylist()))
 
 
 def to_json_object(results: Results, within: float = WITHIN) -> dict[str, Any]:

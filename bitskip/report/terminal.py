@@ -36,6 +36,8 @@ def render(results: Results, console: Console, within: float = WITHIN) -> None:
     """Print the report; `within` is the loss of perplexity that the best exit may cost."""
     report = summarise(results, within)
     _overview(report.overview, console)
+    for mixture in report.provenance.mixed:
+        _line(console, mixture.line(), style="yellow")
     for section in report.sections:
         _section(section, console)
     if report.overview.problems:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from bitskip.errors import UserError
-from bitskip.results import Results
+from bitskip.rerun import rerun_command
+from bitskip.results import Results, committed_anywhere
+from bitskip.running import log_path
 
 
-def trial_object(results: Results, trial_id: str) -> dict[str, Any]:
-    """The trial's row with its exits, curve and layers.
+def trial_object(results: Results, trial_id: str, root: Path) -> dict[str, Any]:
+    """The trial's row with its exits, curve and layers, the command that runs it again, and its files below `root`.
 
     Raises UserError unless the id's beginning names exactly one trial.
     """
@@ -33,14 +36,26 @@ def trial_object(results: Results, trial_id: str) -> dict[str, Any]:
         ]
 
     tables = {name: of_trial(getattr(results, name)) for name in ("exits", "curves", "layers")}
-    return {**row, **tables}
+    beside = {"rerun": rerun_command(row), "files": _files(root, row["trial_id"])}
+    return {**row, **beside, **tables}
+
+
+def _files(root: Path, trial_id: str) -> dict[str, str]:
+    """What lies beside the tables of a trial, by what it is."""
+    _, folder = committed_anywhere(root)[trial_id]
+    places = {
+        "log": log_path(folder, trial_id),
+        "checkpoint": folder / "checkpoints" / f"{trial_id}.safetensors",
+        "weights": folder / "weights" / f"{trial_id}.safetensors",
+    }
+    return {name: str(path) for name, path in places.items() if path.exists()}
 
 
 def print_trial(found: dict[str, Any]) -> None:
     """Aligned names and values, then the exits, the curve and the last sample of the layers as rows."""
     width = max(len(name) for name in found)
     for name, value in found.items():
-        if not isinstance(value, list) or name == "data_files":
+        if name not in ("rerun", "files") and (not isinstance(value, list) or name == "data_files"):
             print(f"{name:<{width}}  {_short(value)}")
     tables = {"exits": found["exits"], "curves": found["curves"]}
     if found["layers"]:
@@ -50,6 +65,10 @@ def print_trial(found: dict[str, Any]) -> None:
         print(f"\n{name}")
         for entry in entries:
             print("  " + "  ".join(f"{key}={_short(value)}" for key, value in entry.items()))
+    print()
+    for name, path in found["files"].items():
+        print(f"{name}: {path}")
+    print(f"run again: {found['rerun'] or 'not possible: the same settings make another trial now'}")
 
 
 def layer_summary(sample: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
