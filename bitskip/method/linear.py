@@ -79,8 +79,9 @@ class BitLinear(nn.Module):
         self.register_buffer("signs", signs, persistent=False)
         self._frozen: Tensor | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.linear(self.quantized_input(x), self.effective_weight())
+    def forward(self, x: Tensor, quantized: Tensor | None = None) -> Tensor:
+        """Output for the input x, whose `quantized_input` may be given where it is known (see `shared_input`)."""
+        y = F.linear(self.quantized_input(x) if quantized is None else quantized, self.effective_weight())
         if self.transform_output is not None:
             y = self.transform_output(y)
         return squared_relu(y) if self.squares else y
@@ -106,6 +107,36 @@ class BitLinear(nn.Module):
         if self._frozen is not None:
             return self._frozen
         return ternarize(self.weight) if self.ternary else self.weight
+
+
+def shared_input(x: Tensor, *layers: BitLinear) -> list[Tensor]:
+    """Outputs of layers that read the same x, which is rotated and quantized once if all do the same to it."""
+    first = layers[0]
+    alike = all(
+        (layer.bits, layer.activation_scale, layer.rotation) == (first.bits, first.activation_scale, first.rotation)
+        and layer.signs is None
+        for layer in layers
+    )
+    quantized = first.quantized_input(x) if alike else None
+    return [layer(x, quantized) for layer in layers]
+
+
+@contextlib.contextmanager
+def quantized_once(model: nn.Module) -> Iterator[None]:
+    """Inside, all passes of training share one ternary copy of each weight, for gradients of several micro-batches.
+
+    On leaving, each weight gets the gradient of its copy, which is what the straight-through estimator gives it.
+    """
+    layers = [m for m in model.modules() if isinstance(m, BitLinear) and m.ternary and m._frozen is None]
+    copies = [ternarize(layer.weight.detach()).requires_grad_() for layer in layers]
+    for layer, copy in zip(layers, copies, strict=True):
+        layer.freeze(copy)
+    try:
+        yield
+    finally:
+        for layer, copy in zip(layers, copies, strict=True):
+            layer.freeze(None)
+            layer.weight.grad = copy.grad
 
 
 @contextlib.contextmanager

@@ -21,9 +21,15 @@ EPSILON = 1e-5
 class _StraightThrough(torch.autograd.Function):
     """Forward: a given rounding of the input. Backward: the identity, with nothing through the scale."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: object, value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
         return rounding(value.float()).to(value.dtype)
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: tuple[Tensor, Callable[[Tensor], Tensor]], output: Tensor) -> None:
+        """Nothing is kept for the backward pass."""
 
     @staticmethod
     def backward(ctx: object, *grads: Tensor) -> tuple[Tensor, None]:
@@ -45,8 +51,17 @@ def ternary_codes(weight: Tensor) -> Tensor:
 
 
 def _ternary_rounding(weight: Tensor) -> Tensor:
-    scale = ternary_scale(weight)
-    return (weight / scale).round_().clamp_(-1, 1).mul_(scale)
+    # One array for everything: fresh memory costs more than a sweep of arithmetic.
+    rounded = weight.abs()
+    scale = rounded.mean().clamp_(min=EPSILON)
+    return _into(rounded, torch.div, weight, scale).round_().clamp_(-1, 1).mul_(scale)
+
+
+def _into(target: Tensor, operation: Callable[..., Tensor], *operands: Tensor | float) -> Tensor:
+    """The operation's result, in the memory of `target` where nothing forbids it."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return operation(*operands)
+    return operation(*operands, out=target)
 
 
 def ternarize(weight: Tensor) -> Tensor:
@@ -59,9 +74,11 @@ def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
     levels = float(2 ** (bits - 1) - 1)
 
     def rounding(x: Tensor) -> Tensor:
-        scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=EPSILON)
+        rounded = x.abs()
+        scale = rounded.amax(dim=-1, keepdim=True).clamp_(min=EPSILON)
         # x * levels before the division: a tie must stay a tie, and dividing by a rounded step would move it.
-        return (x * levels).div_(scale).round_().clamp_(-levels, levels).mul_(scale / levels)
+        # |x| <= s leaves nothing to clip: two roundings of at most `levels` do not reach the next integer.
+        return _into(rounded, torch.mul, x, levels).div_(scale).round_().mul_(scale / levels)
 
     return rounding
 
@@ -74,8 +91,9 @@ def _absmean_rounding(bits: int) -> Callable[[Tensor], Tensor]:
     low, high = -float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)
 
     def rounding(x: Tensor) -> Tensor:
-        step = x.abs().mean(dim=-1, keepdim=True).clamp_(min=EPSILON).div_(math.sqrt(high))
-        return (x / step).round_().clamp_(low, high).mul_(step)
+        rounded = x.abs()
+        step = rounded.mean(dim=-1, keepdim=True).clamp_(min=EPSILON).div_(math.sqrt(high))
+        return _into(rounded, torch.div, x, step).round_().clamp_(low, high).mul_(step)
 
     return rounding
 
