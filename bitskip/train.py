@@ -31,6 +31,7 @@ from bitskip.evaluate import (
 from bitskip.exits import best_exit
 from bitskip.guards import check_causality, check_trial
 from bitskip.method.layerskip import dropout_progress, dropout_rates, loss_weights
+from bitskip.method.linear import quantized_once
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
 from bitskip.prefix import Prefixes, prefix_content
@@ -240,8 +241,7 @@ def run_trial(
     model = build_model(trial).to(device)
     skipped = check_trial(model, trial, text, own_text=data is not None)
     if training.compile == "on" or (training.compile == "auto" and device.type == "cuda"):
-        for block in model.blocks:
-            block.compile()
+        compile_blocks(model)
     started = time.perf_counter()
     progress = _train(model, trial, train_on, measured_on, text.fingerprint, device, on_point, checkpoint, prefixes)
     trained = time.perf_counter()
@@ -330,8 +330,10 @@ def _train(
         for group in optimizer.param_groups:
             group["lr"] = lr
         inputs, targets = train_on.batch(next(order), device)
-        total, main = _accumulate(model, inputs, targets, weights, keep, training)
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
+        losses = _accumulate(model, inputs, targets, weights, keep, training)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
+        # One transfer for all three: each would wait for a GPU by itself.
+        total, main, norm = torch.cat([losses, norm[None]]).tolist()
         progress.step = step + 1
         if not (math.isfinite(total) and math.isfinite(norm)):
             what = "loss" if not math.isfinite(total) else "gradient norm"
@@ -420,10 +422,21 @@ def _made_of(fingerprint: str, device: torch.device) -> str:
     return f"{fingerprint} {device.type}"
 
 
+def compile_blocks(model: Decoder) -> None:
+    """One program serves all blocks: they have one code and differ in their weights only."""
+    for block in model.blocks:
+        block.compile()
+
+
 def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:
-    """So many optimizer steps of the trial's costliest phase on random tokens, one each time: for timing them."""
+    """So many optimizer steps of the trial's costliest phase on random tokens, one each time: for timing them.
+
+    Blocks are compiled only where the trial asks for it outright: compiling takes longer than many steps.
+    """
     training, sizes = trial.training, trial.model
     model = build_model(trial).to(device)
+    if training.compile == "on":
+        compile_blocks(model)
     model.train()
     optimizer = optimizer_for(model, training)
     last = step_count(training) - 1
@@ -437,7 +450,7 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
             )
         tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
         _accumulate(model, tokens, tokens, weights, keep, training)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         yield
@@ -464,21 +477,25 @@ def _accumulate(
     weights: tuple[float, ...],
     keep: Tensor | None,
     training: TrainingConfig,
-) -> tuple[float, float]:
-    """Backward over micro-batches; (training loss, full model's loss) of the whole batch, per token that counts."""
-    total_loss = main_loss = 0.0
+) -> Tensor:
+    """Backward over micro-batches; (training loss, full model's loss) of the whole batch, per token that counts.
+
+    Shape [2], fp64, on the model's device: reading them there waits for it.
+    """
     micro_batch = training.micro_batch or len(inputs)
-    counted = (targets != IGNORED_TARGET).sum(1)
-    for start in range(0, len(inputs), micro_batch):
-        rows = slice(start, start + micro_batch)
-        kept = None if keep is None else keep[:, rows]
-        with precision_context(training, inputs.device):
-            total, main = model.losses(inputs[rows], targets[rows], weights, kept)
-        share = (counted[rows].sum() / counted.sum()).item() if micro_batch < len(inputs) else 1.0
-        (total * share).backward()  # type: ignore[no-untyped-call]
-        total_loss += total.item() * share
-        main_loss += main.item() * share
-    return total_loss, main_loss
+    whole = micro_batch >= len(inputs)
+    counted = [] if whole else (targets != IGNORED_TARGET).sum(1).tolist()
+    losses = torch.zeros(2, dtype=torch.float64, device=inputs.device)
+    with contextlib.nullcontext() if whole else quantized_once(model):
+        for start in range(0, len(inputs), micro_batch):
+            rows = slice(start, start + micro_batch)
+            kept = None if keep is None else keep[:, rows]
+            with precision_context(training, inputs.device):
+                total, main = model.losses(inputs[rows], targets[rows], weights, kept)
+            share = 1.0 if whole else sum(counted[rows]) / sum(counted)
+            (total * share).backward()  # type: ignore[no-untyped-call]
+            losses += torch.stack([total.detach(), main.detach()]).double() * share
+    return losses
 
 
 def _evaluate(

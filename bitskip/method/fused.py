@@ -1,7 +1,7 @@
 """RMSNorm and rotary embedding with backward passes of few sweeps over memory, for the CPU.
 
-Autograd's own pass an array through memory once for every elementary operation. Compilers fuse those by themselves and
-GPUs have kernels for them, so that both get torch's plain operations here. Values are those of the plain operations.
+Autograd's own pass an array through memory once for every elementary operation. A compiler fuses those by itself and a
+GPU has kernels for them: both get torch's plain operations. Values are those of the plain operations.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def transformed() -> bool:
+    """Whether torch.compile or a transform of torch.func looks on: both know torch's plain operations best."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
 def by_hand(*tensors: Tensor) -> bool:
-    """Whether the functions written here serve: on the CPU, outside of a compiler, in one floating-point type."""
-    return not torch.compiler.is_compiling() and all(
+    """Whether the functions written here serve: on the CPU, untransformed, in one floating-point type."""
+    return not transformed() and all(
         tensor.device.type == "cpu" and tensor.dtype == tensors[0].dtype for tensor in tensors
     )
 
@@ -30,8 +35,6 @@ class RMSNorm(nn.RMSNorm):
 
 
 class _RMSNorm(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         return F.rms_norm(x, weight.shape, weight, eps)
@@ -62,8 +65,6 @@ def rotate(x: Tensor, rotary: Tensor) -> Tensor:
 
 
 class _Rotate(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         return _turned(x, cos, sin)

@@ -141,12 +141,18 @@ def quantized_once(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen_weights(model: nn.Module) -> Iterator[None]:
-    """Inside, every BitLinear quantizes its weight once and not at each call: for evaluation and decoding."""
+    """Inside, every BitLinear quantizes its weight once and not at each call: for evaluation and decoding.
+
+    In autocast the weight is cast once, too: autocast itself does so at each call for all but parameters.
+    """
     thawed = [module for module in model.modules() if isinstance(module, BitLinear) and module._frozen is None]
     try:
         with torch.no_grad():
             for layer in thawed:
-                layer.freeze(layer.effective_weight().detach())
+                weight = layer.effective_weight().detach()
+                kind = weight.device.type
+                cast_to = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+                layer.freeze(weight.to(cast_to))
         yield
     finally:
         for layer in thawed:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bitskip.config import UNQUANTIZED_BITS, scale_rule
+from bitskip.method.fused import transformed
 
 EPSILON = 1e-5
 """Floor of every scale: an all-zero tensor quantizes to zeros with finite gradients."""
@@ -59,7 +60,7 @@ def _ternary_rounding(weight: Tensor) -> Tensor:
 
 def _into(target: Tensor, operation: Callable[..., Tensor], *operands: Tensor | float) -> Tensor:
     """The operation's result, in the memory of `target` where nothing forbids it."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if transformed():
         return operation(*operands)
     return operation(*operands, out=target)
 
