@@ -13,6 +13,7 @@ from torch import Tensor
 from bitskip.config import IGNORED_TARGET, TrialConfig
 from bitskip.data.sequences import Sequences
 from bitskip.method.artefacts import compared_tokens
+from bitskip.method.cross_entropy import scores
 from bitskip.method.linear import BitLinear, frozen_weights
 from bitskip.method.model import Decoder
 
@@ -56,20 +57,24 @@ def held_out_loss(model: Decoder, sequences: Sequences, tokens: int, trial: Tria
 def exit_quality(model: Decoder, sequences: Sequences, tokens: int, trial: TrialConfig) -> list[ExitQuality]:
     """Loss of every exit 1…L on the same held-out tokens, from one pass: sum of nll over sum of tokens, in fp64."""
     depth = model.sizes.layers
-    nll = torch.zeros(depth, dtype=torch.float64)
-    equal = torch.zeros(depth, dtype=torch.int64)
+    device = model.head.weight.device
+    nll = torch.zeros(depth, dtype=torch.float64, device=device)
+    equal = torch.zeros(depth, dtype=torch.int64, device=device)
     count = 0
     with frozen_weights(model):
-        for inputs, targets in held_out_batches(sequences, tokens, trial, model.head.weight.device):
+        for inputs, targets in held_out_batches(sequences, tokens, trial, device):
             counted = targets != IGNORED_TARGET
             choices = []
             for index, hidden in enumerate(model.hidden_states(inputs)):
-                logits = model.logits(hidden, index + 1)
-                nll[index] += _nll(logits, targets)
-                choices.append(logits.argmax(-1)[counted])
-            equal += torch.tensor([int((choice == choices[-1]).sum()) for choice in choices])
+                exit_layer = index + 1
+                state = model.norm_of(exit_layer)(hidden)
+                losses, chosen = scores(model.head_of(exit_layer).weight, state, targets)
+                nll[index] += losses
+                choices.append(chosen[counted])
+            equal += torch.stack([(chosen == choices[-1]).sum() for chosen in choices])
             count += int(counted.sum())
-    return [ExitQuality(index + 1, nll[index].item() / count, int(equal[index]) / count) for index in range(depth)]
+    found = zip(nll.tolist(), equal.tolist(), strict=True)
+    return [ExitQuality(layer, losses / count, agreeing / count) for layer, (losses, agreeing) in enumerate(found, 1)]
 
 
 def _nll(logits: Tensor, targets: Tensor) -> float:

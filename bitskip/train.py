@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from bitskip.evaluate import bits_per_byte, exit_quality, held_out_loss, perplex
 from bitskip.exits import best_exit
 from bitskip.guards import check_causality, check_trial
 from bitskip.method.layerskip import loss_weights
+from bitskip.method.linear import quantized_once
 from bitskip.method.model import Decoder, build_model
 from bitskip.method.seeding import generator
 from bitskip.prefix import Prefixes
@@ -134,8 +136,7 @@ def run_trial(
     ready = prepare(trial, torch.device(device), data)
     training, model = trial.training, ready.model
     if training.compile == "on" or (training.compile == "auto" and model.head.weight.device.type == "cuda"):
-        for block in model.blocks:
-            block.compile()
+        compile_blocks(model)
     optimizer = optimizer_for(model, training)
     course = ready.course(optimizer, on_point, checkpoint, prefixes, report)
     _train(course, model, optimizer, ready.measured_on)
@@ -256,19 +257,31 @@ def train_step(course: Course, model: Decoder, optimizer: torch.optim.Optimizer,
     model.set_activation_bits(step.bits)
     for group in optimizer.param_groups:
         group["lr"] = step.lr
-    total, main = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
-    if course.took(total, main, norm):
+    losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
+    # One transfer for all three: each would wait for a GPU by itself.
+    if course.took(*torch.cat([losses, norm[None]]).tolist()):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         course.settle(held_out, lambda: (model, optimizer))
     course.progress.seconds += time.perf_counter() - began
 
 
+def compile_blocks(model: Decoder) -> None:
+    """One program serves all blocks: they have one code and differ in their weights only."""
+    for block in model.blocks:
+        block.compile()
+
+
 def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:
-    """So many optimizer steps of the trial's costliest phase on random tokens, one each time: for timing them."""
+    """So many optimizer steps of the trial's costliest phase on random tokens, one each time: for timing them.
+
+    Blocks are compiled only where the trial asks for it outright: compiling takes longer than many steps.
+    """
     training, sizes = trial.training, trial.model
     model = build_model(trial).to(device)
+    if training.compile == "on":
+        compile_blocks(model)
     model.train()
     optimizer = optimizer_for(model, training)
     last = step_count(training) - 1
@@ -280,7 +293,7 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
             weights = exit_loss_weights(trial, last, last + 1)
         tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
         _accumulate(model, tokens, tokens, weights, keep, training)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf).item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         yield
@@ -293,21 +306,25 @@ def _accumulate(
     weights: tuple[float, ...],
     keep: Tensor | None,
     training: TrainingConfig,
-) -> tuple[float, float]:
-    """Backward over micro-batches; (training loss, full model's loss) of the whole batch, per token that counts."""
-    total_loss = main_loss = 0.0
+) -> Tensor:
+    """Backward over micro-batches; (training loss, full model's loss) of the whole batch, per token that counts.
+
+    Shape [2], fp64, on the model's device: reading them there waits for it.
+    """
     micro_batch = training.micro_batch or len(inputs)
-    counted = (targets != IGNORED_TARGET).sum(1)
-    for start in range(0, len(inputs), micro_batch):
-        rows = slice(start, start + micro_batch)
-        kept = None if keep is None else keep[:, rows]
-        with precision_context(training, inputs.device):
-            total, main = model.losses(inputs[rows], targets[rows], weights, kept)
-        share = (counted[rows].sum() / counted.sum()).item() if micro_batch < len(inputs) else 1.0
-        (total * share).backward()  # type: ignore[no-untyped-call]
-        total_loss += total.item() * share
-        main_loss += main.item() * share
-    return total_loss, main_loss
+    whole = micro_batch >= len(inputs)
+    counted = [] if whole else (targets != IGNORED_TARGET).sum(1).tolist()
+    losses = torch.zeros(2, dtype=torch.float64, device=inputs.device)
+    with contextlib.nullcontext() if whole else quantized_once(model):
+        for start in range(0, len(inputs), micro_batch):
+            rows = slice(start, start + micro_batch)
+            kept = None if keep is None else keep[:, rows]
+            with precision_context(training, inputs.device):
+                total, main = model.losses(inputs[rows], targets[rows], weights, kept)
+            share = 1.0 if whole else sum(counted[rows]) / sum(counted)
+            (total * share).backward()  # type: ignore[no-untyped-call]
+            losses += torch.stack([total.detach(), main.detach()]).double() * share
+    return losses
 
 
 def _evaluate(

@@ -37,7 +37,13 @@ class Sequences:
         targets = rows[:, 1:]
         if not self.count_padding:
             targets = np.where(np.arange(1, self.length + 1) < sizes, targets, IGNORED_TARGET)
-        return torch.from_numpy(rows[:, :-1].copy()).to(device), torch.from_numpy(targets.copy()).to(device)
+        return _on(rows[:, :-1], device), _on(targets, device)
+
+
+def _on(rows: np.ndarray, device: torch.device | str) -> Tensor:
+    """On a GPU through pinned memory: the copy then runs beside what the GPU is still busy with."""
+    tensor = torch.from_numpy(rows.copy())
+    return tensor.pin_memory().to(device, non_blocking=True) if torch.device(device).type == "cuda" else tensor
 
 
 def packed(stream: np.ndarray, length: int) -> Sequences:

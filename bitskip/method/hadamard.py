@@ -5,6 +5,7 @@ H = H^T = H^-1, so the gradient of the transform is the transform of the gradien
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import math
@@ -14,8 +15,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-LARGEST_FACTOR = 128
-"""H_n is applied as Kronecker factors of at most this size: few matmuls instead of log2(n) memory-bound passes."""
+LARGEST_FACTOR = 64
+"""H_n is applied as Kronecker factors of at most this size: few matmuls instead of log2(n) memory-bound passes.
+
+Measured (benchmarks/kernels.py): up to 64 the whole matrix is fastest, above it two factors are.
+"""
 
 LARGEST_FUSED_WIDTH = 32_768
 """What the kernels of fast-hadamard-transform 1.1 take."""
@@ -66,16 +70,24 @@ def hadamard_transform(x: Tensor, block: int | None = None) -> Tensor:
 
 
 def _by_factors(x: Tensor) -> Tensor:
-    """H_(ab) = H_a (x) H_b: the last dimension as a grid, transformed along each of its sides."""
+    """H_(ab) = H_a (x) H_b: the last dimension as an a x b grid X, whose transform is H_a X H_b."""
     n = x.shape[-1]
     work = x if x.dtype == torch.float64 else x.float()
-    with torch.autocast(x.device.type, enabled=False):
-        for size in _factors(n):
-            # The grid's last side is transformed and rotated to the front, so that n factors restore the order.
-            grid = work.reshape(*x.shape[:-1], n // size, size) @ _matrix(size, work.dtype, work.device)
-            work = grid.transpose(-1, -2)
-        work = work.reshape(x.shape)
-    return work.to(x.dtype)
+    last, *others = _factors(n)
+    with _without_autocast(x):
+        work = work.reshape(-1, last) @ _matrix(last, work.dtype, work.device)
+        inner = last
+        for size in others:
+            grids = work.view(-1, size, inner)
+            matrix = _matrix(size, work.dtype, work.device)
+            work = torch.bmm(matrix.expand(len(grids), size, size), grids)
+            inner *= size
+    return work.view(x.shape).to(x.dtype)
+
+
+def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
 
 
 @functools.cache

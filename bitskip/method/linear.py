@@ -79,8 +79,9 @@ class BitLinear(nn.Module):
         self.register_buffer("signs", signs, persistent=False)
         self._frozen: Tensor | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.linear(self.quantized_input(x), self.effective_weight())
+    def forward(self, x: Tensor, quantized: Tensor | None = None) -> Tensor:
+        """Output for the input x, whose `quantized_input` may be given where it is known (see `shared_input`)."""
+        y = F.linear(self.quantized_input(x) if quantized is None else quantized, self.effective_weight())
         if self.transform_output is not None:
             y = self.transform_output(y)
         return squared_relu(y) if self.squares else y
@@ -108,14 +109,50 @@ class BitLinear(nn.Module):
         return ternarize(self.weight) if self.ternary else self.weight
 
 
+def shared_input(x: Tensor, *layers: BitLinear) -> list[Tensor]:
+    """Outputs of layers that read the same x, which is rotated and quantized once if all do the same to it."""
+    first = layers[0]
+    alike = all(
+        (layer.bits, layer.activation_scale, layer.rotation) == (first.bits, first.activation_scale, first.rotation)
+        and layer.signs is None
+        for layer in layers
+    )
+    quantized = first.quantized_input(x) if alike else None
+    return [layer(x, quantized) for layer in layers]
+
+
+@contextlib.contextmanager
+def quantized_once(model: nn.Module) -> Iterator[None]:
+    """Inside, all passes of training share one ternary copy of each weight, for gradients of several micro-batches.
+
+    On leaving, each weight gets the gradient of its copy, which is what the straight-through estimator gives it.
+    """
+    layers = [m for m in model.modules() if isinstance(m, BitLinear) and m.ternary and m._frozen is None]
+    copies = [ternarize(layer.weight.detach()).requires_grad_() for layer in layers]
+    for layer, copy in zip(layers, copies, strict=True):
+        layer.freeze(copy)
+    try:
+        yield
+    finally:
+        for layer, copy in zip(layers, copies, strict=True):
+            layer.freeze(None)
+            layer.weight.grad = copy.grad
+
+
 @contextlib.contextmanager
 def frozen_weights(model: nn.Module) -> Iterator[None]:
-    """Inside, every BitLinear quantizes its weight once and not at each call: for evaluation and decoding."""
+    """Inside, every BitLinear quantizes its weight once and not at each call: for evaluation and decoding.
+
+    In autocast the weight is cast once, too: autocast itself does so at each call for all but parameters.
+    """
     thawed = [module for module in model.modules() if isinstance(module, BitLinear) and module._frozen is None]
     try:
         with torch.no_grad():
             for layer in thawed:
-                layer.freeze(layer.effective_weight().detach())
+                weight = layer.effective_weight().detach()
+                kind = weight.device.type
+                cast_to = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+                layer.freeze(weight.to(cast_to))
         yield
     finally:
         for layer in thawed:

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from bitskip.config import ArtefactConfig, MethodConfig, ModelConfig, TrialConfig
 from bitskip.method.artefacts import compared_tokens, tiny_initial
-from bitskip.method.linear import BitLinear
+from bitskip.method.cross_entropy import cross_entropies
+from bitskip.method.fused import RMSNorm, rotate
+from bitskip.method.linear import BitLinear, shared_input
 from bitskip.method.seeding import derive_seed, generator
 
 LinearFactory = Callable[[int, int, str], BitLinear]
@@ -64,8 +66,8 @@ class Attention(nn.Module):
         def heads(y: Tensor) -> Tensor:
             return y.view(batch, length, -1, self.sizes.head_width).transpose(1, 2)  # [B, H|G, T, K]
 
-        query, key = rotate(heads(self.q(x)), rotary), rotate(heads(self.k(x)), rotary)
-        value = heads(self.v(x))
+        query, key, value = map(heads, shared_input(x, self.q, self.k, self.v))
+        query, key = rotate(query, rotary), rotate(key, rotary)
         causal, mask = self.causal, None
         if cache is not None:
             seen = cache.length
@@ -75,8 +77,8 @@ class Attention(nn.Module):
                 mask = torch.ones(length, seen + length, dtype=torch.bool, device=x.device).tril(seen)
             causal = self.causal and seen == 0
         groups = self.sizes.heads // self.sizes.kv_heads
-        # A cache is read in place; training repeats, since not every kernel of SDPA takes groups.
-        in_place = groups > 1 and cache is not None
+        # A cache is read in place, and so is everything on the CPU; on a GPU not every kernel of SDPA takes groups.
+        in_place = groups > 1 and (cache is not None or not x.is_cuda)
         if groups > 1 and not in_place:
             key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=in_place)
@@ -94,7 +96,8 @@ class FeedForward(nn.Module):
         self.down = linear(hidden, width, "down")
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
+        gate, up = shared_input(x, self.gate, self.up)
+        return cast(Tensor, self.down(F.silu(gate) * up))
 
 
 class Block(nn.Module):
@@ -102,9 +105,9 @@ class Block(nn.Module):
 
     def __init__(self, sizes: ModelConfig, layer: int, linear: LinearFactory, causal: bool) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.attention_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.attention = Attention(sizes, layer, linear, causal)
-        self.feed_forward_norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.feed_forward_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.feed_forward = FeedForward(sizes, linear)
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None) -> Tensor:
@@ -129,11 +132,11 @@ class Decoder(nn.Module):
                 return BitLinear(inputs, outputs, method, site, sign_seed, artefacts)
 
             self.blocks.append(Block(sizes, layer, linear, artefacts.causal_mask))
-        self.norm = nn.RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.head = nn.Linear(sizes.width, vocab_size, bias=False)
         early = sizes.layers - 1
         own_norm, own_head = method.exit_head != "shared", method.exit_head == "own-head"
-        self.exit_norms = nn.ModuleList(nn.RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm))
+        self.exit_norms = nn.ModuleList(RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm))
         self.exit_heads = nn.ModuleList(nn.Linear(sizes.width, vocab_size, bias=False) for _ in range(early * own_head))
         self._initialise(seed)
 
@@ -200,19 +203,21 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor, exit_layer: int) -> Tensor:
         """Norm and head of an exit: [B, T, D] to [B, T, V]."""
-        early = exit_layer < self.sizes.layers
-        norm = self.exit_norms[exit_layer - 1] if early and len(self.exit_norms) else self.norm
-        return self._head(exit_layer)(norm(hidden))  # type: ignore[no-any-return]
+        return cast(Tensor, self.head_of(exit_layer)(self.norm_of(exit_layer)(hidden)))
 
-    def _head(self, exit_layer: int) -> nn.Module:
+    def norm_of(self, exit_layer: int) -> nn.Module:
         early = exit_layer < self.sizes.layers
-        return self.exit_heads[exit_layer - 1] if early and len(self.exit_heads) else self.head
+        return self.exit_norms[exit_layer - 1] if early and len(self.exit_norms) else self.norm
 
-    def training_logits(self, hidden: Tensor, exit_layer: int) -> Tensor:
-        """What the losses of training see: `logits`, but for an artefact that leaves out the norm of early exits."""
+    def head_of(self, exit_layer: int) -> nn.Linear:
+        early = exit_layer < self.sizes.layers
+        return cast(nn.Linear, self.exit_heads[exit_layer - 1] if early and len(self.exit_heads) else self.head)
+
+    def training_state(self, hidden: Tensor, exit_layer: int) -> Tensor:
+        """What the head sees in training, [B, T, D]: the norm's output, unless an artefact leaves out that of exits."""
         if exit_layer < self.sizes.layers and self.artefacts.exit_norm == "none":
-            return self._head(exit_layer)(hidden)  # type: ignore[no-any-return]
-        return self.logits(hidden, exit_layer)
+            return hidden
+        return cast(Tensor, self.norm_of(exit_layer)(hidden))
 
     def forward(self, tokens: Tensor, exit_layer: int | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Logits [B, T, V] after `exit_layer` blocks (default: all). Raises ValueError outside 1…L."""
@@ -231,18 +236,19 @@ class Decoder(nn.Module):
 
         The training loss is sum_l weights[l] CE_l; exits of weight zero are not computed. Targets of -100 do not count.
         """
-        total, loss = tokens.new_zeros((), dtype=torch.float32), None
         final = self.sizes.layers - 1
+        # By head, the full model's last: one matrix and its gradient serve all exits that share it.
+        exits: dict[nn.Linear, list[tuple[Tensor, Tensor, float]]] = {}
         for index, hidden in enumerate(self.hidden_states(tokens, keep)):
             if weights[index] == 0.0 and index < final:
                 continue
             shift = self.artefacts.exit_target_shift if index < final else self.artefacts.target_shift
-            compared = compared_tokens(tokens, targets, shift)
-            logits = self.training_logits(hidden, index + 1)
-            loss = F.cross_entropy(logits.flatten(0, 1).float(), compared.flatten())
-            total = total + weights[index] * loss
-        assert loss is not None
-        return total, loss
+            entry = self.training_state(hidden, index + 1), compared_tokens(tokens, targets, shift), weights[index]
+            exits.setdefault(self.head_of(index + 1), []).append(entry)
+        total, main = cross_entropies(self.head.weight, exits.pop(self.head))
+        for head, entries in exits.items():
+            total = total + cross_entropies(head.weight, entries)[0]
+        return total, main
 
 
 @functools.lru_cache(maxsize=64)
@@ -256,12 +262,6 @@ def rotary_table(sizes: ModelConfig, length: int, device: torch.device, dtype: t
     angles = positions[:, None] * sizes.rope_theta**-half
     cos, sin = angles.cos(), angles.sin()
     return torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)]).to(dtype)
-
-
-def rotate(x: Tensor, rotary: Tensor) -> Tensor:
-    """Rotary position embedding of [B, H, T, K], the two halves of K forming the pairs."""
-    cos, sin = rotary.unbind()
-    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 
 def uncompiled() -> contextlib.AbstractContextManager[object]:

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitskip.config import IGNORED_TARGET, ArtefactConfig, ModelConfig
+from bitskip.method.fused import rotate
 from bitskip.method.linear import BitLinear
-from bitskip.method.model import Decoder, rotary_table, rotate
+from bitskip.method.model import Decoder, rotary_table
 from bitskip.method.quantize import ternarize
 
 

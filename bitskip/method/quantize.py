@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bitskip.config import UNQUANTIZED_BITS, scale_rule
+from bitskip.method.fused import transformed
 
 EPSILON = 1e-5
 """Floor of every scale: an all-zero tensor quantizes to zeros with finite gradients."""
@@ -21,9 +22,15 @@ EPSILON = 1e-5
 class _StraightThrough(torch.autograd.Function):
     """Forward: a given rounding of the input. Backward: the identity, with nothing through the scale."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: object, value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
         return rounding(value.float()).to(value.dtype)
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: tuple[Tensor, Callable[[Tensor], Tensor]], output: Tensor) -> None:
+        """Nothing is kept for the backward pass."""
 
     @staticmethod
     def backward(ctx: object, *grads: Tensor) -> tuple[Tensor, None]:
@@ -36,8 +43,11 @@ def _straight_through(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Te
 
 def ternary_scale(weight: Tensor) -> Tensor:
     """alpha = max(mean |W|, eps) of a matrix [out, in], 0-d and fp32; of each matrix of a stack, [M, 1, 1]."""
-    size = weight.float().abs()
-    return (size.mean() if weight.ndim <= 2 else size.mean((-2, -1), keepdim=True)).clamp(min=EPSILON)
+    return _mean(weight.float().abs()).clamp(min=EPSILON)
+
+
+def _mean(magnitudes: Tensor) -> Tensor:
+    return magnitudes.mean() if magnitudes.ndim <= 2 else magnitudes.mean((-2, -1), keepdim=True)
 
 
 def ternary_codes(weight: Tensor) -> Tensor:
@@ -46,8 +56,17 @@ def ternary_codes(weight: Tensor) -> Tensor:
 
 
 def _ternary_rounding(weight: Tensor) -> Tensor:
-    scale = ternary_scale(weight)
-    return (weight / scale).round_().clamp_(-1, 1).mul_(scale)
+    # One array for everything: fresh memory costs more than a sweep of arithmetic.
+    rounded = weight.abs()
+    scale = _mean(rounded).clamp_(min=EPSILON)
+    return _into(rounded, torch.div, weight, scale).round_().clamp_(-1, 1).mul_(scale)
+
+
+def _into(target: Tensor, operation: Callable[..., Tensor], *operands: Tensor | float) -> Tensor:
+    """The operation's result, in the memory of `target` where nothing forbids it."""
+    if transformed():
+        return operation(*operands)
+    return operation(*operands, out=target)
 
 
 def ternarize(weight: Tensor) -> Tensor:
@@ -60,9 +79,11 @@ def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
     levels = float(2 ** (bits - 1) - 1)
 
     def rounding(x: Tensor) -> Tensor:
-        scale = x.abs().amax(dim=-1, keepdim=True).clamp_(min=EPSILON)
+        rounded = x.abs()
+        scale = rounded.amax(dim=-1, keepdim=True).clamp_(min=EPSILON)
         # x * levels before the division: a tie must stay a tie, and dividing by a rounded step would move it.
-        return (x * levels).div_(scale).round_().clamp_(-levels, levels).mul_(scale / levels)
+        # |x| <= s leaves nothing to clip: two roundings of at most `levels` do not reach the next integer.
+        return _into(rounded, torch.mul, x, levels).div_(scale).round_().mul_(scale / levels)
 
     return rounding
 
@@ -75,8 +96,9 @@ def _absmean_rounding(bits: int) -> Callable[[Tensor], Tensor]:
     low, high = -float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)
 
     def rounding(x: Tensor) -> Tensor:
-        step = x.abs().mean(dim=-1, keepdim=True).clamp_(min=EPSILON).div_(math.sqrt(high))
-        return (x / step).round_().clamp_(low, high).mul_(step)
+        rounded = x.abs()
+        step = rounded.mean(dim=-1, keepdim=True).clamp_(min=EPSILON).div_(math.sqrt(high))
+        return _into(rounded, torch.div, x, step).round_().clamp_(low, high).mul_(step)
 
     return rounding
 

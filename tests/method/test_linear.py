@@ -6,7 +6,7 @@ from torch import Tensor
 
 from bitskip.config import make_trial
 from bitskip.method.hadamard import hadamard_transform
-from bitskip.method.linear import BitLinear, frozen_weights
+from bitskip.method.linear import BitLinear, frozen_weights, quantized_once, shared_input
 from bitskip.method.quantize import ternary_codes, ternary_scale
 
 W_A = [[0.9, -0.2, 0.05, -1.4], [0.3, -0.31, 0.0, 0.62]]
@@ -160,3 +160,39 @@ def test_sites_that_a_variant_leaves_alone_stay_plain() -> None:
         assert torch.equal(linear(16, 8, site="q", bits=8, hadamard=hadamard)(x), plain(x))
     for hadamard in ("bitnet-v2-all", "as-published"):
         assert not torch.equal(linear(16, 8, site="q", bits=8, hadamard=hadamard)(x), plain(x))
+
+
+def test_layers_of_one_input_quantize_it_once() -> None:
+    """Bitwise the outputs and gradients of each layer by itself, whether they agree on the quantizer or not."""
+    for bits in (8, 4):
+        layers = [linear(16, 8, site=site, bits=8) for site in ("q", "k", "v")]
+        layers[2].bits = bits
+        x = normal(3, 16).requires_grad_()
+        apart = [layer(x) for layer in layers]
+        together = shared_input(x, *layers)
+        for one, other, layer in zip(apart, together, layers, strict=True):
+            assert torch.equal(one, other)
+            gradients = [torch.autograd.grad(y.sum(), [x, layer.weight]) for y in (one, other)]
+            assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_copies_shared_by_micro_batches_hand_their_gradient_on() -> None:
+    layer = linear(16, 8, bits=8)
+    parts = normal(3, 16), normal(3, 16, seed=2)
+    for part in parts:
+        layer(part).square().sum().backward()
+    expected, layer.weight.grad = layer.weight.grad, None
+    with quantized_once(layer):
+        for part in parts:
+            layer(part).square().sum().backward()
+    assert torch.equal(layer.weight.grad, expected)
+    assert layer(parts[0]).requires_grad
+
+
+def test_frozen_weights_are_cast_once_in_autocast() -> None:
+    layer, x = linear(16, 8, bits=8), normal(3, 16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = layer(x)
+        with frozen_weights(layer):
+            assert layer.effective_weight().dtype == torch.bfloat16
+            assert torch.equal(layer(x), expected)

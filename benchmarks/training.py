@@ -1,0 +1,87 @@
+"""(a), (b): a training step of V1, V2 and V3 against the float baseline, and of that against reference decoders.
+
+Run: python benchmarks/training.py [--quick]
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+
+from harness import Row, device, hardware, interleaved, row, table
+from reference import GPT, Llama, training_steps
+
+from bitskip.config import POINTS, TrialConfig, make_trial
+from bitskip.train import steps_on_random_tokens
+
+ENDLESS = 10**9
+SHAPES = {"nano": (8, 15), "micro": (8, 7), "small": (2, 5)}
+"""Preset to sequences of 128 tokens a step and rounds."""
+COMPILED = ("nano", "micro")
+
+
+def stepping(steps: Iterator[None]) -> Callable[[], object]:
+    return lambda: next(steps)
+
+
+def trial(preset: str, batch: int, **axes: object) -> TrialConfig:
+    return make_trial(**axes, model=preset, batch_size=batch)
+
+
+def against_baseline(preset: str, batch: int, rounds: int, compiled: bool) -> list[Row]:
+    """V1, V2 and V3 beside a baseline that has the same layer dropout and exit losses."""
+    mode = "on" if compiled else "off"
+    works = {
+        name: stepping(steps_on_random_tokens(trial(preset, batch, **point, compile=mode), str(device()), ENDLESS))
+        for name, point in POINTS.items()
+    }
+    # Layer dropout makes batches of other sizes, which are compiled anew until one program serves them all.
+    times = interleaved(works, rounds, warmup=12 if compiled else 2)
+    shape, how = f"{preset}, {batch} x 128", "compiled" if compiled else "eager"
+    goal = "≥ 0.85" if compiled else "≥ 0.7"
+    rows = [row(f"training, {how}: V1 / baseline", shape, times["baseline"], times["V1"], goal)]
+    return rows + [
+        row(f"training, {how}: {name} / V1", shape, times["V1"], times[name], "≥ 0.9") for name in ("V2", "V3")
+    ]
+
+
+def against_references(preset: str, batch: int, rounds: int) -> list[Row]:
+    """The baseline without layer dropout and exit losses, which the references lack."""
+    plain = trial(preset, batch)
+    vocabulary, shape = plain.data.vocab_size, (batch, plain.training.seq_len)
+    bf16 = device().type == "cuda"
+    works = {"ours": stepping(steps_on_random_tokens(plain, str(device()), ENDLESS))}
+    goals = {"GPT (as nanoGPT)": "≥ 1.0", "Llama (transformers)": "≥ 1.2"}
+    for name, kind in zip(goals, (GPT, Llama), strict=True):
+        try:
+            model = kind(plain.model, vocabulary, plain.training.seq_len)
+        except ImportError:
+            print(f"{name} is not installed: left out", file=sys.stderr)
+            continue
+        works[name] = stepping(training_steps(model, vocabulary, shape, device(), bf16))
+    times = interleaved(works, rounds, warmup=2)
+    return [
+        row(f"training: float baseline / {name}", f"{preset}, {batch} x 128", times[name], times["ours"], goal)
+        for name, goal in goals.items()
+        if name in times
+    ]
+
+
+def rows(quick: bool) -> list[Row]:
+    warnings.filterwarnings("ignore")
+    found = []
+    presets = {"nano": (8, 5)} if quick else SHAPES
+    if device().type == "cuda" and not quick:
+        presets = presets | {"paper": (8, 7)}
+    for preset, (batch, rounds) in presets.items():
+        found += against_baseline(preset, batch, rounds, compiled=False)
+        found += against_references(preset, batch, rounds)
+        if not quick and (preset in COMPILED or device().type == "cuda"):
+            found += against_baseline(preset, batch, rounds, compiled=True)
+    return found
+
+
+if __name__ == "__main__":
+    print(hardware())
+    print(table(rows("--quick" in sys.argv)))
