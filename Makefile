@@ -35,3 +35,4 @@ bench: install
 	$(BIN)/python benchmarks/diagnostics.py
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/rotation_error.py
+	$(BIN)/python benchmarks/results_scale.py 1000

@@ -86,8 +86,8 @@ ROWS_OF_A_PART = 1000
 COMPACT_EVERY = 250
 """Loose parts of `trials` that are merged while a sweep runs."""
 
-COMPACT_BYTES = 8 << 20
-"""Compact files up to this size together are merged anew with the parts; what is larger is left alone."""
+COMPACT_ROWS = 200_000
+"""Compact files up to so many rows together are merged anew with the parts; what is larger is left alone."""
 
 _DEFAULTS = {column_name(name): entry.default for name, entry in AXES.items()}
 """What files older than an axis mean by its absence; any other missing column is NULL."""
@@ -276,12 +276,13 @@ def _commits(files: Sequence[_File]) -> dict[str, _Commit]:
     best: dict[str, _Commit] = {}
     position = 0
     for file in files:
+        folder = file.folder
         columns = (file.table[name].to_pylist() for name in ("trial_id", "status", "started_at"))
         for trial_id, status, started in zip(*columns, strict=True):
             rank = (status in DONE, started.timestamp() if started else 0.0, position)
             position += 1
             if trial_id not in best or best[trial_id].rank < rank:
-                best[trial_id] = _Commit(rank, status, file.folder)
+                best[trial_id] = _Commit(rank, status, folder)
     return best
 
 
@@ -289,21 +290,24 @@ def _last_rows(files: Sequence[_File], folder_of: Mapping[str, Path]) -> Iterato
     """Rows of the trials in `folder_of`, each from its folder and from the last file there that holds it."""
     seen: set[str] = set()
     for file in reversed(files):
-        part = file.path.stem
+        part, folder = file.path.stem, file.folder
         if part in folder_of:
-            if folder_of[part] == file.folder and part not in seen:
+            if folder_of[part] == folder and part not in seen:
                 seen.add(part)
                 yield file.table
             continue
         held = set(file.table["trial_id"].unique().to_pylist())
-        fresh = {trial_id for trial_id in held - seen if folder_of.get(trial_id) == file.folder}
+        fresh = {trial_id for trial_id in held - seen if folder_of.get(trial_id) == folder}
         seen |= fresh
-        if fresh:
+        if fresh == held:
+            yield file.table
+        elif fresh:
             yield file.table.filter(pa.compute.is_in(file.table["trial_id"], pa.array(fresh, _TEXT)))
 
 
 def _joined(name: str, tables: Sequence[pa.Table]) -> pa.Table:
-    return pa.concat_tables([SCHEMAS[name].empty_table(), *tables]).combine_chunks()
+    filled = [table for table in tables if len(table)]
+    return filled[0] if len(filled) == 1 else pa.concat_tables(filled or [SCHEMAS[name].empty_table()]).combine_chunks()
 
 
 def load_results(path: str | Path) -> Results:
@@ -508,10 +512,17 @@ def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int
 
 def _small(compacted: Sequence[Path]) -> list[Path]:
     """The last of the compact files that are small together: of two files with a trial, the later one must stay so."""
-    room, kept = COMPACT_BYTES, len(compacted)
-    while kept and (size := compacted[kept - 1].stat().st_size) <= room:
-        room, kept = room - size, kept - 1
+    room, kept = COMPACT_ROWS, len(compacted)
+    while kept and (rows := _row_count(compacted[kept - 1])) <= room:
+        room, kept = room - rows, kept - 1
     return list(compacted[kept:])
+
+
+def _row_count(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError):
+        return COMPACT_ROWS + 1  # what cannot be read is left alone
 
 
 def _generation(path: Path) -> int:

@@ -169,12 +169,16 @@ def test_ctrl_c_keeps_what_is_finished(swept: tuple[Path, Path, str], tmp_path: 
     assert running.stdout is not None
     while "[3/20]" not in running.stdout.readline():
         assert running.poll() is None
+    seen = json.loads(ok("watch", tmp_path, "--once", "--json"))
+    assert seen["alive"]
+    assert seen["counts"]["running"] + seen["counts"]["done"] + seen["counts"]["stalled"] > 3
     os.killpg(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
     assert "Traceback" not in errors
     kept = len(load_results(tmp_path).trials)
     assert kept >= 3
+    assert "No sweep is running here. To go on:" in ok("watch", tmp_path, "--once")
     printed = ok("sweep", file, "--results", tmp_path, "--dry-run")
     assert f"{kept} already in results → {20 - kept} to run" in printed
 

@@ -422,7 +422,7 @@ def test_a_compaction_is_due_after_so_many_new_parts(tmp_path):
 
 
 def test_large_compact_files_are_left_alone_and_newer_rows_count(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "COMPACT_BYTES", 1)
+    monkeypatch.setattr(results, "COMPACT_ROWS", 1)
     for seed in range(3):
         store(tmp_path, seed=seed, loss=3.0)
     compact(tmp_path)
@@ -435,7 +435,7 @@ def test_large_compact_files_are_left_alone_and_newer_rows_count(tmp_path, monke
     before = contents(tmp_path)
     losses = {row["seed"]: row["loss"] for row in before["trials"]}
     assert losses == {0: 2.0, 1: 3.0, 2: 3.0, 3: 3.0}
-    monkeypatch.setattr(results, "COMPACT_BYTES", 1 << 20)
+    monkeypatch.setattr(results, "COMPACT_ROWS", 1000)
     store(tmp_path, seed=1, loss=1.0, hours=2)
     expected = contents(tmp_path)
     compact(tmp_path)
