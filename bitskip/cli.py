@@ -15,6 +15,7 @@ import typer
 
 import bitskip
 from bitskip.errors import UserError
+from bitskip.storage import place
 
 if TYPE_CHECKING:
     from bitskip.generate import Strategy
@@ -48,7 +49,12 @@ app = App(
     add_completion=False,
 )
 
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of results.")]
+ResultsOption = Annotated[
+    Path, typer.Option("--results", parser=place, metavar="DIR", help="Folder of results, or s3://bucket/prefix.")
+]
+ResultsArgument = Annotated[
+    Path, typer.Argument(parser=place, metavar="[DIR]", help="A sweep's results, or a folder of several.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Override a value; repeatable.")]
 
@@ -167,7 +173,7 @@ def _interrupted(plan: Plan) -> None:
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A sweep's results, or a folder of several.")] = DEFAULT_RESULTS,
+    folder: ResultsArgument = DEFAULT_RESULTS,
     within: Annotated[float, typer.Option(help="Perplexity an exit may cost, as a share.", min=0.0)] = 0.05,
     as_json: JsonOption = False,
 ) -> None:
@@ -262,9 +268,10 @@ def suggest(
     from bitskip.report.suggestion import render, suggestion_object, write_sweeps
     from bitskip.results import load_results, sweep_folders
     from bitskip.space import load_sweep
+    from bitskip.storage import is_folder
     from bitskip.suggest import measured_space, suggest
 
-    found = load_results(results) if file is None or results.exists() else None
+    found = load_results(results) if file is None or is_folder(results) else None
     files = [file] if file else [path for each in sweep_folders(results) if (path := each / "sweep.yaml").exists()]
     settings = (*(overrides or ()), "design=full")
     space = [trial for each in files for trial in load_sweep(each, profile, settings).trials]
@@ -386,7 +393,7 @@ def show(
 
 @app.command()
 def watch(
-    folder: Annotated[Path, typer.Argument(help="A sweep's results, or a folder of several.")] = DEFAULT_RESULTS,
+    folder: ResultsArgument = DEFAULT_RESULTS,
     once: Annotated[bool, typer.Option("--once", help="Show the state of now and stop.")] = False,
     interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.1)] = 2.0,
     as_json: JsonOption = False,
@@ -401,7 +408,7 @@ def watch(
 
 @app.command()
 def doctor(
-    folder: Annotated[Path, typer.Argument(help="A sweep's results, or a folder of several.")] = DEFAULT_RESULTS,
+    folder: ResultsArgument = DEFAULT_RESULTS,
     fix: Annotated[bool, typer.Option("--fix", help="Remove what killed workers left, merge loose parts.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -19,13 +19,15 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import bitskip
+from bitskip import storage
 from bitskip.data.cache import cache_folder
 from bitskip.errors import UserError
 from bitskip.provenance import provenance
 from bitskip.results import COMMIT_TABLE, COMPACT_EVERY, DONE, compact, inspect_folder
 from bitskip.running import FOLDER, remove_running, running_trials
-from bitskip.snapshot import DESIGN_FILE, LOCK_FILE, is_alive, watched_folders
+from bitskip.snapshot import LOCK_FILE, is_alive, watched_folders
 from bitskip.space import load_sweep
+from bitskip.storage import DESIGN_FILE
 from bitskip.sweep import local_cores, local_gpus
 
 LEVELS = ("ok", "note", "warning", "broken")
@@ -166,7 +168,7 @@ def _results(path: Path) -> Iterator[Finding]:
         else:
             yield from _disk(path, "results", f"none in {path} yet")
         return
-    yield from _disk(path, "results", f"{len(folders)} sweep{'s' * (len(folders) > 1)} in {path}")
+    yield from _disk(path, "results", f"{len(folders)} sweep{'s' * (len(folders) > 1)} in {storage.shown(path)}")
     for folder in folders:
         yield from _sweep_folder(folder)
 
@@ -186,7 +188,8 @@ def _sweep_folder(folder: Path) -> Iterator[Finding]:
     for stray in found.strays:
         yield Finding("warning", name, f"{stray} is no part of these results; some readers stop at it", "move it away")
     if failed and not alive:
-        cure = f"bitskip sweep {folder / DESIGN_FILE} --results {folder.parent} tries them again; tracebacks in logs/"
+        again = f"bitskip sweep {folder / DESIGN_FILE} --results {storage.shown(folder.parent)}"
+        cure = f"{again} tries them again; tracebacks in logs/"
         yield Finding("note", name, f"{failed} trials failed", cure)
     orphans = found.orphans - {each.trial_id for each in running}
     if orphans and not alive:

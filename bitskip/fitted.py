@@ -19,6 +19,7 @@ import bitskip
 from bitskip.cells import FACTORS
 from bitskip.measurements import measure, measurements_from, plain_measurements
 from bitskip.predictor import Predictor
+from bitskip.storage import files_in, folders_in
 
 FILE_NAME = ".predictor.json"
 FORMAT = 2
@@ -28,12 +29,10 @@ TABLES = ("trials", "exits")
 def fingerprint(root: Path) -> str:
     """Of all Parquet files below a results folder, without reading them, and of the version that reads them."""
     content: list[Any] = [FORMAT, bitskip.__version__, list(FACTORS.items())]
-    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())] if root.is_dir() else []
-    for folder in folders:
+    for folder in [root, *folders_in(root)]:
         for table in TABLES:
-            with contextlib.suppress(FileNotFoundError), os.scandir(folder / table) as entries:
-                files = sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith(".parquet"))
-                content += [[folder.name, table, name, stat.st_size, stat.st_mtime_ns] for name, stat in files]
+            files = sorted(each for each in files_in(folder / table).items() if each[0].endswith(".parquet"))
+            content += [[folder.name, table, name, size, changed] for name, (_, changed, size) in files]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -9,7 +9,6 @@ part takes a millisecond or two, most of it spent on columns of one value, so th
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import numbers
@@ -26,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from bitskip import storage
 from bitskip.config import AXES
 from bitskip.errors import UserError
 
@@ -148,6 +148,14 @@ def write_trial(
 def _write_file(table: pa.Table, folder: Path, name: str, filename: str) -> Path:
     """Temporary file beside, fsync, rename, fsync of the directory: a reader sees the whole file or none."""
     target = folder / name / filename
+    # In a part of a few rows, dictionaries and statistics cost a third of the time to read it.
+    large = len(table) > ROWS_OF_A_PART
+    options = {"compression": "zstd", "use_dictionary": large, "write_statistics": large}
+    if storage.key_of(target) is not None:
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, **options)
+        storage.put(target, buffer.getvalue().to_pybytes())
+        return target
     temporary = folder / ".tmp" / f"{name}-{filename}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary.parent.mkdir(parents=True, exist_ok=True)
     if not target.parent.is_dir():
@@ -155,9 +163,7 @@ def _write_file(table: pa.Table, folder: Path, name: str, filename: str) -> Path
         _sync(folder)
     try:
         with temporary.open("wb") as sink:
-            # In a part of a few rows, dictionaries and statistics cost a third of the time to read it.
-            large = len(table) > ROWS_OF_A_PART
-            pq.write_table(table, sink, compression="zstd", use_dictionary=large, write_statistics=large)
+            pq.write_table(table, sink, **options)
             sink.flush()
             os.fsync(sink.fileno())
         os.replace(temporary, target)
@@ -177,16 +183,17 @@ def _sync(folder: Path) -> None:
 
 def sweep_folders(path: Path) -> list[Path]:
     """The sweep folders at or right below a results path. Raises UserError if it is no results folder."""
-    if not path.exists():
-        raise UserError(f"{path}: no such folder; run `bitskip sweep` first or pass --results DIR")
-    if not path.is_dir():
-        raise UserError(f"{path}: is a file, not a results folder")
-    if (path / COMMIT_TABLE).is_dir():
+    storage.fetch_designs(path)
+    if storage.is_folder(path / COMMIT_TABLE):
         return [path]
-    found = sorted(child for child in path.iterdir() if (child / COMMIT_TABLE).is_dir())
+    if path.is_file():
+        raise UserError(f"{path}: is a file, not a results folder")
+    if not storage.is_folder(path):
+        raise UserError(f"{storage.shown(path)}: no such folder; run `bitskip sweep` first or pass --results DIR")
+    found = [child for child in storage.folders_in(path) if storage.is_folder(child / COMMIT_TABLE)]
     if not found:
         raise UserError(
-            f"{path}: not a results folder, there is no trials/*.parquet in it or one level below; "
+            f"{storage.shown(path)}: not a results folder, there is no trials/*.parquet in it or one level below; "
             "run `bitskip sweep` first or pass --results DIR"
         )
     return found
@@ -207,18 +214,22 @@ class _File:
 
 def _paths(folder: Path, name: str) -> list[Path]:
     """The files of a table; where two hold a trial, the later one counts."""
-    found = sorted((folder / name).glob("*.parquet"))
-    return sorted(found, key=lambda path: not path.name.startswith(COMPACT_PREFIX))
+    found = [file for file in storage.files_in(folder / name) if file.endswith(".parquet")]
+    return [folder / name / file for file in sorted(found, key=_order)]
+
+
+def _order(file: str) -> tuple[bool, str]:
+    return not file.startswith(COMPACT_PREFIX), file
 
 
 def _read_file(path: Path, schema: pa.Schema) -> _File:
     """The rows in the current schema. Raises FileNotFoundError if a compaction has just removed the file."""
 
     def left_out(reason: str) -> _File:
-        return _File(path, schema.empty_table(), f"{path}: {reason}; left out")
+        return _File(path, schema.empty_table(), f"{storage.shown(path)}: {reason}; left out")
 
     try:
-        handle = pq.ParquetFile(path)
+        handle = pq.ParquetFile(storage.source(path))
         stored = handle.schema_arrow
         version = int((stored.metadata or {}).get(VERSION_KEY, b"0"))
         if version == 0:
@@ -376,8 +387,8 @@ def inspect_folder(folder: Path) -> Inspection:
             known = set(commits)
         else:
             held |= {trial_id for file in files for trial_id in file.table["trial_id"].to_pylist()}
-    places = [folder / name for name in SCHEMAS if (folder / name).is_dir()]
-    strays = [path for place in places for path in sorted(place.iterdir()) if path.suffix != ".parquet"]
+    found = [folder / name / file for name in SCHEMAS for file in sorted(storage.files_in(folder / name))]
+    strays = [path for path in found if path.suffix != ".parquet"]
     loose = sum(not path.name.startswith(COMPACT_PREFIX) for path in _paths(folder, COMMIT_TABLE))
     return Inspection(rows, sorted(problems), strays, held - known, loose)
 
@@ -400,18 +411,14 @@ class Ledger:
     def refresh(self) -> bool:
         """Read what has been written since the last time; returns whether anything has changed."""
         place = self.folder / COMMIT_TABLE
-        try:
+        now = None
+        if storage.key_of(place) is None:
+            if not place.is_dir():
+                return False
             now = place.stat().st_mtime_ns
             if self._listed == now:
                 return False
-            with os.scandir(place) as entries:
-                found = {
-                    entry.name: (status.st_ino, status.st_mtime_ns, status.st_size)
-                    for entry in entries
-                    if entry.name.endswith(".parquet") and (status := entry.stat())
-                }
-        except FileNotFoundError:
-            return False  # nothing committed yet, or a part merged while it was listed: seen the next time
+        found = {name: known for name, known in storage.files_in(place).items() if name.endswith(".parquet")}
         fresh = [name for name, identity in found.items() if self._files.get(name, (None,))[0] != identity]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             read = dict(zip(fresh, pool.map(self._read, (place / name for name in fresh)), strict=True))
@@ -423,7 +430,7 @@ class Ledger:
             if file is not None:
                 self._files[name] = (found[name], file.table.to_pylist(), file.problem)
         # A change within the clock's tick of this listing would not show in the folder's time: look again.
-        settled = None not in read.values() and time.time_ns() - now > 2e9
+        settled = now is not None and None not in read.values() and time.time_ns() - now > 2e9
         self._listed = now if settled else None
         if fresh or gone:
             self._merge()
@@ -437,7 +444,7 @@ class Ledger:
 
     def _merge(self) -> None:
         rows: dict[str, dict[str, Any]] = {}
-        for name in sorted(self._files, key=lambda name: (not name.startswith(COMPACT_PREFIX), name)):
+        for name in sorted(self._files, key=_order):
             for row in self._files[name][1]:
                 known = rows.get(row["trial_id"])
                 if known is None or _standing(known) <= _standing(row):
@@ -458,15 +465,9 @@ def compact_if_due(folder: Path, every: int = COMPACT_EVERY) -> int:
     Workers may write meanwhile: what is not committed yet, or is replaced, is left as it is. The caller holds the
     sweep's lock.
     """
-    newest, parts = 0, []
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder / COMMIT_TABLE) as entries:
-        for entry in entries:
-            if entry.name.endswith(".parquet"):
-                changed = entry.stat().st_mtime_ns
-                if entry.name.startswith(COMPACT_PREFIX):
-                    newest = max(newest, changed)
-                else:
-                    parts.append(changed)
+    found = {name: each for name, each in storage.files_in(folder / COMMIT_TABLE).items() if name.endswith(".parquet")}
+    newest = max((changed for name, (_, changed, _) in found.items() if name.startswith(COMPACT_PREFIX)), default=0)
+    parts = [changed for name, (_, changed, _) in found.items() if not name.startswith(COMPACT_PREFIX)]
     # Failed attempts are not merged: the parts that a compaction has left do not make the next one due.
     return compact(folder) if sum(changed >= newest for changed in parts) >= every else 0
 
@@ -492,7 +493,7 @@ def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int
         return 0
     earlier = [path for path in paths if path.name.startswith(COMPACT_PREFIX)]
     merged = [*_small(earlier), *parts]
-    identities = {path: _identity(path) for path in merged}
+    identities = {path: storage.identity(path) for path in merged}
     files = [file for file in _read_files(merged, SCHEMAS[name]) if not file.problem]
     table = _joined(name, [*_last_rows(files, finished)][::-1])
     ids = table["trial_id"].to_pylist()
@@ -501,12 +502,13 @@ def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int
     target = _write_file(table, folder, name, f"{COMPACT_PREFIX}{generation:06d}-{digest}.parquet")
     written = _read_file(target, SCHEMAS[name])
     if written.problem or not written.table.equals(table):
-        target.unlink()
+        storage.remove(target)
         raise OSError(f"{target}: does not read back as written; the parts are kept")
     for file in files:
-        if _identity(file.path) == identities[file.path]:  # else a newer attempt has replaced it meanwhile
-            file.path.unlink()
-    _sync(target.parent)
+        if storage.identity(file.path) == identities[file.path]:  # else a newer attempt has replaced it meanwhile
+            storage.remove(file.path)
+    if storage.key_of(target) is None:
+        _sync(target.parent)
     return len(parts)
 
 
@@ -520,7 +522,7 @@ def _small(compacted: Sequence[Path]) -> list[Path]:
 
 def _row_count(path: Path) -> int:
     try:
-        return int(pq.read_metadata(path).num_rows)
+        return int(pq.read_metadata(storage.source(path)).num_rows)
     except (pa.ArrowException, OSError):
         return COMPACT_ROWS + 1  # what cannot be read is left alone
 
@@ -528,8 +530,3 @@ def _row_count(path: Path) -> int:
 def _generation(path: Path) -> int:
     number = path.name.removeprefix(COMPACT_PREFIX).partition("-")[0]
     return int(number) if path.name.startswith(COMPACT_PREFIX) and number.isdigit() else 0
-
-
-def _identity(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size

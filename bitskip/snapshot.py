@@ -15,15 +15,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from bitskip import storage
 from bitskip.config import AXES, TrialConfig, data_label, model_label
 from bitskip.errors import UserError
 from bitskip.results import COMMIT_TABLE, DONE, Ledger
 from bitskip.running import FOLDER, Running, running_trials
 from bitskip.space import Sweep, load_sweep, with_seeds
+from bitskip.storage import DESIGN_FILE
 
 STATES = ("done", "running", "waiting", "stalled", "diverged", "failed")
 _STATE_OF = {"ok": "done", "stalled": "stalled", "diverged": "diverged"}
-DESIGN_FILE = "sweep.yaml"
 LOCK_FILE = ".lock"
 FRESH_SECONDS = 30.0
 """A running trial that has told of itself so recently is being run by somebody."""
@@ -126,6 +127,7 @@ class Lookout:
         self.positions: dict[str, int] = {}
         self.problem: str | None = None
         self._design_time: int | None = None
+        self._siblings_due = 0.0
         self._chosen: frozenset[int] = frozenset()
 
     def look(self) -> Snapshot:
@@ -153,7 +155,7 @@ class Lookout:
         done = sum(counts[state] for state in ("done", "stalled", "diverged"))
         return Snapshot(
             name=self.design.name if self.design else self.folder.resolve().name,
-            folder=str(self.folder),
+            folder=storage.shown(self.folder),
             seeds=seeds,
             configurations=configurations,
             counts={state: counts[state] for state in STATES},
@@ -221,9 +223,12 @@ class Lookout:
         """Rows of the design's trials that another sweep of the same results folder has a result of."""
         if not wanted:
             return {}
-        for place in self.folder.resolve().parent.glob(f"*/{COMMIT_TABLE}"):
-            if place.parent != self.folder.resolve() and place.parent not in self.others:
-                self.others[place.parent] = Ledger(place.parent, _COLUMNS)
+        here = self.folder.resolve()
+        if time.monotonic() >= self._siblings_due:
+            self._siblings_due = time.monotonic() + 10.0
+            for folder in storage.folders_in(here.parent):
+                if folder != here and folder not in self.others and storage.is_folder(folder / COMMIT_TABLE):
+                    self.others[folder] = Ledger(folder, _COLUMNS)
         found: dict[str, dict[str, Any]] = {}
         for ledger in self.others.values():
             ledger.refresh()
@@ -339,15 +344,19 @@ def watched_folders(path: Path) -> list[Path]:
     """
 
     def holds_a_sweep(folder: Path) -> bool:
-        return any((folder / name).exists() for name in (COMMIT_TABLE, DESIGN_FILE, FOLDER))
+        here = any((folder / name).exists() for name in (DESIGN_FILE, FOLDER))
+        return here or storage.is_folder(folder / COMMIT_TABLE)
 
-    if not path.exists():
-        raise UserError(f"{path}: no such folder; run `bitskip sweep` first or name a results folder")
-    if not path.is_dir():
+    storage.fetch_designs(path)
+    if path.is_file():
         raise UserError(f"{path}: is a file, not a results folder")
-    found = [path] if holds_a_sweep(path) else sorted(child for child in path.iterdir() if holds_a_sweep(child))
+    if not path.is_dir() and not storage.is_folder(path):
+        message = "no such folder; run `bitskip sweep` first or name a results folder"
+        raise UserError(f"{storage.shown(path)}: {message}")
+    inside = {*storage.folders_in(path), *(path.iterdir() if path.is_dir() else ())}
+    found = [path] if holds_a_sweep(path) else sorted(child for child in inside if holds_a_sweep(child))
     if not found:
-        raise UserError(f"{path}: no sweep in it or one level below; run `bitskip sweep` first")
+        raise UserError(f"{storage.shown(path)}: no sweep in it or one level below; run `bitskip sweep` first")
     return found
 
 

@@ -30,6 +30,7 @@ from bitskip.errors import UserError
 from bitskip.prefix import Paths, PrefixQueue, family_order, shared_prefixes
 from bitskip.results import DONE, committed, compact
 from bitskip.space import Resources, Sweep
+from bitskip.storage import publish_design
 
 os.environ.update(
     RAY_AIR_NEW_OUTPUT="0",  # together with verbose=0: no tables of Tune's own
@@ -196,6 +197,7 @@ def _store_design(plan: Plan) -> None:
     with temporary.open("w") as sink:
         YAML().dump(dict(plan.sweep.resolved), sink)
     os.replace(temporary, plan.folder / "sweep.yaml")
+    publish_design(plan.folder)
 
 
 def _prepare_data(plan: Plan, listener: Listener) -> None:

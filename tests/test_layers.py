@@ -16,6 +16,7 @@ LAYERS = [
     {"config"},
     {"method", "schedule", "designs", "rerun"},
     {"data"},
+    {"storage"},
     {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate", "prefix", "cost"},
     {"course"},
     {"train"},
@@ -32,7 +33,7 @@ LAYERS = [
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-OWNERS = {"ray": {"sweep"}, "pyarrow": {"results", "data"}, "typer": {"cli"}, "rich": {"cli", "report"}}
+OWNERS = {"ray": {"sweep"}, "pyarrow": {"results", "data", "storage"}, "typer": {"cli"}, "rich": {"cli", "report"}}
 
 
 def modules() -> list[Path]:

@@ -20,6 +20,7 @@ from rich.text import Text
 from bitskip.config import TrialConfig
 from bitskip.snapshot import Active, Ended, Lookout, Snapshot, configuration_label, watched_folders
 from bitskip.space import Sweep
+from bitskip.storage import DESIGN_FILE, place, shown
 from bitskip.sweep import Plan
 
 LOOK_SECONDS = 1.0
@@ -123,10 +124,10 @@ def next_step(found: Snapshot) -> list[str]:
     """What to do about a sweep that is not over and that nobody runs."""
     if found.alive or found.complete:
         return []
-    folder = Path(found.folder)
-    command = shlex.join(["bitskip", "sweep", str(folder / "sweep.yaml"), "--results", str(folder.parent)])
-    if not (folder / "sweep.yaml").exists():
+    design = place(found.folder) / DESIGN_FILE
+    if not design.exists():
         return ["Nothing is running here."]
+    command = shlex.join(["bitskip", "sweep", str(design), "--results", shown(design.parent.parent)])
     return ["No sweep is running here. To go on:", command]
 
 
