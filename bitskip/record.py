@@ -22,7 +22,7 @@ from bitskip.checkpoint import CheckpointPlace, weights_path
 from bitskip.config import TrialConfig
 from bitskip.errors import UserError
 from bitskip.prefix import Prefixes
-from bitskip.results import DONE, column_name, write_trial
+from bitskip.results import DONE, Failure, column_name, write_trial
 from bitskip.train import CurvePoint, TrialResult, run_trial
 
 
@@ -35,6 +35,7 @@ class Job:
     """A trial to run, where its rows go, and what it may use. `time_limit` in seconds; None = no limit.
 
     An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
+    `earlier` is how the attempt before this one failed.
     """
 
     trial: TrialConfig
@@ -47,6 +48,7 @@ class Job:
     checkpoint_seconds: float = 300.0
     save_weights: bool = False
     prefixes: Prefixes | None = None
+    earlier: Failure | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -96,6 +98,8 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc())
     row["peak_memory_bytes"] = _peak_memory(job.device)
+    if row["status"] not in DONE:
+        row["failures"] = Failure.count_of(job.earlier, row["status"], row["reason"])
     write_trial(job.folder, row, exits, curves, layers)
     if row["status"] in DONE:
         job.checkpoint.unlink(missing_ok=True)

@@ -19,19 +19,20 @@ LAYERS = [
     {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate", "prefix", "cost"},
     {"train"},
     {"results", "calibrate"},
-    {"record", "cells"},
+    {"record", "cells", "dispatch", "machine", "hygiene", "ownership"},
+    {"executors"},
     {"noise", "encoding", "measurements"},
     {"multiplicity", "smoother", "failures", "scores"},
     {"effects", "intervals"},
     {"surface", "suggest"},
     {"extrapolation", "prediction", "shares", "adaptive"},
     {"predictor", "sweep"},
-    {"fitted"},
+    {"fitted", "campaign"},
     {"report"},
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-OWNERS = {"ray": {"sweep"}, "pyarrow": {"results", "data"}, "typer": {"cli"}, "rich": {"cli", "report"}}
+OWNERS = {"ray": {"executors"}, "pyarrow": {"results", "data"}, "typer": {"cli"}, "rich": {"cli", "report"}}
 
 
 def modules() -> list[Path]:
