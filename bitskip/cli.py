@@ -1,6 +1,7 @@
 """The `bitskip` command: parse, call, print. Heavy modules are imported by the commands that need them.
 
-Exit status: 0 done; 1 something failed while running; 2 the input is wrong; 130 interrupted (finished trials are kept).
+Exit status: 0 done; 1 something failed while running; 2 the input is wrong; 130 interrupted, 143 ended by SIGTERM
+(finished trials are kept).
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bitskip
-from bitskip.errors import UserError
+from bitskip.errors import Terminated, UserError
 from bitskip.storage import place
 
 if TYPE_CHECKING:
+    from bitskip.campaign import Ending
     from bitskip.generate import Strategy
     from bitskip.predictor import Prediction
     from bitskip.sweep import Plan
 
 DEFAULT_RESULTS = Path("results")
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 class App(typer.Typer):
@@ -88,87 +90,88 @@ def sweep(
     time_budget: Annotated[
         str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
     ] = None,
+    retry: Annotated[
+        str | None,
+        typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
+    ] = None,
+    executor: Annotated[str, typer.Option(help="ray, or inline: one trial after another in this process.")] = "ray",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the trials of a design space that have no result yet."""
-    import time
-
     from rich.console import Console
 
-    from bitskip.adaptive import CHOOSERS
     from bitskip.calibrate import calibrate as measured
+    from bitskip.campaign import limits_from, next_plan, run_campaign
+    from bitskip.executors import open_executor
+    from bitskip.machine import local_slots
     from bitskip.report.live import view
     from bitskip.report.plan import plan_object, print_plan
     from bitskip.space import load_sweep
-    from bitskip.sweep import failed_rows, local_slots, plan_sweep, run_sweep
 
-    deadline = None if time_budget is None else time.monotonic() + _seconds(time_budget)
+    limits = limits_from(max_trials, time_budget, retry)
     design = load_sweep(file, profile, overrides or ())
     console = Console(stderr=as_json)
-    started: set[str] = set()
-    while True:
-        now = None if max_trials is None else max_trials - len(started)
-        plan = plan_sweep(design, results, CHOOSERS.get(design.design_name), now)
+
+    def announce(plan: Plan) -> None:
         speed = measured(plan.to_run, design.resources, calibrate if dry_run or calibrate else False)
         found = plan_object(plan, speed)
         if not as_json:
             print_plan(plan, console, found)
         else:
             print(json.dumps(found if dry_run else {"event": "plan", **found}), flush=True)
-        if dry_run or not plan.to_run:
-            return
-        try:
-            with view(plan, console, local_slots(plan.sweep.resources), as_json) as listener:
-                left = run_sweep(plan, listener, address, deadline)
-        except KeyboardInterrupt:
-            _interrupted(plan)
-        late = {trial.trial_id for trial in left}
-        started |= {trial.trial_id for trial in plan.to_run} - late
-        failed = failed_rows(plan).keys() - late
-        if failed:
-            _failed(plan, len(failed), results)
-        unfinished = len(plan.unfinished) - len(plan.to_run) + len(left)
-        if not plan.more or late or (max_trials is not None and len(started) >= max_trials):
-            break
-    if unfinished or plan.more:
-        why = "the time budget is spent" if late else "--max-trials is reached"
-        others = f"{unfinished} trials" + (" and those that the design chooses next" if plan.more else "")
-        print(f"bitskip: {why}; {others} are left. Run the command again to go on.", file=sys.stderr)
-    if not as_json:
+
+    if dry_run:
+        announce(next_plan(design, results, limits))
+        return
+    slots = 1 if executor == "inline" else local_slots(design.resources)
+    runner = open_executor(executor, address or design.resources.address)
+    try:
+        end = run_campaign(design, results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
+    except KeyboardInterrupt as signal:
+        _interrupted(results / design.name, signal)
+    _finished(end, results, as_json)
+
+
+def _finished(end: Ending, results: Path, as_json: bool) -> None:
+    """Say what is left and why; exit status 1 if something failed."""
+    plan = end.plan
+    if end.stopped:
+        print(
+            f"bitskip: stopped: {end.stopped}. What finished is in {plan.folder}; run the command again to go on.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+    if end.failed:
+        print(
+            f"bitskip: {end.failed} of {len(plan.to_run)} trials have no result; the others are in {plan.folder}. "
+            f"Reasons: bitskip report {results}, tracebacks: {plan.folder}/logs. Run the command again to retry.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+    if end.why:
+        others = f"{end.unfinished} trials" + (" and those that the design chooses next" if plan.more else "")
+        print(f"bitskip: {end.why}; {others} are left. Run the command again to go on.", file=sys.stderr)
+    if plan.held:
+        print(
+            f"bitskip: {plan.held} trials have failed before and were not run again; mend the cause "
+            f"({plan.folder}/logs) and add --retry error,timeout",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+    if not as_json and plan.to_run:
         print(f"Results in {plan.folder}. Next: bitskip report {plan.folder}")
 
 
-def _seconds(text: str) -> float:
-    """A duration such as 90s, 15m, 8h, 2d, or seconds; raises UserError for anything else."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
-    try:
-        value = float(number) * units[unit]
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise UserError(f"--time-budget: '{text}' is no duration; write 90s, 15m, 8h or 2d")
-    return value
+def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
+    from bitskip.results import DONE, committed
 
-
-def _failed(plan: Plan, failed: int, results: Path) -> None:
+    kept = sum(status in DONE for status in committed(folder).values())
+    how = "ended by SIGTERM" if isinstance(signal, Terminated) else "interrupted"
     print(
-        f"bitskip: {failed} of {len(plan.to_run)} trials have no result; the others are in {plan.folder}. "
-        f"Reasons: bitskip report {results}, tracebacks: {plan.folder}/logs. Run the command again to retry.",
-        file=sys.stderr,
+        f"\nbitskip: {how}; {kept} trials of {folder} have finished and are kept. Run again to go on.", file=sys.stderr
     )
-    raise typer.Exit(1)
-
-
-def _interrupted(plan: Plan) -> None:
-    from bitskip.sweep import failed_rows
-
-    kept = len(plan.to_run) - len(failed_rows(plan))
-    print(
-        f"\nbitskip: interrupted; {kept} trials finished in this run and are kept. Run again to go on.", file=sys.stderr
-    )
-    raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED)
 
 
 @app.command()

@@ -22,13 +22,14 @@ import bitskip
 from bitskip import storage
 from bitskip.data.cache import cache_folder
 from bitskip.errors import UserError
+from bitskip.machine import local_cores, local_gpus
+from bitskip.ownership import LOCK
 from bitskip.provenance import provenance
 from bitskip.results import COMMIT_TABLE, COMPACT_EVERY, DONE, compact, inspect_folder
 from bitskip.running import FOLDER, remove_running, running_trials
-from bitskip.snapshot import LOCK_FILE, is_alive, watched_folders
+from bitskip.snapshot import is_alive, watched_folders
 from bitskip.space import load_sweep
 from bitskip.storage import DESIGN_FILE
-from bitskip.sweep import local_cores, local_gpus
 
 LEVELS = ("ok", "note", "warning", "broken")
 SHOWN_VERSIONS = ("torch", "ray", "pyarrow", "numpy")
@@ -250,7 +251,7 @@ def mend(findings: list[Finding], results: Path) -> list[Finding]:
     with contextlib.ExitStack() as stack:
         for folder in watched_folders(results) if wanted else ():
             try:
-                stack.enter_context(FileLock(folder / LOCK_FILE, timeout=0))
+                stack.enter_context(FileLock(folder / LOCK, timeout=0))
             except Timeout:
                 raise UserError(f"{folder}: a sweep is running here; mend it when that is over") from None
         for finding in wanted:

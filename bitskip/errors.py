@@ -10,6 +10,10 @@ class UserError(Exception):
     """What is wrong, where, and how to mend it, in one line."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM): treated as Ctrl-C is, with an exit status of its own."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known name closest to `name`, else an empty string."""
     matches = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)

@@ -246,6 +246,11 @@ class PrefixQueue:
             self.open.pop(trial_id, None)
         self._remove_unneeded({prefix.key for prefix in self.paths.get(trial_id, ())} & self.stored)
 
+    def again(self, trial: TrialConfig) -> None:
+        """A trial has lost its worker: it waits once more, behind the others."""
+        self.finished(trial.trial_id, done=False)
+        self.waiting.append(trial)
+
     def _look(self) -> None:
         """Which of the prefixes being trained have been stored."""
         for keys in self.writing.values():

@@ -23,7 +23,7 @@ from bitskip.config import TrialConfig
 from bitskip.course import CurvePoint
 from bitskip.errors import UserError
 from bitskip.prefix import Prefixes
-from bitskip.results import DONE, column_name, write_trial
+from bitskip.results import DONE, Failure, column_name, write_trial
 from bitskip.running import Report, reporting, traceback_lines
 from bitskip.schedule import step_count
 from bitskip.train import TrialResult, run_trial
@@ -38,6 +38,7 @@ class Job:
     """A trial to run, where its rows go, and what it may use. `time_limit` in seconds; None = no limit.
 
     An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
+    `earlier` is how the attempt before this one failed.
     """
 
     trial: TrialConfig
@@ -50,6 +51,7 @@ class Job:
     checkpoint_seconds: float = 300.0
     save_weights: bool = False
     prefixes: Prefixes | None = None
+    earlier: Failure | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -111,6 +113,8 @@ def _run(job: Job, report: Report, on_point: Callable[[CurvePoint, int], None] |
         }
         report.note(traceback_lines(error))
     row["peak_memory_bytes"] = _peak_memory(job.device)
+    if row["status"] not in DONE:
+        row["failures"] = Failure.count_of(job.earlier, row["status"], row["reason"])
     write_trial(job.folder, row, exits, curves, layers)
     if row["status"] in DONE:
         job.checkpoint.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import hashlib
 import math
 import numbers
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +54,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         | {column_name(name): _KINDS[entry.kind] for name, entry in AXES.items()}
         | {"artefact": _FLAG, "status": _TEXT, "reason": _TEXT, "diverged_at_step": _INT, "params": _INT}
         | {"skipped_guards": _TEXT, "resumed_at_step": _INT}
+        | {"failures": _INT}
         | {"forked_from": _TEXT, "forked_at_step": _INT, "shared_seconds": _REAL}
         | {"tokens_trained": _INT, "loss": _REAL, "last_finite_loss": _REAL, "ppl": _REAL, "bpb": _REAL}
         | {"unigram_entropy": _REAL, "best_exit": _INT, "best_exit_speed_gain": _REAL, "best_exit_ppl": _REAL}
@@ -91,6 +93,25 @@ COMPACT_ROWS = 200_000
 
 _DEFAULTS = {column_name(name): entry.default for name, entry in AXES.items()}
 """What files older than an axis mean by its absence; any other missing column is NULL."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed attempt, and how many in a row, this one included, failed alike: same status, reason but for numbers."""
+
+    status: str
+    reason: str
+    count: int
+
+    @property
+    def signature(self) -> tuple[str, str]:
+        return self.status, re.sub(r"\d+", "#", self.reason)
+
+    @staticmethod
+    def count_of(earlier: Failure | None, status: str, reason: str) -> int:
+        """The count of an attempt that comes after another."""
+        alike = earlier is not None and Failure(status, reason, 1).signature == earlier.signature
+        return earlier.count + 1 if earlier is not None and alike else 1
 
 
 @dataclass(frozen=True)
@@ -470,6 +491,16 @@ def compact_if_due(folder: Path, every: int = COMPACT_EVERY) -> int:
     parts = [changed for name, (_, changed, _) in found.items() if not name.startswith(COMPACT_PREFIX)]
     # Failed attempts are not merged: the parts that a compaction has left do not make the next one due.
     return compact(folder) if sum(changed >= newest for changed in parts) >= every else 0
+
+
+def read_failure(folder: Path, trial_id: str) -> Failure | None:
+    """How the last attempt of a trial failed, from its part in a sweep's folder; None if there is none to read."""
+    schema = pa.schema([SCHEMAS[COMMIT_TABLE].field(name) for name in ("status", "reason", "failures")])
+    try:
+        rows = _read_file(folder / COMMIT_TABLE / f"{trial_id}.parquet", schema).table.to_pylist()
+    except FileNotFoundError:
+        return None
+    return Failure(rows[-1]["status"], rows[-1]["reason"] or "", rows[-1]["failures"] or 1) if rows else None
 
 
 def compact(folder: Path) -> int:

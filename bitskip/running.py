@@ -82,9 +82,16 @@ def running_trials(folder: Path) -> list[Running]:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder / FOLDER) as entries:
         for entry in entries:
             if entry.name.endswith(".json") and not entry.name.startswith("."):
-                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                    found.append(_parsed(Path(entry.path).read_text(encoding="utf-8")))
-    return sorted(found, key=lambda each: (each.started_at, each.trial_id))
+                found.append(running_trial(folder, entry.name.removesuffix(".json")))
+    return sorted(filter(None, found), key=lambda each: (each.started_at, each.trial_id))
+
+
+def running_trial(folder: Path, trial_id: str) -> Running | None:
+    """What the worker of a trial last said of it; None if there is nothing to read."""
+    try:
+        return _parsed(running_path(folder, trial_id).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _parsed(text: str) -> Running:

@@ -18,6 +18,7 @@ from typing import Any
 from bitskip import storage
 from bitskip.config import AXES, TrialConfig, data_label, model_label
 from bitskip.errors import UserError
+from bitskip.ownership import LOCK, alive_elsewhere
 from bitskip.results import COMMIT_TABLE, DONE, Ledger
 from bitskip.running import FOLDER, Running, running_trials
 from bitskip.space import Sweep, load_sweep, with_seeds
@@ -25,7 +26,6 @@ from bitskip.storage import DESIGN_FILE
 
 STATES = ("done", "running", "waiting", "stalled", "diverged", "failed")
 _STATE_OF = {"ok": "done", "stalled": "stalled", "diverged": "diverged"}
-LOCK_FILE = ".lock"
 FRESH_SECONDS = 30.0
 """A running trial that has told of itself so recently is being run by somebody."""
 
@@ -322,12 +322,14 @@ def _left(running: Running) -> float | None:
 def is_alive(folder: Path, running: Iterable[Running]) -> bool:
     """Whether somebody runs trials in a sweep's folder: one has been heard of just now, or the folder's lock is held.
 
-    The lock tells of this machine, and of others where the file system does.
+    The lock tells of this machine, and of others where the file system does; of those, the owner's file tells.
     """
+    if alive_elsewhere(folder):
+        return True
     if any(time.time() - each.updated_at < FRESH_SECONDS and not each.lost() for each in running):
         return True
     try:
-        with (folder / LOCK_FILE).open() as handle:
+        with (folder / LOCK).open() as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             fcntl.flock(handle, fcntl.LOCK_UN)
     except BlockingIOError:

@@ -34,12 +34,14 @@ _Rule = Callable[[TrialConfig, Mapping[str, Any]], bool]
 class Resources:
     """What one trial is given; a `time_limit` and the age at which a checkpoint is renewed are in seconds.
 
+    A trial without progress for `stall_limit` seconds is ended; None = what fits its size (docs/engine.md).
     `price_per_hour` is that of one GPU or, for trials without, of one core, in any currency.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
     time_limit: float | None = None
+    stall_limit: float | None = None
     checkpoint_seconds: float = 300.0
     price_per_hour: float | None = None
     address: str | None = None
@@ -386,7 +388,7 @@ def _resources(source: Source) -> Resources:
             continue
         if key == "address":
             raise source.error(("resources", key), f"resources: address must be text such as auto, got {value!r}")
-        if value is None and key in ("time_limit", "price_per_hour"):
+        if value is None and key in ("time_limit", "stall_limit", "price_per_hour"):
             continue
         positive = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
         if not positive or (value == 0 and key != "gpus"):

@@ -1,51 +1,45 @@
-"""A design space's trials through Ray Tune into the results. The only module that imports ray.
+"""A design space's trials through an executor into the results.
 
-Ray only dispatches: the results folder is the ledger, written by the workers, and a resumed sweep is the design minus
-what the ledger holds. Settings follow measurements on Ray 2.60; each says what goes wrong without it.
+The results folder is the ledger, written by the workers; a resumed sweep is the design minus what the ledger holds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import logging
 import os
 import shutil
-import socket
-import subprocess
-import tempfile
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from bitskip.adaptive import Chooser
 from bitskip.config import TrialConfig
 from bitskip.data import load_data
-from bitskip.errors import UserError
+from bitskip.dispatch import Dispatch, Listener, Setting
+from bitskip.errors import Terminated, UserError
+from bitskip.executors import Executor, open_executor
+from bitskip.machine import local_slots
+from bitskip.ownership import only_writer
 from bitskip.prefix import Paths, PrefixQueue, family_order, shared_prefixes
-from bitskip.results import DONE, committed, compact
-from bitskip.space import Resources, Sweep
+from bitskip.results import DONE, Failure, committed_anywhere, compact, compact_if_due, read_failure
+from bitskip.space import Sweep
 from bitskip.storage import publish_design
 
-os.environ.update(
-    RAY_AIR_NEW_OUTPUT="0",  # together with verbose=0: no tables of Tune's own
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # no CSV, JSON and TensorBoard copies of what Parquet holds
-    RAY_CHDIR_TO_TRIAL_DIR="0",  # relative paths keep their meaning in workers
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_memory_monitor_refresh_ms="0",  # one kill by Ray's monitor would abort the whole sweep
-    RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS="0",
-    TUNE_DISABLE_SIGINT_HANDLER="1",  # Ctrl-C reaches us as KeyboardInterrupt
-)
 COMPACT_ABOVE = 200
 """Trials from which a finished sweep's part files are merged: reading thousands of them takes seconds."""
 
-OBJECT_STORE_BYTES = 100 << 20
-ADDRESS_PROBE_SECONDS = 2.0
+FAILED = ("error", "timeout")
+FAILURES_ALIKE = 2
+"""A trial that has failed so often in the same way is run again only when asked to."""
+
+BARREN_LAUNCHES = 3
+"""So often in a row may an executor break down without any trial having ended."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,8 @@ class Plan:
 
     `unfinished` are all trials of the design without a result, of which `to_run` may be a part; `prefixes` says what
     they share with others. `more` says that an adaptive design chooses further trials once these have results.
+    `failures` are the last attempts of those that failed before; `held` counts the failed ones that are not to be run
+    again unasked, `gone` the results of this sweep that its design has no longer.
     """
 
     sweep: Sweep
@@ -64,6 +60,14 @@ class Plan:
     unfinished: tuple[TrialConfig, ...] = ()
     prefixes: Paths = field(default_factory=dict)
     more: bool = False
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    held: int = 0
+    gone: int = 0
+
+    @property
+    def new(self) -> int:
+        """Trials of the design that have never been tried."""
+        return len(self.unfinished) - len(self.failures)
 
     @property
     def prefix_folder(self) -> Path:
@@ -74,24 +78,21 @@ class Plan:
         return PrefixQueue(self.to_run, self.unfinished, self.prefixes, self.prefix_folder)
 
 
-class Listener(Protocol):
-    """What a sweep reports while it runs; calls come from the driver's thread."""
-
-    def preparing(self, what: str) -> None: ...
-
-    def started(self, trial_id: str) -> None: ...
-
-    def finished(self, row: dict[str, Any]) -> None: ...
-
-
-def plan_sweep(sweep: Sweep, results: Path, choose: Chooser | None = None, max_trials: int | None = None) -> Plan:
+def plan_sweep(
+    sweep: Sweep,
+    results: Path,
+    choose: Chooser | None = None,
+    max_trials: int | None = None,
+    retry: Collection[str] | None = None,
+) -> Plan:
     """Compare the design with the ledger: trials with a result anywhere below `results` are not run again.
 
-    `choose` picks the next configurations of an adaptive design, `max_trials` is how many trials to run at most. Raises
-    UserError if the design needs a `choose` and has none.
+    `choose` picks the next configurations of an adaptive design, `max_trials` is how many trials to run at most.
+    Failed trials come last; with `retry`, all with these statuses and no others, else those that have not failed alike
+    `FAILURES_ALIKE` times. Raises UserError if the design needs a `choose` and has none.
     """
-    ledger = committed(results)
-    finished = {trial_id for trial_id, status in ledger.items() if status in DONE}
+    ledger = committed_anywhere(results)
+    finished = {trial_id for trial_id, (status, _) in ledger.items() if status in DONE}
     more = False
     if sweep.count:
         ran = sweep.ran(finished)
@@ -100,11 +101,36 @@ def plan_sweep(sweep: Sweep, results: Path, choose: Chooser | None = None, max_t
         elif ran:
             sweep = sweep.given(ran)
     prefixes = shared_prefixes(sweep.trials) if sweep.share_prefixes else {}
-    unfinished = tuple(family_order([t for t in sweep.trials if t.trial_id not in finished], prefixes))
-    to_run = unfinished[:max_trials]
-    retried = sum(trial.trial_id in ledger for trial in to_run)
-    done = len(sweep.trials) - len(unfinished)
-    return Plan(sweep, results / sweep.name, to_run, done, retried, unfinished, prefixes, more)
+    open_trials = [trial for trial in sweep.trials if trial.trial_id not in finished]
+    failures = {
+        trial.trial_id: read_failure(ledger[trial.trial_id][1], trial.trial_id)
+        or Failure(ledger[trial.trial_id][0], "", 1)
+        for trial in open_trials
+        if trial.trial_id in ledger
+    }
+
+    def again(failure: Failure) -> bool:
+        return failure.count < FAILURES_ALIKE if retry is None else failure.status in retry
+
+    fresh = family_order([trial for trial in open_trials if trial.trial_id not in failures], prefixes)
+    failed = family_order([trial for trial in open_trials if trial.trial_id in failures], prefixes)
+    retried = [trial for trial in failed if again(failures[trial.trial_id])]
+    to_run = tuple([*fresh, *retried][:max_trials])
+    folder = results / sweep.name
+    wanted = {trial.trial_id for trial in sweep.trials}
+    return Plan(
+        sweep=sweep,
+        folder=folder,
+        to_run=to_run,
+        done=len(sweep.trials) - len(open_trials),
+        retried=sum(trial.trial_id in failures for trial in to_run),
+        unfinished=(*fresh, *failed),
+        prefixes=prefixes,
+        more=more,
+        failures=failures,
+        held=len(failed) - len(retried),
+        gone=sum(home == folder and trial_id not in wanted for trial_id, (_, home) in ledger.items()),
+    )
 
 
 def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | None) -> tuple[Sweep, bool]:
@@ -119,84 +145,108 @@ def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | N
     return sweep.with_chosen([*ran, *batch]), wanted > len(batch) > 0
 
 
-def local_slots(resources: Resources) -> int:
-    """Trials that run at once on this machine: as many as its cores, and its GPUs if they use any, can take."""
-    counts = [local_cores() / resources.cpus]
-    if resources.gpus:
-        counts.append(local_gpus() / resources.gpus)
-    return max(1, int(min(counts)))
-
-
-def local_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def local_gpus() -> int:
-    """GPUs that this process may use, counted without torch, whose import takes seconds."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return sum(name.strip() not in ("", "-1") for name in visible.split(","))
-    return _driver_gpus()
-
-
-@functools.cache
-def _driver_gpus() -> int:
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
-
-
 def run_sweep(
-    plan: Plan, listener: Listener, address: str | None = None, deadline: float | None = None
-) -> list[TrialConfig]:
+    plan: Plan, listener: Listener, executor: Executor | None = None, deadline: float | None = None
+) -> tuple[list[TrialConfig], str | None]:
     """Run the plan's trials; every finished trial is committed by its worker, whatever happens to this process.
 
-    From `deadline` on, in seconds of `time.monotonic`, no trial is started; returns those that were not. Raises
-    UserError if the folder is in use, the address does not answer or the resources are not there.
+    From `deadline` on, in seconds of `time.monotonic`, no trial is started; returns those that were not, and why the
+    sweep was stopped before all had their turn, or None. Without an `executor`, one of Ray on this machine is started
+    and closed. Raises UserError if the folder is in use, the address does not answer or the resources are not there,
+    and Terminated on SIGTERM.
     """
     if not plan.to_run or (deadline is not None and time.monotonic() >= deadline):
-        return list(plan.to_run)
-    if address is None and plan.sweep.resources.address is None:
-        here = {"CPU": local_cores(), "GPU": plan.sweep.resources.gpus}  # GPUs are counted by Ray
-        _slots(here, plan.sweep.resources)
-    try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{plan.folder}: cannot create the results folder: {error.strerror}") from None
-    with _only_writer(plan.folder):
-        _store_design(plan)
-        _prepare_data(plan, listener)
-        with _ray(plan.sweep.resources, address or plan.sweep.resources.address) as slots:
-            left = _fit(plan, listener, slots, deadline)
-        if len(plan.sweep.trials) > COMPACT_ABOVE:
-            compact(plan.folder)
-    return left
+        return list(plan.to_run), None
+    if executor is None:
+        with contextlib.closing(open_executor("ray", plan.sweep.resources.address)) as executor:
+            return run_sweep(plan, listener, executor, deadline)
+    with _terminable():
+        executor.check(plan.sweep.resources)
+        try:
+            plan.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{plan.folder}: cannot create the results folder: {error.strerror}") from None
+        with only_writer(plan.folder) as touch:
+
+            def beat() -> None:
+                touch()
+                compact_if_due(plan.folder)
+
+            _sweep_up(plan.folder)
+            _store_design(plan)
+            _prepare_data(plan, listener)
+            queue = plan.queue()
+            setting = Setting(plan.folder.absolute(), plan.sweep.name, plan.sweep.resources, plan.sweep.save_weights)
+            dispatch = Dispatch(setting, queue, listener, plan.sweep.point_of, plan.failures, deadline, beat)
+            _run_all(dispatch, setting, executor)
+            if len(plan.sweep.trials) > COMPACT_ABOVE:
+                compact(plan.folder)
+    return queue.waiting, dispatch.stopped
+
+
+def _run_all(dispatch: Dispatch, setting: Setting, executor: Executor) -> None:
+    """Until all trials have ended, whatever happens to the executor: a new one goes on from the ledger."""
+    barren = 0
+    while not dispatch.over:
+        before = len(dispatch.endings)
+        why = "it came back before all trials had ended"
+        try:
+            executor.run(dispatch, setting)
+        except UserError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}"
+        dispatch.abandon()
+        if dispatch.over:
+            break
+        barren = barren + 1 if len(dispatch.endings) == before else 0
+        executor.close()
+        if barren == BARREN_LAUNCHES:
+            dispatch.stop(f"what runs the trials broke down {barren} times in a row ({why}); try --executor inline")
+        else:
+            dispatch.note(f"what runs the trials broke down ({why}); it is started again")
 
 
 @contextlib.contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(f"{folder}: another `bitskip sweep` is writing here; wait for it or change the name") from None
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write here: {error.strerror}") from None
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the sweep as Ctrl-C does."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:
-        lock.release()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _sweep_up(folder: Path) -> None:
+    """Remove what processes that were killed have left half done; the caller holds the folder's lock.
+
+    A worker of a sweep that was just killed may live for some seconds more: it then fails to rename its file, or puts
+    the same rows where the next attempt will put them.
+    """
+    halves = [*(folder / ".tmp").glob("*"), *(folder / "running").glob("*")]
+    halves += [path for name in ("checkpoints", "weights") for path in (folder / name).glob(".*")]
+    for half in halves:
+        with contextlib.suppress(OSError):
+            half.unlink()
+    shutil.rmtree(folder / ".ray", ignore_errors=True)
 
 
 def _store_design(plan: Plan) -> None:
     """The merged sweep file beside its results, for whoever reads them later."""
     temporary = plan.folder / ".sweep.yaml"
-    with temporary.open("w") as sink:
-        YAML().dump(dict(plan.sweep.resolved), sink)
-    os.replace(temporary, plan.folder / "sweep.yaml")
+    try:
+        with temporary.open("w") as sink:
+            YAML().dump(dict(plan.sweep.resolved), sink)
+        os.replace(temporary, plan.folder / "sweep.yaml")
+    except OSError as error:
+        raise UserError(f"{plan.folder}: cannot write here: {error.strerror}") from None
     publish_design(plan.folder)
 
 
@@ -211,172 +261,8 @@ def _prepare_data(plan: Plan, listener: Listener) -> None:
         load_data(data, train, held_out, report=listener.preparing)
 
 
-@contextlib.contextmanager
-def _ray(resources: Resources, address: str | None) -> Iterator[int]:
-    """A Ray runtime for the trials, local unless an address is given; yields how many trials run at once."""
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(local_slots(resources) + 1)  # else short trials run one at a time
-    import ray
-
-    quiet = {"logging_level": "ERROR", "log_to_driver": False}
-    if address is None or address == "local":
-        # Without "local", a stale RAY_ADDRESS is waited for; workers would run at nice 15.
-        ray.init(
-            address="local",
-            num_cpus=local_cores(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _system_config={"worker_niceness": 0},
-            **quiet,
-        )
-    else:
-        _probe(address)
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, SystemExit) as error:
-            raise UserError(f"--address {address}: no Ray cluster answers there ({error})") from None
-    try:
-        yield _slots(ray.cluster_resources(), resources)
-    finally:
-        ray.shutdown()
-
-
-def _probe(address: str) -> None:
-    """A closed port is known at once; Ray itself would wait for minutes."""
-    host, separator, port = address.rpartition(":")
-    if not separator or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.rpartition("/")[2], int(port)), ADDRESS_PROBE_SECONDS).close()
-    except OSError as error:
-        raise UserError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from None
-
-
-def _slots(available: dict[str, float], wanted: Resources) -> int:
-    counts = []
-    for name, amount in (("CPU", wanted.cpus), ("GPU", wanted.gpus)):
-        there = available.get(name, 0.0)
-        if amount > there:
-            raise UserError(
-                f"resources: a trial asks for {amount:g} {name}, but only {there:g} are there; "
-                f"set resources.{name.lower()}s={there:g} or less"
-            )
-        if amount:
-            counts.append(int(there / amount))
-    return max(1, min(counts))
-
-
-def _fit(plan: Plan, listener: Listener, slots: int, deadline: float | None) -> list[TrialConfig]:
-    from ray import tune
-    from ray.tune.search import Searcher
-
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    sweep, resources = plan.sweep, plan.sweep.resources
-    queue = plan.queue()
-
-    class NotRestored:
-        """Tune pickles its parts for a restore that never happens here; a listener need not be picklable for it."""
-
-        def __reduce__(self) -> tuple[type, tuple[()]]:
-            return object, ()
-
-    class Queue(NotRestored, Searcher):  # type: ignore[misc]
-        """The plan's trials in order."""
-
-        def __init__(self) -> None:
-            super().__init__(metric="done", mode="max")
-
-        def suggest(self, trial_id: str) -> Any:
-            if not queue.waiting or (deadline is not None and time.monotonic() >= deadline):
-                return Searcher.FINISHED
-            ready = queue.next()
-            if ready is None:
-                return None  # asked again later
-            trial, prefixes = ready
-            return {"trial": trial, "key": trial.trial_id, "point": sweep.point_of(trial), "prefixes": prefixes}
-
-        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None: ...
-
-        def save(self, checkpoint_path: str) -> None: ...
-
-        def restore(self, checkpoint_path: str) -> None: ...
-
-    class Reporter(NotRestored, tune.Callback):  # type: ignore[misc]
-        def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            listener.started(trial.config["key"])
-
-        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            row = trial.last_result["row"]
-            queue.finished(row["trial_id"], done=row["status"] in DONE)
-            listener.finished(row)
-
-        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            queue.finished(trial.config["key"], done=False)
-            lost = {"trial_id": trial.config["key"], "status": "error", "reason": "its worker process died"}
-            listener.finished(lost)
-
-    worker = tune.with_resources(_worker_class(plan), {"cpu": resources.cpus, "gpu": resources.gpus})
-    scratch = tempfile.mkdtemp(prefix="bitskip-")
-    try:
-        tune.Tuner(
-            worker,
-            param_space={},
-            tune_config=tune.TuneConfig(
-                search_alg=Queue(),
-                num_samples=-1,
-                max_concurrent_trials=slots,
-                reuse_actors=True,  # a fresh process per trial costs seconds
-                trial_dirname_creator=lambda trial: trial.config["key"],
-            ),
-            run_config=tune.RunConfig(name="sweep", storage_path=scratch, verbose=0, callbacks=[Reporter()]),
-        ).fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return queue.waiting
-
-
-def _worker_class(plan: Plan) -> type:
-    """A Trainable class, not a function: its step runs in the main thread, where a time limit can interrupt."""
-    from ray import tune
-
-    folder, name, resources = plan.folder.absolute(), plan.sweep.name, plan.sweep.resources
-    save_weights = plan.sweep.save_weights
-
-    class Worker(tune.Trainable):  # type: ignore[misc]
-        def setup(self, config: dict[str, Any]) -> None:
-            self.reset_config(config)
-
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.given = new_config
-            return True
-
-        def step(self) -> dict[str, Any]:
-            from bitskip.record import Job, run_job
-
-            job = Job(
-                self.given["trial"],
-                folder,
-                name,
-                self.given["point"],
-                device="cuda" if resources.gpus else "cpu",
-                threads=max(1, int(resources.cpus)),
-                time_limit=resources.time_limit,
-                checkpoint_seconds=resources.checkpoint_seconds,
-                save_weights=save_weights,
-                prefixes=self.given["prefixes"],
-            )
-            row = run_job(job)
-            shown = ("trial_id", "status", "reason", "loss", "ppl", "train_seconds", "eval_seconds")
-            return {"done": True, "row": {key: row.get(key) for key in shown}}
-
-        def save_checkpoint(self, checkpoint_dir: str) -> None: ...
-
-        def load_checkpoint(self, checkpoint: Any) -> None: ...
-
-    return Worker
-
-
 def failed_rows(plan: Plan) -> dict[str, str]:
     """trial_id to status of the plan's trials that have no result after a run."""
-    ledger = committed(plan.folder)
+    ledger = {trial_id: status for trial_id, (status, _) in committed_anywhere(plan.folder.parent).items()}
     wanted = [trial.trial_id for trial in plan.to_run]
     return {key: ledger.get(key, "not run") for key in wanted if ledger.get(key) not in DONE}

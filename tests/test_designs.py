@@ -16,9 +16,10 @@ from bitskip.adaptive import ask_optuna, guided
 from bitskip.config import TrialConfig
 from bitskip.designs import Grid, Levels, augmented, d_optimal, gaps, information, level_pairs
 from bitskip.errors import UserError
+from bitskip.machine import local_slots
 from bitskip.results import write_trial
 from bitskip.space import Sweep, load_sweep
-from bitskip.sweep import local_slots, plan_sweep
+from bitskip.sweep import plan_sweep
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 Load = Callable[[dict[str, Any]], Sweep]

@@ -16,24 +16,25 @@ LAYERS = [
     {"config"},
     {"method", "schedule", "designs", "rerun"},
     {"data"},
-    {"storage"},
+    {"storage", "ownership"},
     {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate", "prefix", "cost"},
     {"course"},
     {"train"},
     {"results", "calibrate", "pack"},
-    {"record", "cells", "snapshot"},
+    {"record", "cells", "snapshot", "dispatch", "machine", "hygiene"},
+    {"executors"},
     {"noise", "encoding", "measurements"},
     {"multiplicity", "smoother", "failures", "scores"},
     {"effects", "intervals"},
     {"surface", "suggest"},
     {"extrapolation", "prediction", "shares", "adaptive"},
     {"predictor", "sweep"},
-    {"fitted", "doctor"},
+    {"fitted", "doctor", "campaign"},
     {"report"},
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-OWNERS = {"ray": {"sweep"}, "pyarrow": {"results", "data", "storage"}, "typer": {"cli"}, "rich": {"cli", "report"}}
+OWNERS = {"ray": {"executors"}, "pyarrow": {"results", "data", "storage"}, "typer": {"cli"}, "rich": {"cli", "report"}}
 
 
 def modules() -> list[Path]:

@@ -14,10 +14,11 @@ from bitskip.checkpoint import packed_state, stored_bytes
 from bitskip.config import make_trial
 from bitskip.cost import Speed, assumed_speed, estimate, flops_per_step, total_seconds, trial_seconds, weights_bytes
 from bitskip.errors import UserError
+from bitskip.machine import local_gpus, local_slots
 from bitskip.method.model import build_model
 from bitskip.results import load_results
 from bitskip.space import Resources, load_sweep
-from bitskip.sweep import local_gpus, local_slots, plan_sweep
+from bitskip.sweep import plan_sweep
 from bitskip.train import run_trial
 
 SWEEP = """

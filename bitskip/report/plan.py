@@ -25,11 +25,12 @@ from bitskip.cost import (
     weights_bytes,
 )
 from bitskip.designs import Gap, gaps
+from bitskip.machine import local_cores, local_gpus, local_slots
 from bitskip.prefix import start_steps, stored_prefixes, trained_steps
 from bitskip.report.live import describe, duration
 from bitskip.schedule import step_count
 from bitskip.space import Resources
-from bitskip.sweep import Plan, local_cores, local_gpus, local_slots
+from bitskip.sweep import Plan
 
 SHOWN_TRIALS = 8
 SHOWN_GAPS = 6
@@ -59,6 +60,10 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         "left": len(plan.unfinished) - len(plan.to_run),
         "more": plan.more,
         "retried": plan.retried,
+        "new": plan.new,
+        "failed": len(plan.failures),
+        "held": plan.held,
+        "gone": plan.gone,
         "excluded": dict(sweep.excluded),
         "not_estimable": [_gap_object(gap) for gap in _gaps(plan)],
         "steps": {
@@ -172,6 +177,8 @@ def print_plan(plan: Plan, console: Console, found: Mapping[str, Any]) -> None:
         f"{found['points']} points → {found['distinct']} distinct → {found['done']} already in results "
         f"→ {found['to_run']} to run" + (f" ({', '.join(notes)})" if notes else "")
     )
+    if line := _difference(plan):
+        say(line)
     for rule, dropped in sweep.excluded.items():
         say(f"  {dropped} excluded by {rule}")
     for note in sweep.notes:
@@ -203,6 +210,20 @@ def print_plan(plan: Plan, console: Console, found: Mapping[str, Any]) -> None:
         say(f"  … and {len(plan.to_run) - SHOWN_TRIALS} more")
     for line in _cost_lines(found, sweep.resources):
         say(line)
+
+
+def _difference(plan: Plan) -> str:
+    """What an edited design changes against its results, and what is to become of those that failed; empty if new."""
+    if not (plan.done or plan.failures or plan.gone) or not (plan.new or plan.failures or plan.gone):
+        return ""
+    parts = [f"+{plan.new} new", f"{plan.done} done"]
+    if plan.failures:
+        statuses = ",".join(sorted({failure.status for failure in plan.failures.values()}))
+        hint = f" ({plan.held} not run again: retry with --retry {statuses})" if plan.held else ""
+        parts.append(f"{len(plan.failures)} failed{hint}")
+    if plan.gone:
+        parts.append(f"{plan.gone} no longer in the design (kept)")
+    return ", ".join(parts)
 
 
 def _say_gaps(say: Callable[[str], None], found: Sequence[Mapping[str, Any]]) -> None:

@@ -1,0 +1,80 @@
+"""What runs the trials of a sweep: Ray Tune on this machine or a cluster, or this process, one after another."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from bitskip.dispatch import SHOWN, Dispatch, Setting, Task
+from bitskip.errors import UserError, nearest
+from bitskip.space import Resources
+
+NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES)
+
+
+class Executor(Protocol):
+    """Runs trials until `dispatch.over`; kept over the batches of a sweep, so that starting it is paid for once."""
+
+    def check(self, resources: Resources) -> None:
+        """Before anything starts: raises UserError if it is known already that a trial cannot be run."""
+        ...
+
+    def run(self, dispatch: Dispatch, setting: Setting) -> None:
+        """May raise anything but loses nothing: what is still marked as running was not finished."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def _ray(address: str | None) -> Executor:
+    from bitskip.executors.ray_tune import RayTune
+
+    return RayTune(address)
+
+
+def _inline(address: str | None) -> Executor:
+    from bitskip.executors.inline import Inline
+
+    if address is not None:
+        raise UserError(f"--executor inline runs in this process: leave --address {address} out, or use ray")
+    return Inline()
+
+
+EXECUTORS: dict[str, Callable[[str | None], Executor]] = {"ray": _ray, "inline": _inline}
+
+
+def open_executor(name: str, address: str | None = None) -> Executor:
+    """The executor of that name; starts nothing yet. Raises UserError for one that does not exist."""
+    if name not in EXECUTORS:
+        raise UserError(f"--executor: '{name}' is not one of {', '.join(EXECUTORS)}{nearest(name, EXECUTORS)}")
+    return EXECUTORS[name](address)
+
+
+def work(setting: Setting, task: Task) -> dict[str, Any]:
+    """A worker's part: run a trial in a process as good as new; what `Dispatch.ended` is told. Raises no Exception."""
+    from bitskip.hygiene import reset_process
+    from bitskip.record import Job, run_job
+
+    resources = setting.resources
+    threads = max(1, int(resources.cpus))
+    reset_process(threads)
+    job = Job(
+        task.trial,
+        setting.folder,
+        setting.sweep,
+        task.point,
+        device="cuda" if resources.gpus else "cpu",
+        threads=threads,
+        time_limit=resources.time_limit,
+        checkpoint_seconds=resources.checkpoint_seconds,
+        save_weights=setting.save_weights,
+        prefixes=task.prefixes,
+        earlier=task.earlier,
+    )
+    try:
+        row = run_job(job)
+    except Exception as error:  # run_job stores what a trial raises: this one was raised by storing it
+        full = isinstance(error, OSError) and error.errno in NO_ROOM
+        return {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {error}"}
+    return {"row": {key: row.get(key) for key in SHOWN}}
