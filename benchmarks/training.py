@@ -33,9 +33,7 @@ def against_baseline(preset: str, batch: int, rounds: int, compiled: bool) -> li
     """V1, V2 and V3 beside a baseline that has the same layer dropout and exit losses."""
     mode = "on" if compiled else "off"
     works = {
-        name: stepping(
-            steps_on_random_tokens(trial(preset, batch, **point, compile=mode), str(device()), ENDLESS)
-        )
+        name: stepping(steps_on_random_tokens(trial(preset, batch, **point, compile=mode), str(device()), ENDLESS))
         for name, point in POINTS.items()
     }
     # Layer dropout makes batches of other sizes, which are compiled anew until one program serves them all.

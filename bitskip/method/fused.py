@@ -29,7 +29,7 @@ class RMSNorm(nn.RMSNorm):
     """x / sqrt(mean x^2 + eps) * weight over the last dimension."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if by_hand(x, self.weight) and torch.is_grad_enabled():
+        if self.eps is not None and by_hand(x, self.weight) and torch.is_grad_enabled():
             return cast(Tensor, _RMSNorm.apply(x, self.weight, self.eps))  # type: ignore[no-untyped-call]
         return super().forward(x)
 

@@ -44,7 +44,7 @@ def test_rotation_is_that_of_complex_numbers_with_its_gradient() -> None:
 
 def test_transforms_of_functions_pass_through() -> None:
     """torch.func differentiates, many at once, what is written here."""
-    norm = RMSNorm(16, dtype=torch.float64)
+    norm = RMSNorm(16, eps=1e-5, dtype=torch.float64)
     table = rotary_table(PRESETS["nano"], 4, torch.device("cpu"), torch.float64)
     xs = normal(3, 2, 4, 16)
 
