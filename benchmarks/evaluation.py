@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from exits import pass_per_exit
+from exits import EVALUATED_TOKENS, pass_per_exit
 from harness import Row, device, hardware, interleaved, row, table
 
 from bitskip.config import POINTS, ModelConfig, make_trial
@@ -17,7 +17,8 @@ from bitskip.data.sequences import packed
 from bitskip.evaluate import exit_quality, held_out_loss
 from bitskip.method.model import build_model
 
-TOKENS = 2048
+SHAPES = {"nano": (2048, 11), "micro": (1024, 5), "small": (1024, 5)}
+"""Preset to held-out tokens and rounds."""
 
 
 def bound(sizes: ModelConfig, vocabulary: int, length: int) -> float:
@@ -34,22 +35,24 @@ def bound(sizes: ModelConfig, vocabulary: int, length: int) -> float:
 
 def rows(quick: bool) -> list[Row]:
     found = []
-    for preset, rounds in (("nano", 9), ("micro", 5)) if quick else (("nano", 15), ("micro", 7), ("small", 5)):
+    for preset, (tokens, rounds) in SHAPES.items():
+        if quick and preset == "small":
+            continue
         for name in ("baseline", "V1"):
             trial = make_trial(**POINTS[name], model=preset)
             model = build_model(trial).to(device()).eval()
-            stream = np.random.default_rng(0).integers(0, trial.data.vocab_size, TOKENS + 1)
+            stream = np.random.default_rng(0).integers(0, trial.data.vocab_size, tokens + 1)
             sequences = packed(stream, trial.training.seq_len)
             works = {
-                "all": lambda: exit_quality(model, sequences, TOKENS, trial),  # noqa: B023 (called at once)
-                "full": lambda: held_out_loss(model, sequences, TOKENS, trial),  # noqa: B023
+                "all": lambda: exit_quality(model, sequences, tokens, trial),  # noqa: B023 (called at once)
+                "full": lambda: held_out_loss(model, sequences, tokens, trial),  # noqa: B023
                 "apart": lambda: pass_per_exit(model, sequences, trial),  # noqa: B023
             }
-            if quick or preset == "small":
+            if tokens != EVALUATED_TOKENS:
                 del works["apart"]
             times = interleaved(works, rounds)
             least = bound(trial.model, trial.data.vocab_size, trial.training.seq_len)
-            shape = f"{preset} {name}, {TOKENS} tokens"
+            shape = f"{preset} {name}, {tokens} tokens"
             note = f"bound by multiplications {least:.2f}"
             found.append(row("evaluation: all exits / full pass", shape, times["all"], times["full"], "≤ 1.3", note))
             if "apart" in times:

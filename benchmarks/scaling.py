@@ -7,7 +7,6 @@ the head, forward, stand beside it. Run: python benchmarks/scaling.py [--quick]
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,19 +29,20 @@ def measure(changes: dict[str, object]) -> dict[str, float]:
     import torch
 
     from bitskip.config import POINTS, make_trial
+    from bitskip.record import _peak_memory, _reset_peak_memory
     from bitskip.train import steps_on_random_tokens
 
     torch.set_num_threads(1)
     names = {"vocab_size": "data.vocab_size"} | {name: f"model.{name}" for name in SIZES}
     axes = {names.get(name, name): value for name, value in changes.items()}
     trial = make_trial(**(POINTS["V1"] | {"dropout": "none", "model": "nano"} | axes))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    _reset_peak_memory(str(device()))
+    before = _peak_memory(str(device()))
     steps = steps_on_random_tokens(trial, str(device()), STEPS + 2)
     next(steps)
     next(steps)
     times = [seconds(lambda: next(steps)) for _ in range(STEPS)]
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    used = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else after - before
+    used = _peak_memory(str(device())) - before
     low, middle, high = statistics.quantiles(times, n=4)
     sizes = trial.model
     block = 2 * sizes.width**2 + 2 * sizes.width * sizes.kv_heads * sizes.head_width + 3 * sizes.width * sizes.ffn_width

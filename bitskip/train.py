@@ -42,6 +42,9 @@ DIVERGENCE_MARGIN = 0.5
 """Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
 
 
+COMPILED_PROGRAMS = 64
+
+
 @dataclass(frozen=True)
 class CurvePoint:
     """Losses in nats per token at one step; `train_loss` is the full model's on the training batch."""
@@ -423,7 +426,12 @@ def _made_of(fingerprint: str, device: torch.device) -> str:
 
 
 def compile_blocks(model: Decoder) -> None:
-    """One program serves all blocks: they have one code and differ in their weights only."""
+    """One program serves all blocks of a trial: they have one code and differ in their weights only."""
+    from torch._dynamo import config
+
+    # Layer dropout makes batches of several sizes, and a process may train one trial after another: past the limit of 8
+    # programs for one code, the compiler would run it uncompiled.
+    config.recompile_limit = max(config.recompile_limit, COMPILED_PROGRAMS)
     for block in model.blocks:
         block.compile()
 
