@@ -1,10 +1,11 @@
 # Needs Python 3.11 or newer. PIP_ARGS is passed to pip, for example an index with CPU builds of torch.
 PYTHON ?= python3
 PIP_ARGS ?=
+BENCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install quickstart test lint types bench
+.PHONY: install quickstart test lint types bench bench-all
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -27,8 +28,12 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+# One table of ratios, in less than ten minutes on two cores; BENCH=--quick for a look, BENCH="training kernels" for a part.
 bench: install
-	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+# What has tables of its own and takes longer.
+bench-all: bench
 	$(BIN)/python benchmarks/stories.py
 	$(BIN)/python benchmarks/exits.py
 	$(BIN)/python benchmarks/decoding.py

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from harness import Row, row
+
 from bitskip.config import make_trial
 from bitskip.results import column_name, write_trial
 
@@ -57,19 +59,35 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
+def measured(results: str, runs: int) -> dict[str, list[float]]:
+    """Seconds of each command by run, the empty process first."""
     bitskip = str(Path(sys.executable).with_name("bitskip"))
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "bitskip --help": [bitskip, "--help"],
+        "bitskip predict": [bitskip, "predict", "--bits", "4", "--hadamard", "--results", results],
+    }
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            times[name].append(seconds(command))
+    return times
+
+
+def rows(quick: bool) -> list[Row]:
+    """(f) of the table: wall clock, since a command is waited for."""
     with tempfile.TemporaryDirectory() as scratch:
-        results = sys.argv[1] if len(sys.argv) > 1 else str(simulated(Path(scratch)))
-        commands = {
-            "python -c pass": [sys.executable, "-c", "pass"],
-            "bitskip --help": [bitskip, "--help"],
-            "bitskip predict": [bitskip, "predict", "--bits", "4", "--hadamard", "--results", results],
-        }
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(RUNS):
-            for name, command in commands.items():
-                times[name].append(seconds(command))
+        times = measured(str(simulated(Path(scratch))), 3 if quick else RUNS)
+    empty = times.pop("python -c pass")
+    return [
+        row(f"start-up: {name} / empty Python", "70 trials", found, empty, note=f"{statistics.median(found):.2f} s")
+        for name, found in times.items()
+    ]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        times = measured(sys.argv[1] if len(sys.argv) > 1 else str(simulated(Path(scratch))), RUNS)
     base = statistics.median(times["python -c pass"])
     for name, found in times.items():
         middle = statistics.median(found)

@@ -40,6 +40,8 @@ from bitskip.running import Report
 from bitskip.schedule import measured_steps, phase_at, step_count
 from bitskip.speed import exit_speed, throughput_batch
 
+COMPILED_PROGRAMS = 64
+
 
 @dataclass(frozen=True)
 class ExitResult:
@@ -268,7 +270,12 @@ def train_step(course: Course, model: Decoder, optimizer: torch.optim.Optimizer,
 
 
 def compile_blocks(model: Decoder) -> None:
-    """One program serves all blocks: they have one code and differ in their weights only."""
+    """One program serves all blocks of a trial: they have one code and differ in their weights only."""
+    from torch._dynamo import config
+
+    # Layer dropout makes batches of several sizes, and a process may train one trial after another: past the limit of 8
+    # programs for one code, the compiler would run it uncompiled.
+    config.recompile_limit = max(config.recompile_limit, COMPILED_PROGRAMS)
     for block in model.blocks:
         block.compile()
 

@@ -1,10 +1,18 @@
 """The documentation shows what the benchmark scripts print."""
 
+import importlib
 import re
 import runpy
 from pathlib import Path
 
 import pytest
+import torch
+
+from bitskip.config import PRESETS
+from bitskip.method.fused import RMSNorm, rotate
+from bitskip.method.hadamard import hadamard_transform
+from bitskip.method.model import rotary_table
+from bitskip.method.quantize import quantize_activations, ternarize
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,3 +30,30 @@ def test_rotation_errors_are_documented_as_measured(capsys: pytest.CaptureFixtur
     assert len(measured) == 7
     for name, numbers in measured.items():
         assert documented[name] == pytest.approx(numbers, rel=0.02, abs=1e-4)
+
+
+def test_naive_versions_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compared for speed gives equal results: in the forward pass, and the references have as many weights."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    kernels, reference = importlib.import_module("kernels"), importlib.import_module("reference")
+    draws = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(3, 8, 64, generator=draws), torch.randn(64, 32, generator=draws)
+    rotary = rotary_table(PRESETS["nano"], 8, torch.device("cpu"), torch.float32)
+    query = torch.randn(2, 4, 8, 16, generator=draws)
+    for naive, ours in (
+        (kernels.naive_absmax(x), quantize_activations(x, 8)),
+        (kernels.naive_absmean(x), quantize_activations(x, 4)),
+        (kernels.naive_ternary(weight), ternarize(weight)),
+        (kernels.butterfly(x), hadamard_transform(x)),
+        (kernels.naive_norm(x, torch.ones(64)), RMSNorm(64, eps=1e-5)(x)),
+        (kernels.naive_rotation(query, rotary), rotate(query, rotary)),
+    ):
+        assert torch.allclose(naive, ours, atol=1e-5)
+    for name in ("nano", "micro", "small", "paper"):
+        with torch.device("meta"):
+            gpt = reference.GPT(PRESETS[name], 512, 8).blocks
+        count = sum(p.numel() for p in gpt.parameters() if p.ndim > 1)
+        sizes = PRESETS[name]
+        kv_width = sizes.kv_heads * sizes.head_width
+        block = 2 * sizes.width * (sizes.width + kv_width) + 3 * sizes.width * sizes.ffn_width
+        assert count == sizes.layers * block

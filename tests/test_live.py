@@ -92,7 +92,7 @@ def test_a_crash_is_told_with_the_command_that_goes_on(tmp_path: Path) -> None:
     found = snapshot(folder)
     assert not found.alive
     assert found.remaining_seconds is None
-    told = text_of(found, 200)
+    told = text_of(found, 600)
     assert "No sweep is running here. To go on:" in told
     assert f"bitskip sweep '{folder}/sweep.yaml' --results '{folder.parent}'" in told
     for at in range(len(design.trials)):
