@@ -18,6 +18,7 @@ from bitskip.errors import UserError
 from bitskip.machine import slots_on
 from bitskip.prefix import PrefixQueue
 from bitskip.results import DONE, Failure, load_results, write_trial
+from bitskip.running import reporting
 from bitskip.space import Resources, load_sweep
 from bitskip.sweep import plan_sweep
 
@@ -94,17 +95,16 @@ def test_a_hung_worker_is_ended_and_its_trial_is_a_timeout(tmp_path: Path, monke
     dispatch.end_worker = lambda *who: ended.append(who)
     trial_id = dispatch.next().trial.trial_id
     dispatch.started(trial_id)
-    (tmp_path / "running").mkdir()
-    for at in range(4):  # progress in steps shorter than the limit
-        told = {"host": "h", "pid": 7, "stage": "training", "updated_at": float(at)}
-        (tmp_path / "running" / f"{trial_id}.json").write_text(json.dumps(told))
-        time.sleep(0.1)
+    with reporting(tmp_path, trial_id, "tiny", None, 10, 64, "cpu") as report:
+        for step in range(4):  # progress in steps shorter than the limit
+            report.training(step, None)
+            time.sleep(0.1)
+            dispatch.tick()
+        assert ended == []
+        time.sleep(0.25)
         dispatch.tick()
-    assert ended == []
-    time.sleep(0.25)
-    dispatch.tick()
-    dispatch.tick()
-    assert ended == [(trial_id, "h", 7)]
+        dispatch.tick()
+        assert ended == [(trial_id, platform.node(), os.getpid())]
     dispatch.lost(trial_id)
     assert (heard.rows[0]["status"], dispatch.over) == ("timeout", True)
     assert heard.rows[0]["reason"] == "hung: no progress for 0.2 s while training; its process was ended"

@@ -108,19 +108,19 @@ def patch_tune(module):
 
     def breaks(dispatch, *rest):
         if FAULT["kind"] == "fit" and struck_fit():
-            settle = dispatch._settle
+            tick = dispatch.tick
 
-            def settle_and_break(trial_id, row):
-                settle(trial_id, row)
-                raise KeyError("Caught unexpected exception")
+            def tick_and_break():
+                tick()
+                if dispatch.endings:
+                    raise KeyError("Caught unexpected exception")
 
-            dispatch._settle = settle_and_break
+            dispatch.tick = tick_and_break
             dispatch.guarded = lambda hook, otherwise=None: hook()
             try:
                 return fit(dispatch, *rest)
             finally:
-                dispatch._settle = settle
-                del dispatch.guarded
+                del dispatch.tick, dispatch.guarded
         if FAULT["kind"] == "never fits":
             raise RuntimeError("no")
         return fit(dispatch, *rest)
