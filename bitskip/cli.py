@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bitskip.campaign import Ending
     from bitskip.generate import Strategy
     from bitskip.predictor import Prediction
+    from bitskip.results import Results
     from bitskip.sweep import Plan
 
 DEFAULT_RESULTS = Path("results")
@@ -178,6 +179,9 @@ def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
 def report(
     folder: ResultsArgument = DEFAULT_RESULTS,
     within: Annotated[float, typer.Option(help="Perplexity an exit may cost, as a share.", min=0.0)] = 0.05,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")] = None,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the figures: SVG, PDF, PNG, CSV.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write all tables and numbers as CSV.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what the trials have measured."""
@@ -185,12 +189,43 @@ def report(
     from bitskip.results import load_results
 
     found = load_results(folder)
+    if html or figures or csv:
+        _write_report(found, folder, within, html, figures, csv, as_json)
+        return
     if as_json:
         print(json.dumps(to_json_object(found, within)))
         return
     from rich.console import Console
 
     render(found, Console(), within)
+
+
+def _write_report(
+    found: Results,
+    folder: Path,
+    within: float,
+    html: Path | None,
+    figures: Path | None,
+    csv: Path | None,
+    as_json: bool,
+) -> None:
+    from bitskip.report.exports import write_csv, write_figures
+    from bitskip.report.page import write_page
+
+    written: list[Path] = []
+    if html:
+        written += write_page(found, folder, within, html)
+    if figures:
+        written += write_figures(found, figures, within)
+    if csv:
+        written += write_csv(found, csv, within)
+    if as_json:
+        print(json.dumps({"written": [str(path) for path in written], "problems": list(found.problems)}))
+        return
+    for path in written:
+        print(path)
+    for problem in found.problems:
+        print(f"bitskip: {problem}", file=sys.stderr)
 
 
 @app.command()

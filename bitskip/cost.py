@@ -125,3 +125,11 @@ def weights_bytes(trial: TrialConfig) -> int:
     key_value = sizes.kv_heads * sizes.head_width
     ternary = sizes.layers * (2 * sizes.width**2 + 2 * sizes.width * key_value + 3 * sizes.width * sizes.ffn_width)
     return 4 * (params - ternary) + -(-ternary // 4)
+
+
+def exit_weight_bytes(blocks: int, width: int, key_value: int, ffn_width: int, vocab: int, ternary: bool) -> int:
+    """Bytes to store embedding, the first `blocks` blocks, a norm and a head: ternary matrices at 2 bits a weight with
+    an fp32 scale, everything else as bf16 (`evaluate.weight_bytes`)."""
+    matrices = [width * width] * 2 + [width * key_value] * 2 + [width * ffn_width] * 3
+    stored = sum(-(-size // 4) + 4 for size in matrices) if ternary else 2 * sum(matrices)
+    return blocks * (stored + 2 * 2 * width) + 2 * (2 * vocab * width + width)

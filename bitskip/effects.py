@@ -376,10 +376,12 @@ def effect_cells(stratum: Stratum, effect: Effect) -> list[Levels]:
     return []
 
 
-def compare(stratum: Stratum, metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:
-    """The paired difference of two cells; None if they share no finished seed."""
+def compare(
+    stratum: Stratum, metric: Metric, cell: Cell, reference: Cell, noise: SeedNoise | None = None
+) -> Estimate | None:
+    """The paired difference of two cells; None if they share no finished seed. `noise` is known from other calls."""
     values = {each.levels: each.values(metric) for each in stratum.cells}
-    return _estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, seed_noise(values))
+    return _estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise or seed_noise(values))
 
 
 def _terms(stratum: Stratum, order: int) -> list[tuple[Term, ...]]:

@@ -26,6 +26,7 @@ LAYERS = [
     {"noise", "encoding", "measurements"},
     {"multiplicity", "smoother", "failures", "scores"},
     {"effects", "intervals"},
+    {"claims", "attribution"},
     {"surface", "suggest"},
     {"extrapolation", "prediction", "shares", "adaptive"},
     {"predictor", "sweep"},
@@ -34,7 +35,14 @@ LAYERS = [
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-OWNERS = {"ray": {"executors"}, "pyarrow": {"results", "data", "storage"}, "typer": {"cli"}, "rich": {"cli", "report"}}
+OWNERS = {
+    "ray": {"executors"},
+    "pyarrow": {"results", "data", "storage"},
+    "typer": {"cli"},
+    "rich": {"cli", "report"},
+    "matplotlib": {"report"},
+    "jinja2": {"report"},
+}
 
 
 def modules() -> list[Path]:

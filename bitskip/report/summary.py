@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from bitskip.attribution import Attribution, attributions
 from bitskip.cells import (
     FACTORS,
     METRICS,
@@ -28,18 +29,19 @@ from bitskip.cells import (
     levels_of,
     strata,
 )
+from bitskip.claims import Finding, findings
 from bitskip.config import POINTS, make_trial
 from bitskip.effects import Effect, compare, stratum_effects
 from bitskip.errors import UserError
 from bitskip.exits import WITHIN, best_exit
 from bitskip.failures import FailureComposition, failure_compositions
 from bitskip.multiplicity import JointTest, joint_test
-from bitskip.noise import seed_noise
+from bitskip.noise import SeedNoise, seed_noise
 from bitskip.prediction import ModelSummary
 from bitskip.predictor import summary_of
 from bitskip.provenance import Provenance, provenance
 from bitskip.shares import Share, variance_shares
-from bitskip.surface import fit_surface
+from bitskip.surface import Surface, fit_surface
 
 if TYPE_CHECKING:
     from bitskip.results import Results
@@ -164,16 +166,46 @@ class Report:
 
     overview: Overview
     sections: tuple[Section, ...]
+    claims: tuple[Finding, ...]
+    causes: tuple[Attribution, ...]
     provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A report, and what its figures are drawn from: each section's trials and surface (None with too few of them)."""
+
+    report: Report
+    strata: tuple[Stratum, ...]
+    surfaces: tuple[Surface | None, ...]
 
 
 def summarise(results: Results, within: float = WITHIN) -> Report:
     """All numbers of a report; `within` is the loss of perplexity that the best exit may cost."""
+    return analyse(results, within).report
+
+
+def analyse(results: Results, within: float = WITHIN) -> Analysis:
+    """`summarise`, with what it has fitted."""
     exits: dict[str, list[Row]] = {}
     for row in results.exits.to_pylist():
         exits.setdefault(row["trial_id"], []).append(row)
-    sections = tuple(_section(stratum, exits, within) for stratum in strata(results))
-    return Report(_overview(results), sections, provenance(results.trials.to_pylist()))
+    found = tuple(strata(results))
+    surfaces = [_surface(stratum) for stratum in found]
+    sections = tuple(
+        _section(stratum, surface, exits, within) for stratum, surface in zip(found, surfaces, strict=True)
+    )
+    told = tuple(findings(results)), tuple(attributions(results))
+    report = Report(_overview(results), sections, *told, provenance(results.trials.to_pylist()))
+    return Analysis(report, found, tuple(each if isinstance(each, Surface) else None for each in surfaces))
+
+
+def _surface(stratum: Stratum) -> Surface | str:
+    """The fit on this scale alone, or why there is none."""
+    try:
+        return fit_surface(Family((stratum,)), METRICS["ppl"])
+    except UserError as error:
+        return str(error)
 
 
 def to_json_object(results: Results, within: float = WITHIN) -> dict[str, Any]:
@@ -201,7 +233,7 @@ def _overview(results: Results) -> Overview:
     )
 
 
-def _section(stratum: Stratum, exits: Mapping[str, Sequence[Row]], within: float) -> Section:
+def _section(stratum: Stratum, surface: Surface | str, exits: Mapping[str, Sequence[Row]], within: float) -> Section:
     varying = stratum.varying()
     finished = [cell for cell in stratum.cells if cell.values(METRICS["ppl"])]
     ranked = sorted(finished, key=lambda cell: (_mean_ppl(cell), repr(cell.levels)))
@@ -213,7 +245,6 @@ def _section(stratum: Stratum, exits: Mapping[str, Sequence[Row]], within: float
     ppl = METRICS["ppl"]
     values = {cell.levels: cell.values(ppl) for cell in stratum.cells}
     noise = seed_noise(values)
-    model, shares, no_model = _model(stratum)
     return Section(
         scale=stratum.label,
         baseline=cell_label(stratum.baseline, levels_of({})),
@@ -222,27 +253,18 @@ def _section(stratum: Stratum, exits: Mapping[str, Sequence[Row]], within: float
         varying=tuple(varying),
         leaderboard=tuple(_standing(cell, stratum, varying) for cell in ranked),
         failures=tuple(_failures(stratum)),
-        points=tuple(_ratios(stratum, named)),
+        points=tuple(_ratios(stratum, named, noise)),
         main_effects=tuple(stratum_effects(stratum, "ppl", ppl, 1)),
         composition_effects=tuple(stratum_effects(stratum, "ppl", ppl, 2)),
         higher_effects=tuple(stratum_effects(stratum, "ppl", ppl, 3, ("anchored", "averaged"))),
         joint_test=joint_test(values, noise),
         seeds=SeedSummary(_root(noise.variance), _root(noise.unpaired), noise.df),
         failure_compositions=tuple(failure_compositions(stratum)),
-        model=model,
-        no_model=no_model,
-        shares=shares,
+        model=summary_of(surface, Family((stratum,))) if isinstance(surface, Surface) else None,
+        no_model="" if isinstance(surface, Surface) else surface,
+        shares=tuple(variance_shares(surface)) if isinstance(surface, Surface) else (),
         exits=tuple(profile for profile in profiles if profile is not None),
     )
-
-
-def _model(stratum: Stratum) -> tuple[ModelSummary | None, tuple[Share, ...], str]:
-    family = Family((stratum,))
-    try:
-        surface = fit_surface(family, METRICS["ppl"])
-    except UserError as error:
-        return None, (), str(error)
-    return summary_of(surface, family), tuple(variance_shares(surface)), ""
 
 
 def _root(variance: float | None) -> float | None:
@@ -306,7 +328,7 @@ def _failures(stratum: Stratum) -> list[Failure]:
     ]
 
 
-def _ratios(stratum: Stratum, named: Mapping[str, Cell]) -> list[PointRatio]:
+def _ratios(stratum: Stratum, named: Mapping[str, Cell], noise: SeedNoise) -> list[PointRatio]:
     reference = named.get("baseline") or stratum.cell(stratum.baseline)
     if not named or reference is None:
         return []
@@ -315,7 +337,7 @@ def _ratios(stratum: Stratum, named: Mapping[str, Cell]) -> list[PointRatio]:
     for point, cell in sorted(named.items()):
         if cell is reference:
             continue
-        estimate = compare(stratum, METRICS["ppl"], cell, reference)
+        estimate = compare(stratum, METRICS["ppl"], cell, reference, noise)
         if estimate is None:
             found.append(PointRatio(point, name, None, None, None, 0))
             continue

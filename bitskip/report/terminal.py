@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bitskip.attribution import Attribution, Change, Run
+from bitskip.claims import NOT_MEASURED, Finding
 from bitskip.effects import ERROR_RATE, JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
 from bitskip.exits import WITHIN
 from bitskip.report.prediction import record
@@ -38,6 +40,8 @@ def render(results: Results, console: Console, within: float = WITHIN) -> None:
     _overview(report.overview, console)
     for mixture in report.provenance.mixed:
         _line(console, mixture.line(), style="yellow")
+    _claims(report.claims, console)
+    _causes(report.causes, console)
     for section in report.sections:
         _section(section, console)
     if report.overview.problems:
@@ -52,13 +56,78 @@ def _overview(overview: Overview, console: Console) -> None:
         return
     counts = ", ".join(f"{count} {status}" for status, count in overview.status.items())
     _line(console, f"{overview.trials} trials ({counts}) from {', '.join(overview.sweeps) or 'no named sweep'}")
-    cost = f"{_duration(overview.train_seconds)} of training"
-    _line(console, f"{cost}, {_duration(overview.eval_seconds)} of evaluation, summed over trials")
+    cost = f"{duration_text(overview.train_seconds)} of training"
+    _line(console, f"{cost}, {duration_text(overview.eval_seconds)} of evaluation, summed over trials")
     for what, names in (("hosts", overview.hosts), ("devices", overview.devices)):
         if len(names) > 1:
             _line(console, f"{what}: {', '.join(names)} (speeds are not comparable between them)")
     if overview.artefacts:
         _line(console, f"{overview.artefacts} trials carry an artefact of the published code: left out below")
+
+
+def _claims(found: Sequence[Finding], console: Console) -> None:
+    measured = [each for each in found if each.verdict != NOT_MEASURED]
+    if not measured:
+        return
+    table = _table(console, "What the paper says (arXiv 2510.23766, v1 and v2), and what was measured, 95 % interval")
+    table.add_column(Text("claim"), overflow="fold", ratio=3)
+    table.add_column(Text("published"), overflow="fold", ratio=2)
+    table.add_column(Text("measured"), overflow="fold", ratio=2)
+    table.add_column(Text("n"), justify="right", no_wrap=True)
+    table.add_column(Text("verdict"), no_wrap=True)
+    scales = {each.scale for each in measured}
+    for each in measured:
+        where = f" [{each.scale}]" if len(scales) > 1 else ""
+        cells = [f"{each.statement}{where}", each.published, claim_value(each), str(each.seeds), each.verdict]
+        table.add_row(*map(_text, cells), style="dim" if each.verdict == UNRESOLVED else "")
+    console.print(table)
+    left = len({each.claim for each in found} - {each.claim for each in measured})
+    _line(console, f"{left} more claims were not measured here" if left else "", style="dim")
+
+
+def claim_value(each: Finding) -> str:
+    """`1.06 (0.98 to 1.14)`; empty where nothing was measured."""
+    if each.value is None:
+        return ""
+    interval = "" if each.low is None or each.high is None else f" ({each.low:.3g} to {each.high:.3g})"
+    return f"{each.value:.3g}{interval}"
+
+
+def _causes(found: Sequence[Attribution], console: Console) -> None:
+    for each in found:
+        total = f", published over correct {change_text(each.total)}" if each.total else ""
+        table = _table(
+            console,
+            f"Defects of the published code, {each.model}, {each.scale}: perplexity correct {run_text(each.correct)}, "
+            f"published {run_text(each.published)}{total}",
+        )
+        table.add_column(Text("defect"), overflow="fold")
+        for name in ("alone", "over correct", "all but it", "all over all but it"):
+            table.add_column(Text(name), justify="right", overflow="fold")
+        for cause in each.causes:
+            alone, without = (run.ppl if run else None for run in (cause.alone, cause.without))
+            shown = [number_text(alone), change_text(cause.added), number_text(without), change_text(cause.removed)]
+            table.add_row(*map(_text, [cause.defect, *shown]))
+        console.print(table)
+
+
+def run_text(run: Run | None) -> str:
+    """Perplexity with the sd of its logarithm in percent and n."""
+    if run is None:
+        return "not run"
+    failed = f", {run.failed} failed" if run.failed else ""
+    if run.ppl is None:
+        return f"none finished{failed}"
+    spread = "" if run.sd is None else f" ± {100 * run.sd:.1f} %"
+    return f"{number_text(run.ppl)}{spread} (n={run.seeds}{failed})"
+
+
+def change_text(change: Change | None) -> str:
+    """`0.05 (0.03 to 0.08)`."""
+    if change is None:
+        return ""
+    interval = "" if change.low is None or change.high is None else f" ({change.low:.3g} to {change.high:.3g})"
+    return f"{change.ratio:.3g}{interval}"
 
 
 def _section(section: Section, console: Console) -> None:
@@ -90,7 +159,7 @@ def _leaderboard(section: Section, console: Console) -> None:
     for rank, row in enumerate(section.leaderboard[:ROWS]):
         settings = [row.settings[name] for name in section.varying] or [row.configuration]
         seeds = str(row.seeds) if row.seeds == row.trials else f"{row.seeds}/{row.trials}"
-        cells = [*settings, _number(row.ppl), _spread(row.ppl_sd), seeds]
+        cells = [*settings, number_text(row.ppl), spread_text(row.ppl_sd), seeds]
         table.add_row(*map(_text, cells), style="bold" if rank == 0 else "")
     console.print(table)
     _more(console, len(section.leaderboard))
@@ -108,8 +177,8 @@ def _points(section: Section, console: Console) -> None:
         table.add_column(Text(name), justify="right", no_wrap=True)
     for row in sorted(named, key=lambda row: (row.point != "baseline", row.point or "")):
         cells = [
-            row.point or "", _number(row.ppl), _spread(row.ppl_sd), str(row.seeds), _number(row.bpb),
-            _ratio(ratios.get(row.point or "")), _bytes(row.weight_bytes), _number(row.tokens_per_second),
+            row.point or "", number_text(row.ppl), spread_text(row.ppl_sd), str(row.seeds), number_text(row.bpb),
+            _ratio(ratios.get(row.point or "")), bytes_text(row.weight_bytes), number_text(row.tokens_per_second),
         ]  # fmt: skip
         table.add_row(*map(_text, cells))
     console.print(table)
@@ -146,10 +215,10 @@ def _effect_table(effects: list[Effect], title: str, console: Console) -> None:
     table.add_column(Text("verdict"), no_wrap=True)
     for effect in sorted(effects, key=_strength)[:ROWS]:
         known = effect.low is not None
-        interval = f"{_percent(effect.low)} to {_percent(effect.high)}" if known else "none (no repeats)"
+        interval = f"{percent_text(effect.low)} to {percent_text(effect.high)}" if known else "none (no repeats)"
         seeds = str(effect.seeds) + (f" x {effect.contexts}" if effect.contexts > 1 else "")
         techniques = " x ".join(effect.techniques) + (f" (from {effect.reference})" if effect.reference else "")
-        cells = [techniques, _percent(effect.value), interval, seeds, _verdict(effect)]
+        cells = [techniques, percent_text(effect.value), interval, seeds, _verdict(effect)]
         resolved = effect.verdict != "unresolved"
         table.add_row(*map(_text, cells), style="" if resolved else "dim")
     console.print(table)
@@ -168,7 +237,7 @@ def _footnote(effects: Sequence[Effect]) -> str:
     notes = []
     detectable = [effect.detectable for effect in effects if effect.detectable is not None]
     if detectable:
-        notes.append(f"Found with 80 % power: {_percent(statistics.median(detectable))} or more.")
+        notes.append(f"Found with 80 % power: {percent_text(statistics.median(detectable))} or more.")
     else:
         notes.append("Nothing was repeated: run a second seed for intervals and verdicts.")
     if len(effects) > 1:
@@ -181,14 +250,19 @@ def _footnote(effects: Sequence[Effect]) -> str:
 
 
 def _seeds(section: Section, console: Console) -> None:
+    if line := seed_line(section):
+        console.print()
+        _line(console, line)
+
+
+def seed_line(section: Section) -> str:
+    """The noise between seeds in words; empty where nothing was repeated."""
     seeds = section.seeds
     if seeds.paired_sd is None or seeds.unpaired_sd is None:
-        return
-    console.print()
-    _line(
-        console,
-        f"Seed noise: {_percent(seeds.paired_sd)} (sd of a trial, {seeds.df:.0f} degrees of freedom); "
-        f"{_percent(seeds.unpaired_sd)} with the shift that a seed gives all configurations",
+        return ""
+    return (
+        f"Seed noise: {percent_text(seeds.paired_sd)} (sd of a trial, {seeds.df:.0f} degrees of freedom); "
+        f"{percent_text(seeds.unpaired_sd)} with the shift that a seed gives all configurations"
     )
 
 
@@ -263,7 +337,7 @@ def _exits(profiles: Sequence[ExitProfile], console: Console) -> None:
             measure = profile.exits[layer - 1]
             gain = "" if measure.speed_gain is None else f" {100 * measure.speed_gain:+.0f} %"
             mark = " *" if layer == profile.best_exit else "  "
-            cells.append(f"{_number(measure.ppl)}{gain}{mark}")
+            cells.append(f"{number_text(measure.ppl)}{gain}{mark}")
         table.add_row(*map(_text, [str(layer), *cells]))
     console.print(table)
 
@@ -309,7 +383,7 @@ def _more(console: Console, count: int) -> None:
         _line(console, f"… and {count - ROWS} more (`bitskip report --json` has all)", style="dim")
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     """Four significant digits, without exponent."""
     if value is None:
         return "-"
@@ -318,16 +392,16 @@ def _number(value: float | None) -> str:
     return f"{value:.4g}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
 
 
-def _spread(value: float | None) -> str:
+def spread_text(value: float | None) -> str:
     """Two significant digits: a deviation over a few seeds has no more."""
-    return "-" if value is None else f"{value:.2g}" if 0.001 <= value < 100 else _number(value)
+    return "-" if value is None else f"{value:.2g}" if 0.001 <= value < 100 else number_text(value)
 
 
-def _percent(nats: float | None) -> str:
+def percent_text(nats: float | None) -> str:
     return "-" if nats is None else f"{100 * math.expm1(nats):+.1f} %"
 
 
-def _bytes(value: int | None) -> str:
+def bytes_text(value: int | None) -> str:
     if value is None:
         return "-"
     size = float(value)
@@ -338,7 +412,7 @@ def _bytes(value: int | None) -> str:
     return f"{size:.3g} {unit}"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     for unit, length in (("h", 3600.0), ("min", 60.0)):
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"

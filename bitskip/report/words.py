@@ -1,0 +1,83 @@
+"""What a sweep showed, in sentences that follow from its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bitskip.claims import CONTRADICTED, SUPPORTED
+from bitskip.effects import JOINT_VERDICTS, Effect
+from bitskip.report.summary import Report, Section
+from bitskip.report.terminal import number_text, percent_text
+
+MOST = 3
+
+
+def summary_lines(report: Report) -> list[str]:
+    """A page's first paragraph: what ran, what won, what composes, how far it can be trusted."""
+    overview = report.overview
+    if not overview.trials:
+        return ["Nothing has run yet: start with `bitskip sweep sweeps/quickstart.yaml`."]
+    finished = overview.status.get("ok", 0)
+    scales = len(report.sections)
+    lines = [
+        f"{finished} of {overview.trials} trials finished"
+        + (f", at {scales} scales that are never mixed" if scales > 1 else "")
+        + (
+            f"; {overview.artefacts} carry a defect of the published code and stand apart."
+            if overview.artefacts
+            else "."
+        )
+    ]
+    if report.sections and report.sections[0].leaderboard:
+        lines += _section_lines(report.sections[0])
+    decided = {verdict: sum(each.verdict == verdict for each in report.claims) for verdict in (SUPPORTED, CONTRADICTED)}
+    if any(decided.values()):
+        lines.append(
+            f"Claims of the paper: {decided[SUPPORTED]} supported and {decided[CONTRADICTED]} contradicted at the "
+            "scale measured; the others are unresolved or were not measured."
+        )
+    return lines
+
+
+def _section_lines(section: Section) -> list[str]:
+    best = section.leaderboard[0]
+    spread = "" if best.ppl_sd is None else f" ± {number_text(best.ppl_sd)}"
+    lines = [
+        f"At {section.scale}, {best.configuration} had the lowest perplexity: "
+        f"{number_text(best.ppl)}{spread} (n={best.seeds})."
+    ]
+    for ratio in section.points:
+        if ratio.ratio is not None and ratio.low is not None and ratio.high is not None:
+            change = (
+                f"{100 * (ratio.ratio - 1):+.1f} % ({100 * (ratio.low - 1):+.1f} to {100 * (ratio.high - 1):+.1f} %)"
+            )
+            lines.append(f"{ratio.point} against {ratio.reference}: {change}, n={ratio.seeds}.")
+    single = _told([e for e in section.main_effects if e.estimand == "averaged" and e.verdict in ("raises", "lowers")])
+    if single:
+        lines.append(f"Of the single techniques: {single} (mean over settings of the others).")
+    joint = [e for e in section.composition_effects if e.estimand == "averaged" and e.verdict in JOINT_VERDICTS[:2]]
+    if joint:
+        lines.append(f"Together they are not what they are alone: {_told(joint)}.")
+    elif any(e.value is not None for e in section.composition_effects):
+        lines.append(
+            "No composition effect is resolved: with this noise, the product of single effects describes the data."
+        )
+    if section.seeds.paired_sd is not None:
+        lines.append(
+            f"The noise of one trial is {100 * section.seeds.paired_sd:.1f} % of perplexity (sd over seeds, paired)."
+        )
+    return lines
+
+
+def _told(effects: Sequence[Effect]) -> str:
+    strongest = sorted(effects, key=lambda effect: -abs(effect.value or 0.0))[:MOST]
+    return "; ".join(
+        f"{' with '.join(effect.techniques)} {percent_text(effect.value)}"
+        + (
+            ""
+            if effect.low is None or effect.high is None
+            else f" ({percent_text(effect.low)} to {percent_text(effect.high)})"
+        )
+        + (f", {effect.verdict}" if len(effect.techniques) > 1 else "")
+        for effect in strongest
+    )
