@@ -301,12 +301,9 @@ def _scale_label(scale: Mapping[str, Any], others: Sequence[Mapping[str, Any]], 
     model = row.get("model") or f"{scale['model.layers']}x{scale['model.width']}"
     data = row.get("data") or scale["data.corpus"]
     tokens = f"{scale['tokens']:,} tokens".replace(",", " ")
-    named = {"model", "data", "tokens", "data.files", "data.corpus", "data.digest"}
-    differing = [
-        name
-        for name in SCALE_AXES
-        if name not in named and not name.startswith("model.") and len({repr(other[name]) for other in others}) > 1
-    ]
+    alike = [name for name in SCALE_AXES if name.startswith(("model.", "data.")) or name == "tokens"]
+    same = [other for other in others if all(other[name] == scale[name] for name in alike)]
+    differing = [name for name in SCALE_AXES if len({repr(other[name]) for other in same}) > 1]
     return ", ".join([str(model), str(data), tokens, *(f"{n} {_text(scale[n])}" for n in differing)])
 
 

@@ -345,6 +345,7 @@ def findings(results: Results) -> list[Finding]:
     scales = [_Scale(stratum, exits, layers) for stratum in strata(results)]
     found = [[_finding(claim, scale) for claim in CLAIMS] for scale in scales]
     telling = [rows for rows in found if any(row.verdict != NOT_MEASURED for row in rows)]
+    telling = [rows for rows in telling if any(row.seeds > 1 for row in rows)] or telling
     return [row for rows in telling or found[:1] for row in rows]
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from bitskip.sweep import Plan
 
 DEFAULT_RESULTS = Path("results")
+REFERENCE_RESULTS = DEFAULT_RESULTS / "reference"
+"""The runs that come with the project, in its folder."""
+
 INTERRUPTED, TERMINATED = 130, 143
 
 
@@ -180,6 +183,7 @@ def report(
     folder: ResultsArgument = DEFAULT_RESULTS,
     within: Annotated[float, typer.Option(help="Perplexity an exit may cost, as a share.", min=0.0)] = 0.05,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
     figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the figures: SVG, PDF, PNG, CSV.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write all tables and numbers as CSV.")] = None,
     as_json: JsonOption = False,
@@ -188,9 +192,11 @@ def report(
     from bitskip.report.terminal import render, to_json_object
     from bitskip.results import load_results
 
+    folder = _or_reference(folder)
     found = load_results(folder)
-    if html or figures or csv:
-        _write_report(found, folder, within, html, figures, csv, as_json)
+    writers = {"html": html, "markdown": markdown, "figures": figures, "csv": csv}
+    if any(writers.values()):
+        _write_report(found, folder, within, {name: path for name, path in writers.items() if path}, as_json)
         return
     if as_json:
         print(json.dumps(to_json_object(found, within)))
@@ -200,25 +206,13 @@ def report(
     render(found, Console(), within)
 
 
-def _write_report(
-    found: Results,
-    folder: Path,
-    within: float,
-    html: Path | None,
-    figures: Path | None,
-    csv: Path | None,
-    as_json: bool,
-) -> None:
+def _write_report(found: Results, folder: Path, within: float, wanted: dict[str, Path], as_json: bool) -> None:
     from bitskip.report.exports import write_csv, write_figures
+    from bitskip.report.markdown import write_markdown
     from bitskip.report.page import write_page
 
-    written: list[Path] = []
-    if html:
-        written += write_page(found, folder, within, html)
-    if figures:
-        written += write_figures(found, figures, within)
-    if csv:
-        written += write_csv(found, csv, within)
+    writers = {"html": write_page, "markdown": write_markdown, "figures": write_figures, "csv": write_csv}
+    written = [path for name, target in wanted.items() for path in writers[name](found, folder, within, target)]
     if as_json:
         print(json.dumps({"written": [str(path) for path in written], "problems": list(found.problems)}))
         return
@@ -264,6 +258,7 @@ def predict(
         "tokens": tokens,
     }
     axes = {name: value for name, value in named.items() if value is not None} | _settings(others or ())
+    results = _or_reference(results)
     predictor, fingerprint = open_predictor(results)
     known = predictor.fitted
     prediction = predictor.predict(exit_layer=exit_layer, **axes)
@@ -309,6 +304,7 @@ def suggest(
     from bitskip.storage import is_folder
     from bitskip.suggest import measured_space, suggest
 
+    results = _or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
     files = [file] if file else [path for each in sweep_folders(results) if (path := each / "sweep.yaml").exists()]
     settings = (*(overrides or ()), "design=full")
@@ -323,6 +319,21 @@ def suggest(
     from rich.console import Console
 
     render(suggestions, written, Console())
+
+
+def _or_reference(folder: Path) -> Path:
+    """The results asked for, or, where none are named and there are none yet, those that come with the project."""
+    from bitskip.results import sweep_folders
+
+    if folder != DEFAULT_RESULTS or not REFERENCE_RESULTS.is_dir():
+        return folder
+    try:
+        sweep_folders(folder)
+    except UserError:
+        where = f"no results in {folder} yet; these are the reference runs of {REFERENCE_RESULTS}"
+        print(f"bitskip: {where}", file=sys.stderr)
+        return REFERENCE_RESULTS
+    return folder
 
 
 def _settings(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
@@ -422,6 +433,7 @@ def show(
     from bitskip.report.trial import print_trial, trial_object
     from bitskip.results import load_results
 
+    results = _or_reference(results)
     found = trial_object(load_results(results), trial_id, results)
     if as_json:
         print(json.dumps(found, default=str))

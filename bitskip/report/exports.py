@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 200
 
 
-def write_csv(results: Results, folder: Path, within: float) -> list[Path]:
+def write_csv(results: Results, source: Path, within: float, folder: Path) -> list[Path]:
     """The four tables of the results, and what the report makes of them; returns the files. Raises UserError."""
     report = summarise(results, within)
     written = []
@@ -68,7 +68,7 @@ def _flat(value: Any) -> dict[str, Any]:
     return found
 
 
-def write_figures(results: Results, folder: Path, within: float) -> list[Path]:
+def write_figures(results: Results, source: Path, within: float, folder: Path) -> list[Path]:
     """Every figure as SVG, PDF and PNG with its data as CSV; returns the files. Raises UserError."""
     written = []
     found = sheets(results, analyse(results, within))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bitskip.attribution import Attribution
 from bitskip.claims import CONTRADICTED, SUPPORTED
 from bitskip.effects import JOINT_VERDICTS, Effect
 from bitskip.report.summary import Report, Section
-from bitskip.report.terminal import number_text, percent_text
+from bitskip.report.terminal import change_text, number_text, percent_text, run_text
 
 MOST = 3
 
@@ -30,11 +31,39 @@ def summary_lines(report: Report) -> list[str]:
     ]
     if report.sections and report.sections[0].leaderboard:
         lines += _section_lines(report.sections[0])
+    lines += [line for each in report.causes for line in _cause_lines(each)]
     decided = {verdict: sum(each.verdict == verdict for each in report.claims) for verdict in (SUPPORTED, CONTRADICTED)}
     if any(decided.values()):
         lines.append(
             f"Claims of the paper: {decided[SUPPORTED]} supported and {decided[CONTRADICTED]} contradicted at the "
             "scale measured; the others are unresolved or were not measured."
+        )
+    return lines
+
+
+def _cause_lines(each: Attribution) -> list[str]:
+    """What a defect alone does to the correct method, and what it takes to mend the published one."""
+    where = f"{each.model} at {each.scale}"
+    lines = []
+    clear = [
+        c for c in each.causes if c.added and c.added.low and c.added.high and not c.added.low <= 1 <= c.added.high
+    ]
+    if each.correct and each.correct.ppl and clear:
+        told = [
+            f"{cause.defect} alone {number_text(cause.alone.ppl if cause.alone else None)} "
+            f"(ratio {change_text(cause.added)}, n={cause.added.seeds if cause.added else 0})"
+            for cause in clear[:MOST]
+        ]
+        lines.append(f"{where}: correct {run_text(each.correct)}; {'; '.join(told)}.")
+    if each.published and each.published.ppl is not None and len(each.causes) > 1:
+        lines.append(f"{where}, with all defects: {run_text(each.published)}.")
+    if each.published and each.published.ppl is None and each.published.failed:
+        cured = [f"{c.defect} ({run_text(c.without)})" for c in each.causes if c.without and c.without.ppl is not None]
+        hopeless = [c for c in each.causes if c.without and c.without.ppl is None]
+        lines.append(
+            f"{where}, with all defects: no trial reached a usable loss ({each.published.failed} failed). "
+            + (f"It trains once this one is mended: {'; '.join(cured)}" if cured else "Mending one alone does not help")
+            + (f"; mending any other one of {len(hopeless)} alone does not help." if cured and hopeless else ".")
         )
     return lines
 

@@ -1,0 +1,38 @@
+"""The findings and the README say what the committed results say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BITSKIP = Path(sys.executable).with_name("bitskip")
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
+
+
+def alike(first: str, second: str) -> None:
+    """The same words in the same order, and the same numbers but for the last digits of another machine's arithmetic."""
+    first, second = (" ".join(text.split()) for text in (first, second))
+    words = [NUMBER.sub("#", text) for text in (first, second)]
+    assert words[0] == words[1]
+    for one, other in zip(NUMBER.findall(first), NUMBER.findall(second), strict=True):
+        assert float(one) == pytest.approx(float(other), rel=0.02, abs=0.15), (one, other)
+
+
+def bitskip(*words: str) -> str:
+    done = subprocess.run([str(BITSKIP), *words], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_findings_are_what_the_committed_results_give(tmp_path: Path) -> None:
+    bitskip("report", "results/reference", "--markdown", str(tmp_path / "findings.md"))
+    alike((tmp_path / "findings.md").read_text(), (ROOT / "docs" / "findings.md").read_text())
+
+
+def test_readme_shows_what_predict_answers() -> None:
+    shown = re.search(r"\$ bitskip predict --bits 4 --hadamard\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert shown is not None
+    alike(bitskip("predict", "--bits", "4", "--hadamard", "--results", "results/reference"), shown[1])
