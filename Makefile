@@ -5,7 +5,7 @@ BENCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install quickstart test lint types bench bench-all
+.PHONY: install quickstart test chaos lint types bench bench-all
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -20,6 +20,9 @@ quickstart: install
 
 test: install
 	$(BIN)/pytest
+
+chaos: install
+	CHAOS_KILLS=20 $(BIN)/pytest -s tests/chaos
 
 lint: install
 	$(BIN)/ruff check .

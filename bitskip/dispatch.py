@@ -92,8 +92,7 @@ class _Begun:
 class Dispatch:
     """The trials of one run, from the queue to the ledger.
 
-    `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker; host and pid are None where the
-    worker has not said who it is. `beat` is called every ten seconds. After the run, `stopped` is why it ended early.
+    `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker. `beat` is called every ten seconds. After the run, `stopped` is why it ended early.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class Dispatch:
     ) -> None:
         self.setting, self.queue, self.listener = setting, queue, listener
         self.point_of, self.failures, self.deadline, self.beat = point_of, failures or {}, deadline, beat
-        self.end_worker: Callable[[str, str | None, int | None], None] | None = None
+        self.end_worker: Callable[[str, str, int], None] | None = None
         self.stopped: str | None = None
         self.running: dict[str, _Begun] = {}
         self.crashes: Counter[str] = Counter()
@@ -214,10 +213,13 @@ class Dispatch:
         limit = stall_limit(begun.task.trial, self.setting.resources)
         if now - begun.seen <= limit or self.end_worker is None:
             return
-        stage = f" while {told.stage}" if told else ""
-        begun.stalled = f"hung: no progress for {limit:g} s{stage}; its process was ended"
+        if told is None:
+            # Without its process there is nothing to end: a trial that is given up here would be waited for for ever.
+            self.note(f"trial {trial_id[:8]} was given to a worker {limit:g} s ago and has not begun")
+            return
+        begun.stalled = f"hung: no progress for {limit:g} s while {told.stage}; its process was ended"
         self.note(f"trial {trial_id[:8]} {begun.stalled}")
-        self.end_worker(trial_id, told.host if told else None, told.pid if told else None)
+        self.end_worker(trial_id, told.host, told.pid)
 
     def _settle(self, trial_id: str, row: dict[str, Any]) -> None:
         begun = self.running.pop(trial_id)

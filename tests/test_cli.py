@@ -162,7 +162,8 @@ def test_show_prints_one_trial(swept: tuple[Path, Path, str]) -> None:
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
     file, _, _ = swept
-    command = [str(BITSKIP), "sweep", str(file), "--results", str(tmp_path)]
+    longer = ("--set", "base.tokens=64000")
+    command = [str(BITSKIP), "sweep", str(file), "--results", str(tmp_path), *longer]
     # Workers get Ctrl-C from a terminal too: a group of its own, as a shell makes one.
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                start_new_session=True)  # fmt: skip
@@ -179,7 +180,7 @@ def test_ctrl_c_keeps_what_is_finished(swept: tuple[Path, Path, str], tmp_path: 
     kept = len(load_results(tmp_path).trials)
     assert kept >= 3
     assert "No sweep is running here. To go on:" in ok("watch", tmp_path, "--once")
-    printed = ok("sweep", file, "--results", tmp_path, "--dry-run")
+    printed = ok("sweep", file, "--results", tmp_path, *longer, "--dry-run")
     assert f"{kept} already in results → {20 - kept} to run" in printed
 
 

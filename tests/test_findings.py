@@ -13,7 +13,7 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
 
 
 def alike(first: str, second: str) -> None:
-    """The same words in the same order, and the same numbers but for the last digits of another machine's arithmetic."""
+    """The same words in the same order, and the same numbers but for the last digits of other arithmetic."""
     first, second = (" ".join(text.split()) for text in (first, second))
     words = [NUMBER.sub("#", text) for text in (first, second)]
     assert words[0] == words[1]

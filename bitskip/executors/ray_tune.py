@@ -178,12 +178,10 @@ def _why(trial: Any) -> str:
     return f"its worker failed: {type(cause).__name__}: {cause}" if cause else "its worker process died"
 
 
-def _end_worker(trial_id: str, host: str | None, pid: int | None) -> None:
+def _end_worker(trial_id: str, host: str, pid: int) -> None:
     """SIGKILL to a worker that hangs, on whichever machine; Tune then reports it as dead."""
     import ray
 
-    if pid is None:
-        return
     if host == platform.node():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
