@@ -19,7 +19,7 @@ quickstart: install
 	$(BIN)/bitskip predict --bits 4 --hadamard --results results/quickstart
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 chaos: install
 	CHAOS_KILLS=20 $(BIN)/pytest -s tests/chaos

@@ -92,7 +92,8 @@ class _Begun:
 class Dispatch:
     """The trials of one run, from the queue to the ledger.
 
-    `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker. `beat` is called every ten seconds. After the run, `stopped` is why it ended early.
+    `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker. `beat` is called every ten
+    seconds. After the run, `stopped` is why it ended early.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sweeping import left_over, rows, sweep
 
+OPEN = {"RAY_AUTH_MODE": "disabled"}
 RAY = Path(sys.executable).with_name("ray")
 
 
@@ -26,7 +27,7 @@ def free_port() -> int:
 def node(log: Path, *options: str) -> Iterator[None]:
     """A node that lives while inside."""
     command = [str(RAY), "start", "--block", "--num-cpus=1", "--disable-usage-stats", *options]
-    with log.open("w") as sink, subprocess.Popen(command, stdout=sink, stderr=sink, env=dict(os.environ)) as process:
+    with log.open("w") as sink, subprocess.Popen(command, stdout=sink, stderr=sink, env=os.environ | OPEN) as process:
         try:
             deadline = time.monotonic() + 90
             while "Ray runtime started" not in log.read_text() and "--block" not in log.read_text():
@@ -43,8 +44,9 @@ def node(log: Path, *options: str) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_trials_run_on_both_nodes_of_a_cluster(tmp_path: Path) -> None:
+def test_trials_run_on_both_nodes_of_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A core each: trials that overlap in time are on different nodes."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     address = f"127.0.0.1:{free_port()}"
     head = (
         "--head",

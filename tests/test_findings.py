@@ -36,3 +36,16 @@ def test_readme_shows_what_predict_answers() -> None:
     shown = re.search(r"\$ bitskip predict --bits 4 --hadamard\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert shown is not None
     alike(bitskip("predict", "--bits", "4", "--hadamard", "--results", "results/reference"), shown[1])
+
+
+def test_readme_quotes_the_findings() -> None:
+    section = (ROOT / "README.md").read_text().split("## What it has found so far")[1].split("```")[0]
+    quoted = re.findall(
+        r"[\d.]+ ± [\d.]+ % \(n=\d\)|\([-\d.]+(?: %)? to [-\d.]+(?: %)?\)", section.replace("; published: 1.19", "")
+    )
+    assert len(quoted) == 4
+    findings = (ROOT / "docs" / "findings.md").read_text()
+    assert [each for each in quoted if each not in findings] == []
+    trials = re.search(r"holds (\d+) trials", section)
+    assert trials is not None
+    assert f"from {trials[1]} trials" in findings

@@ -68,6 +68,11 @@ class RayTune:
                 ray.init(address=self.address, **quiet)
             except (ConnectionError, ValueError, SystemExit) as error:
                 raise UserError(f"--address {self.address}: no Ray cluster answers there ({error})") from None
+            except ray.exceptions.AuthenticationError:
+                raise UserError(
+                    f"--address {self.address}: the cluster asks for a token; set RAY_AUTH_MODE=token here and give "
+                    "the head's token as RAY_AUTH_TOKEN or in ~/.ray/auth_token"
+                ) from None
         signal.signal(signal.SIGTERM, terminate)
 
     def run(self, dispatch: Dispatch, setting: Setting) -> None:
