@@ -173,10 +173,14 @@ def stratum_effects(
     margin: float | None = None,
     variance: str = "moderated",
     seed_sd: float | None = None,
+    noise: SeedNoise | None = None,
 ) -> list[Effect]:
-    """All effects of one order (1 main, 2 and more composition) in a stratum, corrected for their number."""
+    """All effects of one order (1 main, 2 and more composition) in a stratum, corrected for their number.
+
+    `noise` is known from other calls.
+    """
     values = {cell.levels: cell.values(metric) for cell in stratum.cells}
-    noise = seed_noise(values, variance)
+    noise = noise or seed_noise(values, variance)
     if noise.variance is None and seed_sd is not None:
         noise = known_noise(seed_sd)
     contrasts = [

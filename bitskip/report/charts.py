@@ -104,13 +104,14 @@ def _every_exit(sheet: Sheet, read: Callable[[Row, Row], float | None], column: 
     """A row per exit of every finished trial, or, where these are too many, of every configuration."""
     found = []
     for cell in sheet.stratum.cells:
+        name = sheet.name(cell)
         for row in cell.rows:
             for at in sheet.exits.get(row["trial_id"], ()) if row["status"] == "ok" else ():
                 value = read(row, at)
                 if value and at["ppl"]:
                     found.append(
                         {
-                            "configuration": sheet.name(cell),
+                            "configuration": name,
                             "bits": row["bits"],
                             "hadamard": row["hadamard"],
                             "seed": row["seed"],
