@@ -11,7 +11,7 @@ from simulated_results import FULL_GRID, exit_rows, grid, results_from, simulate
 
 from bitskip.config import POINTS, make_trial
 from bitskip.report.summary import summarise, to_json_object
-from bitskip.report.terminal import render
+from bitskip.report.terminal import interval_bar, render
 
 
 def shown(results, width=80, **options):
@@ -148,3 +148,24 @@ def test_text_from_outside_is_no_markup():
     text = shown(results, 200)
     assert text.count("[red]boom[/] [/nothing] :smile:") == 5
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("interval", "bar"),
+    [
+        ((-1.0, -0.5, 0.0, 1.0), "━━━━━━●━━━━━┿            "),
+        ((0.5, 0.75, 1.0, 1.0), "            │     ━━━●━━━"),
+        ((None, 0.0, None, 0.0), "            ●            "),
+    ],
+)
+def test_an_interval_is_drawn_to_scale(interval: tuple[float, float, float, float], bar: str) -> None:
+    assert interval_bar(*interval) == bar
+
+
+def test_wide_terminals_get_bars_and_narrow_ones_fit() -> None:
+    for width in (80, 120):
+        console = Console(width=width, file=io.StringIO(), record=True)
+        render(paper(), console)
+        text = console.export_text()
+        assert ("●" in text) == (width == 120)
+        assert max(map(len, text.splitlines())) <= width

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["render", "to_json_object"]
 
+WIDE, BAR = 105, 25
+"""Columns of a terminal from which intervals are drawn, too, and those that such a bar takes."""
+
 ROWS = 15
 """Rows of a long table; `report --json` has all of them."""
 
@@ -213,17 +216,40 @@ def _effect_table(effects: list[Effect], title: str, console: Console) -> None:
     for name in ("change", "95 % interval", "n"):
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column(Text("verdict"), no_wrap=True)
-    for effect in sorted(effects, key=_strength)[:ROWS]:
+    shown = sorted(effects, key=_strength)[:ROWS]
+    bars = console.width >= WIDE
+    if bars:
+        table.add_column(Text("lower ← 0 → higher"), no_wrap=True)
+    ends = [end for effect in shown for end in (effect.low, effect.value, effect.high) if end is not None]
+    reach = max((abs(end) for end in ends), default=0.0)
+    for effect in shown:
         known = effect.low is not None
         interval = f"{percent_text(effect.low)} to {percent_text(effect.high)}" if known else "none (no repeats)"
         seeds = str(effect.seeds) + (f" x {effect.contexts}" if effect.contexts > 1 else "")
         techniques = " x ".join(effect.techniques) + (f" (from {effect.reference})" if effect.reference else "")
         cells = [techniques, percent_text(effect.value), interval, seeds, _verdict(effect)]
+        cells += [interval_bar(effect.low, effect.value or 0.0, effect.high, reach)] if bars else []
         resolved = effect.verdict != "unresolved"
         table.add_row(*map(_text, cells), style="" if resolved else "dim")
     console.print(table)
     _more(console, len(effects))
     _line(console, _footnote(effects), style="dim")
+
+
+def interval_bar(low: float | None, value: float, high: float | None, reach: float) -> str:
+    """An interval with its estimate on a scale from -reach to reach, a stroke at zero: `   ━━●━━   │         `."""
+    middle = BAR // 2
+
+    def place(at: float) -> int:
+        return middle if reach == 0 else min(BAR - 1, max(0, middle + round(at / reach * middle)))
+
+    bar = [" "] * BAR
+    bar[middle] = "│"
+    if low is not None and high is not None:
+        for at in range(place(low), place(high) + 1):
+            bar[at] = "┿" if at == middle else "━"
+    bar[place(value)] = "●"
+    return "".join(bar)
 
 
 def _verdict(effect: Effect) -> str:
