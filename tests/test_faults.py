@@ -1,5 +1,6 @@
 """What can go wrong under a sweep (docs/engine.md), each with the real command; quick ones run without Ray."""
 
+import contextlib
 import json
 import os
 import platform
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import cloudpickle
+import psutil
 import pytest
 from sweeping import by_seed, left_over, rows, start, sweep
 
@@ -368,3 +370,26 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
     assert err.strip().splitlines()[-1].startswith("bitskip: ended by SIGTERM; 2 trials")
     assert "stack" not in err.lower()
     assert len(rows(tmp_path)) == 2
+
+
+@pytest.mark.slow
+def test_ray_is_started_again_when_its_node_has_gone(tmp_path: Path) -> None:
+    """An agent that dies takes its node with it in good order: Ray's driver then waits for a node for ever."""
+    process = start(tmp_path, fault={"kind": "sleep", "seconds": 4})
+    victim = None
+    while victim is None:
+        assert process.poll() is None
+        time.sleep(0.1)
+        with contextlib.suppress(psutil.Error):
+            family = [
+                (each, " ".join(each.cmdline()).strip())
+                for each in psutil.Process(process.pid).children(recursive=True)
+            ]
+            busy = any("Trainable" in line for _, line in family)
+            victim = next((each for each, line in family if busy and line == "ray::RuntimeEnvAgent"), None)
+    victim.kill()
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert "Ray's node on this machine has gone" in said
+    assert [row["status"] in DONE for row in rows(tmp_path)] == [True] * 4
+    assert left_over(tmp_path) == []

@@ -12,6 +12,7 @@ import platform
 import shutil
 import signal
 import socket
+import time
 from typing import Any
 
 from bitskip.dispatch import Dispatch, Setting
@@ -31,6 +32,7 @@ os.environ.update(
 
 OBJECT_STORE_BYTES = 100 << 20
 ADDRESS_PROBE_SECONDS = 2.0
+NODE_CHECK_SECONDS = 5.0
 SCRATCH = ".ray"
 """Tune's own files, below the sweep's folder: shared with the cluster's machines, removed at the end."""
 
@@ -77,14 +79,12 @@ class RayTune:
 
     def run(self, dispatch: Dispatch, setting: Setting) -> None:
         self._start()
-        import ray
-
-        slots = slots_on([node["Resources"] for node in ray.nodes() if node["Alive"]], setting.resources)
+        slots = slots_on(_alive(), setting.resources)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)  # else short trials run one at a time
         scratch = setting.folder / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            _fit(dispatch, setting, slots, str(scratch))
+            _fit(dispatch, setting, slots, str(scratch), alone=self.address is None)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -108,7 +108,14 @@ def _probe(address: str) -> None:
         raise UserError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from None
 
 
-def _fit(dispatch: Dispatch, setting: Setting, slots: int, scratch: str) -> None:
+def _alive() -> list[dict[str, float]]:
+    """What each living machine of the cluster has."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _fit(dispatch: Dispatch, setting: Setting, slots: int, scratch: str, *, alone: bool) -> None:
     from ray import tune
     from ray.tune.search import Searcher
 
@@ -143,7 +150,9 @@ def _fit(dispatch: Dispatch, setting: Setting, slots: int, scratch: str) -> None
         def restore(self, checkpoint_path: str) -> None: ...
 
     class Reporter(NotRestored, tune.Callback):  # type: ignore[misc]
-        """Any exception in here would abort the sweep."""
+        """Any exception in here ends this launch."""
+
+        checked = time.monotonic()
 
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             dispatch.guarded(lambda: dispatch.started(trial.config["key"]))
@@ -156,6 +165,17 @@ def _fit(dispatch: Dispatch, setting: Setting, slots: int, scratch: str) -> None
 
         def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
             dispatch.guarded(dispatch.tick)
+            if time.monotonic() - self.checked > NODE_CHECK_SECONDS:
+                self.checked = time.monotonic()
+                self.check_nodes()
+
+        def check_nodes(self) -> None:
+            """Tune waits for ever for a machine that has gone; a cluster's may come back, our own does not."""
+            if _alive():
+                return
+            if alone:
+                raise RuntimeError("Ray's node on this machine has gone")
+            dispatch.note("no machine of the cluster is left; waiting for one")
 
     dispatch.end_worker = _end_worker
     resources = setting.resources

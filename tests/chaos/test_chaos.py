@@ -20,8 +20,9 @@ import pytest
 from bitskip.results import DONE, Results, load_results
 
 BITSKIP = Path(sys.executable).with_name("bitskip")
-KINDS = ("worker", "driver", "raylet")
+KINDS = ("worker", "driver", "raylet", "agent")
 KILLS, SEED = int(os.environ.get("CHAOS_KILLS", "1")), int(os.environ.get("CHAOS_SEED", "0"))
+SECONDS = 240 + 60 * KILLS
 SEEDS = 2 + KILLS // 2
 """There is work left for all kills."""
 
@@ -61,15 +62,17 @@ def start(folder: Path, *options: str) -> "subprocess.Popen[bytes]":
 
 def family(pid: int) -> dict[str, list[psutil.Process]]:
     """The processes of a sweep by what they are."""
-    found: dict[str, list[psutil.Process]] = {"driver": [psutil.Process(pid)], "worker": [], "raylet": []}
+    found: dict[str, list[psutil.Process]] = {"driver": [psutil.Process(pid)], "worker": [], "raylet": [], "agent": []}
     for process in found["driver"][0].children(recursive=True):
         try:
-            name, line = process.name(), " ".join(process.cmdline()[:1])
+            name, line = process.name(), " ".join(process.cmdline()).strip()
         except psutil.Error:
             continue
         if name == "raylet":
             found["raylet"].append(process)
-        elif line.startswith("ray::") and "IDLE" not in line:
+        elif line.startswith("ray::") and line.endswith("Agent"):
+            found["agent"].append(process)
+        elif line.startswith("ray::ResourceTrainable"):
             found["worker"].append(process)
     return found
 
@@ -127,8 +130,10 @@ def test_kills_at_any_moment_lose_nothing(tmp_path: Path) -> None:
     struck: Counter[str] = Counter()
     seen: set[int] = set()
     process, launches = start(storm), 1
+    deadline = time.monotonic() + SECONDS
     try:
         while True:
+            assert time.monotonic() < deadline, (storm / "output.log").read_text()
             until = time.monotonic() + chance.uniform(3.0, 9.0)
             while time.monotonic() < until and process.poll() is None:
                 time.sleep(0.05)

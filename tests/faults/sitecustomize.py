@@ -106,7 +106,7 @@ def patch_tune(module):
     """What dispatches breaks down after some trials, as when a memory monitor ends something it should not."""
     fit = module._fit
 
-    def breaks(dispatch, *rest):
+    def breaks(dispatch, *rest, **more):
         if FAULT["kind"] == "fit" and struck_fit():
             tick = dispatch.tick
 
@@ -118,12 +118,12 @@ def patch_tune(module):
             dispatch.tick = tick_and_break
             dispatch.guarded = lambda hook, otherwise=None: hook()
             try:
-                return fit(dispatch, *rest)
+                return fit(dispatch, *rest, **more)
             finally:
                 del dispatch.tick, dispatch.guarded
         if FAULT["kind"] == "never fits":
             raise RuntimeError("no")
-        return fit(dispatch, *rest)
+        return fit(dispatch, *rest, **more)
 
     def struck_fit():
         if os.path.exists(FAULT["once"]):
