@@ -7,6 +7,7 @@ An executor asks for the next trial, says when it has started and how it ended, 
 | its worker returns a row that is in the ledger | that is its result, or a failed attempt with its reason |
 | its worker returns and the ledger has no row | the same as a worker that died |
 | its worker dies | it is run once more; if that worker dies too, the attempt is stored as `error` |
+| its worker dies with a pack of trials | those that are not in the ledger are run once more, each alone |
 | it makes no progress for too long | its worker is ended, the attempt stored as `timeout` |
 | its row cannot be written (disk full, read-only) | no other trial is started, the sweep ends with that reason |
 
@@ -23,14 +24,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from bitskip.config import TrialConfig
 from bitskip.cost import assumed_speed, trial_seconds
+from bitskip.packing import fair_size, pack_key
 from bitskip.prefix import Prefixes, PrefixQueue
-from bitskip.results import DONE, Failure, column_name, committed, load_results, write_trial
+from bitskip.results import COMMIT_TABLE, DONE, Failure, column_name, committed, load_results, write_trial
 from bitskip.running import log_path, remove_running, running_trial
 from bitskip.space import Resources
 
@@ -72,17 +74,29 @@ class Setting:
 
 @dataclass(frozen=True)
 class Task:
-    """A trial for a worker: its point's name, the prefixes it takes over and leaves, how it failed before."""
+    """A trial for a worker: its point's name, the prefixes it takes over and leaves, how it failed before.
+
+    Its companions are trained with it, as one program.
+    """
 
     trial: TrialConfig
     point: str | None
     prefixes: Prefixes | None
     earlier: Failure | None
+    companions: tuple[Task, ...] = ()
+
+    @property
+    def pack(self) -> tuple[Task, ...]:
+        return (self, *self.companions)
 
 
 @dataclass
 class _Begun:
+    """A trial in a worker's hands; `packed` if it is not the only one of the task that `first` names."""
+
     task: Task
+    first: str
+    packed: bool = False
     started: bool = False
     updated_at: float | None = None
     seen: float = field(default_factory=time.monotonic)
@@ -92,8 +106,8 @@ class _Begun:
 class Dispatch:
     """The trials of one run, from the queue to the ledger.
 
-    `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker. `beat` is called every ten
-    seconds. After the run, `stopped` is why it ended early.
+    `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker, `slots` by one that runs several
+    tasks at once. `beat` is called every ten seconds. After the run, `stopped` is why it ended early.
     """
 
     def __init__(
@@ -109,9 +123,12 @@ class Dispatch:
         self.setting, self.queue, self.listener = setting, queue, listener
         self.point_of, self.failures, self.deadline, self.beat = point_of, failures or {}, deadline, beat
         self.end_worker: Callable[[str, str, int], None] | None = None
+        self.slots = 1
         self.stopped: str | None = None
         self.running: dict[str, _Begun] = {}
         self.crashes: Counter[str] = Counter()
+        self.alone: set[str] = set()
+        self._keys: dict[str, str | None] = {}
         self.endings: list[tuple[str, str]] = []
         self._told: set[str] = set()
         self._ticked = self._beaten = 0.0
@@ -126,68 +143,114 @@ class Dispatch:
     def over(self) -> bool:
         return self.closed and not self.running
 
+    def recognise(self) -> None:
+        """Trials that wait, but were finished by a worker of a killed sweep since the ledger was read, have ended."""
+        late = [trial for trial in self.queue.waiting if self._part(trial.trial_id).exists()]
+        for trial in late:
+            row = self._committed_row(trial.trial_id)
+            if row is not None:
+                self.queue.waiting.remove(trial)
+                self.running[trial.trial_id] = _Begun(Task(trial, self.point_of(trial), None, None), trial.trial_id)
+                self._settle(trial.trial_id, row)
+
     def next(self) -> Task | None:
-        """The next trial, or None where there is none now: ask again unless `over`."""
+        """The next trial with its companions, or None where there is none now: ask again unless `over`."""
+        free = max(1, self.slots - len({begun.first for begun in self.running.values()}))
+        size = fair_size(self.setting.resources, len(self.queue.waiting), free)
         ready = None if self.closed else self.queue.next()
         if ready is None:
             return None
-        trial, prefixes = ready
-        task = Task(trial, self.point_of(trial), prefixes, self.failures.get(trial.trial_id))
-        self.running[trial.trial_id] = _Begun(task)
+        first, companions = self._task(*ready), list[Task]()
+        key = self._pack_key(first.trial) if size > 1 else None
+        while key and len(companions) + 1 < size:
+            ready = self.queue.next(lambda trial: self._pack_key(trial) == key)
+            if ready is None:
+                break
+            companions.append(self._task(*ready))
+        task = replace(first, companions=tuple(companions))
+        for each in task.pack:
+            self.running[each.trial.trial_id] = _Begun(each, first.trial.trial_id, packed=bool(companions))
+        self.running[first.trial.trial_id].task = task
         return task
 
-    def started(self, trial_id: str) -> None:
+    def _task(self, trial: TrialConfig, prefixes: Prefixes) -> Task:
+        return Task(trial, self.point_of(trial), prefixes, self.failures.get(trial.trial_id))
+
+    def _pack_key(self, trial: TrialConfig) -> str | None:
+        """Of a trial that may be packed; counted once, as all that wait are asked whenever one starts."""
+        if trial.trial_id in self.alone:
+            return None
+        if trial.trial_id not in self._keys:
+            self._keys[trial.trial_id] = pack_key(trial)
+        return self._keys[trial.trial_id]
+
+    def _pack(self, trial_id: str) -> list[str]:
+        """The trials that still run in the pack of its first one."""
         begun = self.running.get(trial_id)
-        if begun is None:
-            return
-        begun.started, begun.seen = True, time.monotonic()
-        self._tell(self.listener.started, trial_id)
+        found = [task.trial.trial_id for task in begun.task.pack] if begun else []
+        return [each for each in found if each in self.running]
+
+    def started(self, trial_id: str) -> None:
+        """A worker has a task in its hands, known by its first trial."""
+        for each in self._pack(trial_id):
+            self.running[each].started, self.running[each].seen = True, time.monotonic()
+            self._tell(self.listener.started, each)
 
     def ended(self, trial_id: str, found: Mapping[str, Any]) -> None:
-        """A worker has returned: with the `row` it has stored, why it is `unwritable`, or another `reason`."""
-        begun = self.running.get(trial_id)
-        if begun is None:
-            return
+        """A worker has returned a task, known by its first trial.
+
+        For each trial of it `found` has the `row` that was stored, why it is `unwritable`, or another `reason`.
+        """
+        for each in self._pack(trial_id):
+            self._ended(each, found.get(each) or {})
+
+    def _ended(self, trial_id: str, found: Mapping[str, Any]) -> None:
         row, unwritable = found.get("row"), found.get("unwritable")
         if unwritable:
-            del self.running[trial_id]
-            self._forget(trial_id)
-            self.queue.again(begun.task.trial)
+            self._wait_again(trial_id)
             self.stop(f"cannot write results: {unwritable}; free some space or mend the folder")
         elif row is None or not self._in_ledger(trial_id):
-            self.lost(trial_id, found.get("reason") or "its worker returned without a row")
+            self._lost(trial_id, found.get("reason") or "its worker returned without a row")
         else:
             self._settle(trial_id, {key: row.get(key) for key in SHOWN})
 
     def lost(self, trial_id: str, reason: str = "its worker process died") -> None:
-        """A worker is gone. What it has committed counts, else the trial is run once more."""
-        begun = self.running.get(trial_id)
-        if begun is None:
-            return
+        """A worker is gone. What it has committed counts, all else of its task is run once more."""
+        for each in self._pack(trial_id):
+            self._lost(each, reason)
+
+    def _lost(self, trial_id: str, reason: str) -> None:
+        begun = self.running[trial_id]
         row = self._committed_row(trial_id)
         if row is not None:
             self._settle(trial_id, row)
+        elif begun.packed:
+            # Whose fault it was is not known: alone, each answers for itself.
+            self.alone.add(trial_id)
+            self._wait_again(trial_id)
+            self.note(f"a pack of trials was lost ({reason}); those without a result are run alone")
         elif begun.stalled:
             self._fail(begun.task, "timeout", begun.stalled)
         elif self.crashes[trial_id] < STARTS_AFTER_A_CRASH:
             self.crashes[trial_id] += 1
-            del self.running[trial_id]
-            self._forget(trial_id)
-            self.queue.again(begun.task.trial)
+            self._wait_again(trial_id)
             self.note(f"trial {trial_id[:8]}: {reason}; it is run once more")
         else:
             self._fail(begun.task, "error", f"{reason}, twice" if self.crashes[trial_id] else reason)
 
     def abandon(self) -> None:
         """What dispatched the running trials broke down: they wait again, unless they have been committed meanwhile."""
-        for trial_id, begun in list(self.running.items()):
+        for trial_id in list(self.running):
             row = self._committed_row(trial_id)
             if row is not None:
                 self._settle(trial_id, row)
             else:
-                del self.running[trial_id]
-                self._forget(trial_id)
-                self.queue.again(begun.task.trial)
+                self._wait_again(trial_id)
+
+    def _wait_again(self, trial_id: str) -> None:
+        begun = self.running.pop(trial_id)
+        self._forget(trial_id)
+        self.queue.again(begun.task.trial)
 
     def stop(self, reason: str) -> None:
         """Start no further trial; the first reason counts."""
@@ -215,6 +278,8 @@ class Dispatch:
         if now - begun.seen <= limit or self.end_worker is None:
             return
         if told is None:
+            if begun.packed:
+                return  # it may have ended before its companions, who are watched, too
             # Without its process there is nothing to end: a trial that is given up here would be waited for for ever.
             self.note(f"trial {trial_id[:8]} was given to a worker {limit:g} s ago and has not begun")
             return
@@ -264,8 +329,10 @@ class Dispatch:
         self._settle(trial.trial_id, {key: row.get(key) for key in SHOWN})
 
     def _in_ledger(self, trial_id: str) -> bool:
-        part = self.setting.folder / "trials" / f"{trial_id}.parquet"
-        return part.exists() or trial_id in committed(self.setting.folder)
+        return self._part(trial_id).exists() or trial_id in committed(self.setting.folder)
+
+    def _part(self, trial_id: str) -> Path:
+        return self.setting.folder / COMMIT_TABLE / f"{trial_id}.parquet"
 
     def _committed_row(self, trial_id: str) -> dict[str, Any] | None:
         """The row of a result that a worker has committed before it was lost."""

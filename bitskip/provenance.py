@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = ("git_sha", "host", "device", "threads", "niceness")
+COLUMNS = ("git_sha", "host", "device", "threads", "niceness", "packed")
 PACKAGES = ("bitskip", "torch", "numpy", "python")
 SCALE = ("model", "data", "tokens")
 """Rows that are equal in these can meet in one contrast."""
@@ -26,6 +26,7 @@ MATTERS = {
     "device": "speeds are not comparable, losses may differ in the last digits",
     "threads": "speeds are not comparable",
     "niceness": "speeds are not comparable",
+    "packed": "training speeds are not comparable",
 }
 
 

@@ -13,7 +13,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,15 @@ class Job:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoints" / f"{self.trial.trial_id}.safetensors"
 
+    @property
+    def checkpoint_place(self) -> CheckpointPlace:
+        return CheckpointPlace(self.checkpoint, self.checkpoint_seconds)
+
+    @property
+    def weights_path(self) -> Path | None:
+        """Where its weights go, if they are kept."""
+        return weights_path(self.folder, self.trial.trial_id) if self.save_weights else None
+
 
 def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
     """Train, evaluate and store one trial; returns its row of `trials`.
@@ -64,63 +73,119 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     While it runs, `running/<trial_id>.json` says how far it is. An exception becomes status `error` (`timeout` past the
     limit) with its traceback in `logs/<trial_id>.log`.
     """
+    with _opened(job) as attempt:
+
+        def measured(point: CurvePoint, steps: int) -> None:
+            attempt.measured(point, steps)
+            if on_point:
+                on_point(point, steps)
+
+        try:
+            check_device(job.device)
+            with _time_limit(job.time_limit):
+                found: TrialResult | Exception = run_trial(
+                    job.trial,
+                    job.device,
+                    on_point=measured,
+                    checkpoint=job.checkpoint_place,
+                    save_weights_to=job.weights_path,
+                    prefixes=job.prefixes,
+                    report=attempt.report,
+                )
+        except Exception as error:
+            found = error
+        return attempt.commit(found)
+
+
+def run_packed(jobs: Sequence[Job]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Train, evaluate and store trials of one shape as one program; yields (trial_id, row of `trials`) as they end.
+
+    A trial's time limit holds for its share of the pack. What goes wrong with one trial is its row; what goes wrong
+    with the program is raised, and the trials that have not been yielded have no row.
+    """
+    from bitskip.pack import Member, run_pack
+
+    limit, began = jobs[0].time_limit, time.perf_counter()
+    check_device(jobs[0].device)
+    with contextlib.ExitStack() as stack:
+        attempts = {job.trial.trial_id: stack.enter_context(_opened(job, packed=len(jobs))) for job in jobs}
+        members = [
+            Member(
+                job.trial,
+                attempt.measured,
+                job.checkpoint_place,
+                job.weights_path,
+                job.prefixes,
+                attempt.report,
+            )
+            for job, attempt in zip(jobs, attempts.values(), strict=True)
+        ]
+        results = run_pack(members, jobs[0].device)
+        while attempts:
+            left = None if limit is None else max(1e-3, limit * len(jobs) - (time.perf_counter() - began))
+            try:
+                with _time_limit(left):
+                    member, found = next(results)
+            except TimeLimitError as error:
+                for trial_id, attempt in attempts.items():
+                    yield trial_id, attempt.commit(error)
+                return
+            trial_id = member.trial.trial_id
+            yield trial_id, attempts.pop(trial_id).commit(found)
+
+
+@contextlib.contextmanager
+def _opened(job: Job, packed: int = 1) -> Iterator[_Attempt]:
+    """An attempt at a trial that is seen to run while inside."""
+    import torch
+
     trial, training = job.trial, job.trial.training
     steps, tokens = step_count(training), training.batch_size * training.seq_len
     device = _device_name(job.device)
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
-        return _run(job, report, on_point)
+        torch.set_num_threads(job.threads)
+        _reset_peak_memory(job.device)
+        yield _Attempt(job, report, packed)
 
 
-def _run(job: Job, report: Report, on_point: Callable[[CurvePoint, int], None] | None) -> dict[str, Any]:
-    import torch
+class _Attempt:
+    """From the start of a trial to its row."""
 
-    def measured(point: CurvePoint, steps: int) -> None:
-        report.note(_point_line(point, steps))
-        if on_point:
-            on_point(point, steps)
+    def __init__(self, job: Job, report: Report, packed: int) -> None:
+        self.job, self.report, self.began = job, report, time.perf_counter()
+        self.row = _description(job) | {"packed": packed}
 
-    began = time.perf_counter()
-    torch.set_num_threads(job.threads)
-    _reset_peak_memory(job.device)
-    row = _description(job)
-    exits: list[dict[str, Any]] = []
-    curves: list[dict[str, Any]] = []
-    layers: list[dict[str, Any]] = []
-    try:
-        check_device(job.device)
-        with _time_limit(job.time_limit):
-            result = run_trial(
-                job.trial,
-                job.device,
-                on_point=measured,
-                checkpoint=CheckpointPlace(job.checkpoint, job.checkpoint_seconds),
-                save_weights_to=weights_path(job.folder, job.trial.trial_id) if job.save_weights else None,
-                prefixes=job.prefixes,
-                report=report,
-            )
-        row |= _measures(result)
-        exits = [dataclasses.asdict(entry) for entry in result.exits]
-        curves = [dataclasses.asdict(entry) for entry in result.curve]
-        layers = [dataclasses.asdict(entry) for entry in result.layers]
-    except TimeLimitError as error:
-        row |= {"status": "timeout", "reason": f"longer than the limit of {job.time_limit:g} s"}
-        report.note(traceback_lines(error))
-    except Exception as error:
+    def measured(self, point: CurvePoint, steps: int) -> None:
+        self.report.note(_point_line(point, steps))
+
+    def commit(self, found: TrialResult | Exception) -> dict[str, Any]:
+        """Store a result, or what was raised instead; returns the row of `trials`."""
+        job, report, row = self.job, self.report, self.row
+        tables: list[list[dict[str, Any]]] = [[], [], []]
+        if isinstance(found, TrialResult):
+            row |= _measures(found)
+            parts = (found.exits, found.curve, found.layers)
+            tables = [[dataclasses.asdict(entry) for entry in part] for part in parts]
+        else:
+            row |= self._failure(found)
+            report.note(traceback_lines(found))
+        row["peak_memory_bytes"] = _peak_memory(job.device)
+        if row["status"] not in DONE:
+            row["failures"] = Failure.count_of(job.earlier, row["status"], row["reason"])
+        write_trial(job.folder, row, *tables)
+        if row["status"] in DONE:
+            job.checkpoint.unlink(missing_ok=True)
+        shown = f"perplexity {row['ppl']:.4g}" if row.get("ppl") else row.get("reason") or "no perplexity"
+        report.note(f"{row['status']} after {time.perf_counter() - self.began:.1f} s: {shown}")
+        report.close()
+        return row
+
+    def _failure(self, error: Exception) -> dict[str, Any]:
+        if isinstance(error, TimeLimitError):
+            return {"status": "timeout", "reason": f"longer than the limit of {self.job.time_limit:g} s"}
         first = (str(error).splitlines() or [""])[0]
-        row |= {
-            "status": "error",
-            "reason": first if isinstance(error, UserError) else f"{type(error).__name__}: {first}",
-        }
-        report.note(traceback_lines(error))
-    row["peak_memory_bytes"] = _peak_memory(job.device)
-    if row["status"] not in DONE:
-        row["failures"] = Failure.count_of(job.earlier, row["status"], row["reason"])
-    write_trial(job.folder, row, exits, curves, layers)
-    if row["status"] in DONE:
-        job.checkpoint.unlink(missing_ok=True)
-    found = f"perplexity {row['ppl']:.4g}" if row.get("ppl") else row.get("reason") or "no perplexity"
-    report.note(f"{row['status']} after {time.perf_counter() - began:.1f} s: {found}")
-    return row
+        reason = first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
+        return {"status": "error", "reason": reason}
 
 
 def check_device(device: str) -> None:

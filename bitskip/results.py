@@ -61,7 +61,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         | {"weight_bytes": _INT, "train_seconds": _REAL, "eval_seconds": _REAL, "tokens_per_second": _REAL}
         | {"diagnostic_seconds": _REAL}
         | {"peak_memory_bytes": _INT, "started_at": pa.timestamp("us", tz="UTC"), "host": _TEXT, "device": _TEXT}
-        | {"threads": _INT, "niceness": _INT, "versions": _TEXT, "git_sha": _TEXT}
+        | {"threads": _INT, "niceness": _INT, "packed": _INT, "versions": _TEXT, "git_sha": _TEXT}
     ),
     "exits": _schema(
         {"trial_id": _TEXT, "exit_layer": _INT, "depth": _INT, "loss": _REAL, "ppl": _REAL, "bpb": _REAL}

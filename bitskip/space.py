@@ -35,6 +35,7 @@ class Resources:
     """What one trial is given; a `time_limit` and the age at which a checkpoint is renewed are in seconds.
 
     A trial without progress for `stall_limit` seconds is ended; None = what fits its size (docs/engine.md).
+    `pack` is how many trials of one shape are trained as one program: off, a number, or auto (docs/performance.md).
     `price_per_hour` is that of one GPU or, for trials without, of one core, in any currency.
     """
 
@@ -44,6 +45,7 @@ class Resources:
     stall_limit: float | None = None
     checkpoint_seconds: float = 300.0
     price_per_hour: float | None = None
+    pack: str | int = "auto"
     address: str | None = None
 
 
@@ -388,6 +390,12 @@ def _resources(source: Source) -> Resources:
             continue
         if key == "address":
             raise source.error(("resources", key), f"resources: address must be text such as auto, got {value!r}")
+        if key == "pack":
+            if value not in ("auto", "off") and (type(value) is not int or value < 1):
+                raise source.error(
+                    ("resources", key), f"resources: pack must be auto, off or a number of trials, got {value!r}"
+                )
+            continue
         if value is None and key in ("time_limit", "stall_limit", "price_per_hour"):
             continue
         positive = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

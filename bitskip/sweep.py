@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import threading
@@ -28,6 +29,7 @@ from bitskip.machine import local_slots
 from bitskip.ownership import only_writer
 from bitskip.prefix import Paths, PrefixQueue, family_order, shared_prefixes
 from bitskip.results import DONE, Failure, committed_anywhere, compact, compact_if_due, read_failure
+from bitskip.running import Running, running_trials
 from bitskip.space import Sweep
 from bitskip.storage import publish_design
 
@@ -37,6 +39,9 @@ COMPACT_ABOVE = 200
 FAILED = ("error", "timeout")
 FAILURES_ALIKE = 2
 """A trial that has failed so often in the same way is run again only when asked to."""
+
+ORPHAN_SECONDS = 10.0
+"""So long may a worker outlive its sweep: Ray ends it, if it does not end by itself."""
 
 BARREN_LAUNCHES = 3
 """So often in a row may an executor break down without any trial having ended."""
@@ -172,12 +177,14 @@ def run_sweep(
                 touch()
                 compact_if_due(plan.folder)
 
+            _wait_for_orphans(plan.folder)
             _sweep_up(plan.folder)
             _store_design(plan)
             _prepare_data(plan, listener)
             queue = plan.queue()
             setting = Setting(plan.folder.absolute(), plan.sweep.name, plan.sweep.resources, plan.sweep.save_weights)
             dispatch = Dispatch(setting, queue, listener, plan.sweep.point_of, plan.failures, deadline, beat)
+            dispatch.recognise()
             _run_all(dispatch, setting, executor)
             if len(plan.sweep.trials) > COMPACT_ABOVE:
                 compact(plan.folder)
@@ -224,11 +231,22 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+def _wait_for_orphans(folder: Path) -> None:
+    """Workers of a sweep that was just killed live for some seconds more: what they finish need not be run again."""
+
+    def works(each: Running) -> bool:
+        return each.host == platform.node() and each.pid != os.getpid() and not each.lost()
+
+    until = time.monotonic() + ORPHAN_SECONDS
+    while time.monotonic() < until and any(map(works, running_trials(folder))):
+        time.sleep(0.1)
+
+
 def _sweep_up(folder: Path) -> None:
     """Remove what processes that were killed have left half done; the caller holds the folder's lock.
 
-    A worker of a sweep that was just killed may live for some seconds more: it then fails to rename its file, or puts
-    the same rows where the next attempt will put them.
+    A worker on another machine may live for some seconds more: it then fails to rename its file, or puts the same rows
+    where the next attempt will put them.
     """
     halves = [*(folder / ".tmp").glob("*"), *(folder / "running").glob("*")]
     halves += [path for name in ("checkpoints", "weights") for path in (folder / name).glob(".*")]

@@ -18,7 +18,7 @@ LAYERS = [
     {"data"},
     {"storage", "ownership"},
     {"space", "evaluate", "checkpoint", "guards", "diagnose", "speed", "generate", "prefix", "cost"},
-    {"course"},
+    {"course", "packing"},
     {"train"},
     {"results", "calibrate", "pack"},
     {"record", "cells", "snapshot", "dispatch", "machine", "hygiene"},

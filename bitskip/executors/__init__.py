@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bitskip.dispatch import SHOWN, Dispatch, Setting, Task
 from bitskip.errors import UserError, nearest
 from bitskip.space import Resources
+
+if TYPE_CHECKING:
+    from bitskip.record import Job
 
 NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES)
 
@@ -52,29 +55,53 @@ def open_executor(name: str, address: str | None = None) -> Executor:
 
 
 def work(setting: Setting, task: Task) -> dict[str, Any]:
-    """A worker's part: run a trial in a process as good as new; what `Dispatch.ended` is told. Raises no Exception."""
+    """A worker's part: run a task's trials in a process as good as new; what `Dispatch.ended` is told.
+
+    Raises no Exception: a trial without a row was lost.
+    """
     from bitskip.hygiene import reset_process
-    from bitskip.record import Job, run_job
+    from bitskip.record import run_job, run_packed
+
+    jobs = [_job(setting, each) for each in task.pack]
+    found: dict[str, Any] = {}
+    try:
+        if len(jobs) > 1 and _packs(setting.resources, jobs):
+            reset_process(jobs[0].threads)
+            for trial_id, row in run_packed(jobs):
+                found[trial_id] = {"row": {key: row.get(key) for key in SHOWN}}
+        else:
+            for job in jobs:
+                reset_process(job.threads)
+                row = run_job(job)
+                found[job.trial.trial_id] = {"row": {key: row.get(key) for key in SHOWN}}
+    except Exception as error:  # what a trial raises is stored: this one was raised by storing it, or by a pack
+        full = isinstance(error, OSError) and error.errno in NO_ROOM
+        why = {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {error}"}
+        found = {job.trial.trial_id: why for job in jobs} | found
+    return found
+
+
+def _job(setting: Setting, task: Task) -> Job:
+    from bitskip.record import Job
 
     resources = setting.resources
-    threads = max(1, int(resources.cpus))
-    reset_process(threads)
-    job = Job(
+    return Job(
         task.trial,
         setting.folder,
         setting.sweep,
         task.point,
         device="cuda" if resources.gpus else "cpu",
-        threads=threads,
+        threads=max(1, int(resources.cpus)),
         time_limit=resources.time_limit,
         checkpoint_seconds=resources.checkpoint_seconds,
         save_weights=setting.save_weights,
         prefixes=task.prefixes,
         earlier=task.earlier,
     )
-    try:
-        row = run_job(job)
-    except Exception as error:  # run_job stores what a trial raises: this one was raised by storing it
-        full = isinstance(error, OSError) and error.errno in NO_ROOM
-        return {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {error}"}
-    return {"row": {key: row.get(key) for key in SHOWN}}
+
+
+def _packs(resources: Resources, jobs: list[Job]) -> bool:
+    """Whether jobs that could be packed are: as the sweep says, or where a probe shows that it pays."""
+    from bitskip.pack import packing_pays
+
+    return resources.pack != "auto" or packing_pays([job.trial for job in jobs], jobs[0].device)

@@ -26,6 +26,7 @@ from bitskip.cost import (
 )
 from bitskip.designs import Gap, gaps
 from bitskip.machine import local_cores, local_gpus, local_slots
+from bitskip.packing import fair_size, program_count
 from bitskip.prefix import start_steps, stored_prefixes, trained_steps
 from bitskip.report.live import describe, duration
 from bitskip.schedule import step_count
@@ -50,6 +51,7 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
     devices = together / 3600 * (resources.gpus or resources.cpus)
     memory = max((cost.memory_bytes for cost in costs), default=0)
     disk = _disk(plan, slots)
+    size = fair_size(resources, len(plan.to_run), slots)
     return {
         "name": sweep.name,
         "design": sweep.design,
@@ -79,6 +81,7 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         "memory_bytes_per_trial": memory,
         "disk_bytes": disk,
         "slots": slots,
+        "pack": {"asked": resources.pack, "size": size, "programs": program_count(plan.to_run, size)},
         "estimated_hours": wall / 3600,
         "device_hours": devices,
         "finish": (datetime.datetime.now().astimezone() + datetime.timedelta(seconds=wall)).isoformat(
@@ -244,7 +247,12 @@ def _cost_lines(found: Mapping[str, Any], resources: Resources) -> list[str]:
     device = f"{found['device_hours']:.3g} {'GPU' if gpus else 'core'} hours"
     price = f", price {found['price']:.2f}" if found["price"] is not None else ""
     finish = datetime.datetime.fromisoformat(found["finish"])
+    pack, packed = found["pack"], []
+    if pack["size"] > 1:
+        when = "; where a probe on the GPU shows that it pays" if pack["asked"] == "auto" else ""
+        packed = [f"{len(found['trials'])} trials in {pack['programs']} packs of up to {pack['size']}{when}"]
     return [
+        *packed,
         f"{count(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
         f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; disk {kept}",
         f"about {duration(found['estimated_hours'] * 3600)}, {found['slots']} at once, until {finish:%a %d %b %H:%M}; "
