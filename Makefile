@@ -37,6 +37,8 @@ bench: install
 
 # What has tables of its own and takes longer.
 bench-all: bench
+	$(BIN)/python benchmarks/sweep_overhead.py
+	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/stories.py
 	$(BIN)/python benchmarks/exits.py
 	$(BIN)/python benchmarks/decoding.py

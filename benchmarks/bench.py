@@ -11,7 +11,7 @@ import time
 
 from harness import Row, hardware, table
 
-SECTIONS = ("training", "kernels", "evaluation", "startup", "scaling")
+SECTIONS = ("training", "kernels", "evaluation", "startup", "growth", "scaling")
 """Modules beside this one, each with `rows(quick) -> list[Row]`."""
 
 
