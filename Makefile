@@ -37,6 +37,7 @@ bench: install
 
 # What has tables of its own and takes longer.
 bench-all: bench
+	$(BIN)/python benchmarks/bench.py growth
 	$(BIN)/python benchmarks/sweep_overhead.py
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/stories.py

@@ -1,6 +1,6 @@
 """All benchmarks that give a ratio, in one table (docs/performance.md).
 
-Run: python benchmarks/bench.py [--quick] [SECTION …]    (default: every section; `make bench` does so)
+Run: python benchmarks/bench.py [--quick] [SECTION …]    (default: all but the long ones; `make bench` does so)
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from harness import Row, hardware, table
 SECTIONS = ("training", "kernels", "evaluation", "startup", "growth", "scaling")
 """Modules beside this one, each with `rows(quick) -> list[Row]`."""
 
+LONG = ("growth",)
+
 
 def main() -> None:
     quick = "--quick" in sys.argv
-    chosen = [name for name in sys.argv[1:] if name in SECTIONS] or list(SECTIONS)
+    chosen = [name for name in sys.argv[1:] if name in SECTIONS] or [name for name in SECTIONS if name not in LONG]
     unknown = [name for name in sys.argv[1:] if name not in (*SECTIONS, "--quick")]
     if unknown:
         sys.exit(f"bench: no section '{unknown[0]}': {', '.join(SECTIONS)}, or --quick")

@@ -17,7 +17,7 @@ from simulated import simulated
 from bitskip.fitted import FILE_NAME
 
 RATES = (1, 8)
-RUNS = 3
+RUNS = 2
 
 
 def seconds(command: list[str]) -> float:

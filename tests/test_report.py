@@ -65,6 +65,7 @@ def test_leaderboard_is_mean_and_deviation_over_seeds_sorted():
     rows = [row for row in results.trials.to_pylist() if row["bits"] == 16 and row["hadamard"] == "none"]
     baseline = [row["ppl"] for row in rows if row["dropout"] == "none" and row["exit_weight"] == 0]
     assert (best.configuration, best.seeds) == ("baseline", 3)
+    assert best.loss_sd == pytest.approx(statistics.stdev(map(math.log, baseline)))
     assert (best.ppl, best.ppl_sd) == pytest.approx((statistics.fmean(baseline), statistics.stdev(baseline)))
     assert [row.ppl for row in section.leaderboard] == sorted(row.ppl for row in section.leaderboard)
     assert section.varying == ("bits", "hadamard", "dropout", "exit_weight")

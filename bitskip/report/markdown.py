@@ -228,6 +228,7 @@ def _scale(sheet: Sheet, letters: dict[str, str]) -> list[str]:
             chosen = [effect for effect in effects if effect.estimand == estimand and effect.value is not None]
             if chosen:
                 lines += [f"### {title} on perplexity, {estimand}: {meaning}", "", *_effects(chosen)]
+    lines += _configurations(section)
     lines += _exits(section)
     lines += _mechanisms(sheet)
     if section.model is not None:
@@ -251,6 +252,23 @@ def _effects(effects: Sequence[Effect]) -> list[str]:
     return _table(
         ("techniques", "change", "95 % interval", "seeds × settings", "verdict", "detectable at 80 % power"), rows
     )
+
+
+def _configurations(section: Section) -> list[str]:
+    rows = [
+        [
+            standing.configuration,
+            number_text(standing.ppl),
+            "" if standing.loss_sd is None else f"{standing.loss_sd:.3f}",
+            str(standing.seeds),
+        ]
+        for standing in section.leaderboard
+    ]
+    return [
+        "### Every configuration, with its noise between seeds",
+        "",
+        *_table(("configuration", "perplexity", "sd of log-perplexity", "n"), rows),
+    ]
 
 
 def _exits(section: Section) -> list[str]:

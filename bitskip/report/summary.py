@@ -66,13 +66,17 @@ class Overview:
 
 @dataclass(frozen=True)
 class Standing:
-    """A configuration with its finished seeds; `settings` names its level of every technique that varies."""
+    """A configuration with its finished seeds; `settings` names its level of every technique that varies.
+
+    `ppl` is the mean over seeds, `ppl_sd` their standard deviation, `loss_sd` that of log-perplexity.
+    """
 
     configuration: str
     point: str | None
     settings: dict[str, str]
     ppl: float
     ppl_sd: float | None
+    loss_sd: float | None
     bpb: float | None
     seeds: int
     trials: int
@@ -305,6 +309,7 @@ def _standing(cell: Cell, stratum: Stratum, varying: Sequence[str]) -> Standing:
         settings={name: level_label(name, cell.levels[names.index(name)]).removeprefix(f"{name} ") for name in varying},
         ppl=statistics.fmean(perplexities),
         ppl_sd=statistics.stdev(perplexities) if len(perplexities) > 1 else None,
+        loss_sd=statistics.stdev(map(math.log, perplexities)) if len(perplexities) > 1 else None,
         bpb=_mean(row.get("bpb") for row in ok),
         seeds=len(perplexities),
         trials=len(cell.rows),
