@@ -229,3 +229,20 @@ def test_visible_gpus_are_counted(visible: str, count: int, monkeypatch: pytest.
 
 def test_what_takes_long_is_not_measured_unasked(tmp_path: Path) -> None:
     assert calibrate([make_trial(model="paper", seq_len=512, batch_size=64)], Resources(), cache=tmp_path) is None
+
+
+def test_the_plan_shows_defects_and_names_as_they_are_and_long_rules_in_short(tmp_path: Path) -> None:
+    """Square brackets are markup to the terminal library; a rule over artefacts is as long as its levels."""
+    path = tmp_path / "tiny.yaml"
+    levels = [{"causal_mask": False}, {"causal_mask": False, "tiny_init": True}, {"tiny_init": True}]
+    grid = {"bits": [16, 8], "artefacts": [{}, *levels]}
+    rule = {"bits": 8, "artefacts": levels}
+    path.write_text(
+        f"name: tiny\npoints: {{'[red]V9': {{bits: 4}}}}\nspace: {json.dumps(grid)}\nexclude: [{json.dumps(rule)}]\n"
+    )
+    shown = ok("sweep", path, "--results", tmp_path / "results", "--dry-run", "--no-calibrate")
+    assert "[red]V9" in shown
+    assert "[artefact" in shown
+    (excluded,) = (line for line in shown.splitlines() if "excluded by" in line and line.startswith("  3"))
+    assert excluded.endswith("…")
+    assert len(excluded) < 130

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bitskip.calibrate import Calibration
 from bitskip.config import TrialConfig
@@ -35,6 +37,8 @@ from bitskip.sweep import Plan
 
 SHOWN_TRIALS = 8
 SHOWN_GAPS = 6
+SHOWN_RULE = 100
+"""Characters of a rule; `--json` has all of it."""
 
 RESULT_BYTES = 40_000
 """Parts of a trial in all tables, on disk."""
@@ -154,11 +158,19 @@ def _gap_object(gap: Gap) -> dict[str, Any]:
     return {"axes": list(gap.axes), "missing": gap.missing, "contrasts": gap.contrasts, "never": never}
 
 
+def _brief(rule: str) -> str:
+    return textwrap.shorten(rule, SHOWN_RULE, placeholder=" …")
+
+
 def _gap_line(gap: Mapping[str, Any]) -> str:
     effect = " × ".join(gap["axes"])
     share = "" if gap["missing"] == gap["contrasts"] else f" ({gap['missing']} of {gap['contrasts']} contrasts)"
-    excluded = [f"{pair['levels']} excluded by {pair['excluded_by']}" for pair in gap["never"] if pair["excluded_by"]]
-    missing = [f"no {pair['levels']}" for pair in gap["never"] if not pair["excluded_by"]]
+    excluded = [
+        f"{_brief(pair['levels'])} excluded by {_brief(pair['excluded_by'])}"
+        for pair in gap["never"]
+        if pair["excluded_by"]
+    ]
+    missing = [f"no {_brief(pair['levels'])}" for pair in gap["never"] if not pair["excluded_by"]]
     reasons = [*excluded, *missing] or ["its cells also differ in other effects, or are too few"]
     more = f", and {len(reasons) - 2} more" if len(reasons) > 2 else ""
     return f"  {effect}{share}: {'; '.join(reasons[:2])}{more}"
@@ -183,7 +195,7 @@ def print_plan(plan: Plan, console: Console, found: Mapping[str, Any]) -> None:
     if line := _difference(plan):
         say(line)
     for rule, dropped in sweep.excluded.items():
-        say(f"  {dropped} excluded by {rule}")
+        say(f"  {dropped} excluded by {_brief(rule)}")
     for note in sweep.notes:
         say(f"  note: {note}")
     for problem in found["problems"]:
@@ -203,7 +215,7 @@ def print_plan(plan: Plan, console: Console, found: Mapping[str, Any]) -> None:
     for trial, entry in list(zip(plan.to_run, found["trials"], strict=True))[:SHOWN_TRIALS]:
         table.add_row(
             entry["trial_id"][:8],
-            entry["what"] + (f", from step {entry['starts_at_step']:,}" if entry["starts_at_step"] else ""),
+            Text(entry["what"] + (f", from step {entry['starts_at_step']:,}" if entry["starts_at_step"] else "")),
             count(entry["params"]),
             count(trial.training.tokens),
             f"{entry['hours']:.2g}",

@@ -55,14 +55,16 @@ def render(prediction: Prediction, console: Console) -> None:
         table.add_column(name, justify="left" if name == "part" else "right")
     table.add_row("baseline", f"{prediction.metric} {prediction.baseline['mean']:.3f}", "")
     for term in (*prediction.main_effects, *prediction.composition_effects):
-        table.add_row(" × ".join(term.techniques), _percent(term.value, prediction), _interval(term, prediction))
+        table.add_row(Text(" × ".join(term.techniques)), _percent(term.value, prediction), _interval(term, prediction))
     console.print(table)
 
     table = Table(title="nearest measured", box=None, title_justify="left", pad_edge=False)
     for name in ("configuration", prediction.metric, "seeds", "differs in"):
         table.add_column(name, justify="right" if name in (prediction.metric, "seeds") else "left")
     for near in prediction.nearest[:3]:
-        table.add_row(near.configuration, f"{near.mean:.3f}", str(near.seeds), ", ".join(near.differs) or "nothing")
+        table.add_row(
+            Text(near.configuration), f"{near.mean:.3f}", str(near.seeds), Text(", ".join(near.differs) or "nothing")
+        )
     console.print(table)
 
     for line in record(prediction.model):
