@@ -16,7 +16,7 @@ import typer
 
 import bitskip
 from bitskip.errors import Terminated, UserError
-from bitskip.storage import place
+from bitskip.storage import place, shown
 
 if TYPE_CHECKING:
     from bitskip.campaign import Ending
@@ -139,17 +139,18 @@ def sweep(
 
 def _finished(end: Ending, results: Path, as_json: bool) -> None:
     """Say what is left and why; exit status 1 if something failed."""
-    plan = end.plan
+    plan, where = end.plan, shown(end.plan.folder)
     if end.stopped:
         print(
-            f"bitskip: stopped: {end.stopped}. What finished is in {plan.folder}; run the command again to go on.",
+            f"bitskip: stopped: {end.stopped}. What finished is in {where}; run the command again to go on.",
             file=sys.stderr,
         )
         raise typer.Exit(1)
     if end.failed:
         print(
-            f"bitskip: {end.failed} of {len(plan.to_run)} trials have no result; the others are in {plan.folder}. "
-            f"Reasons: bitskip report {results}, tracebacks: {plan.folder}/logs. Run the command again to retry.",
+            f"bitskip: {end.failed} of {len(plan.to_run)} trials have no result; the others are in {where}. "
+            f"Reasons: bitskip report {shown(results)}, tracebacks: {plan.folder}/logs. "
+            "Run the command again to retry.",
             file=sys.stderr,
         )
         raise typer.Exit(1)
@@ -164,7 +165,7 @@ def _finished(end: Ending, results: Path, as_json: bool) -> None:
         )
         raise typer.Exit(1)
     if not as_json and plan.to_run:
-        print(f"Results in {plan.folder}. Next: bitskip report {plan.folder}")
+        print(f"Results in {where}. Next: bitskip report {where}")
 
 
 def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
@@ -395,8 +396,8 @@ def train(
     if as_json:
         print(json.dumps(row, default=str))
     else:
-        shown = f"perplexity {row['ppl']:.3f}" if row.get("ppl") else row.get("reason")
-        print(f"{row['trial_id']} {row['status']}: {shown}")
+        found = f"perplexity {row['ppl']:.3f}" if row.get("ppl") else row.get("reason")
+        print(f"{row['trial_id']} {row['status']}: {found}")
         if row["artefact"]:
             print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
     if row["status"] in ("error", "timeout"):

@@ -195,7 +195,9 @@ def test_a_sweep_and_its_readers_work_on_a_store(bucket: str, server: dict[str, 
 
     file = tmp_path / "tiny.yaml"
     file.write_text(SWEEP)
-    assert "3 to run" in bitskip("sweep", file, "--results", bucket)
+    said = bitskip("sweep", file, "--results", bucket)
+    assert "3 to run" in said
+    assert f"Results in {bucket}/tiny. Next: bitskip report {bucket}/tiny" in said
     assert not list(tmp_path.rglob("*.parquet"))
     # From here on as from another machine: nothing but the store is shared.
     assert "3 already in results → 0 to run" in bitskip("sweep", file, "--results", bucket, cache="other")
