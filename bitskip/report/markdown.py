@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 SHORT = 8
 """Digits of a trial's id that are shown: `bitskip show` takes the beginning of one."""
 
+FEWEST_RATES = 3
+"""Learning rates that make a search."""
+
 ESTIMANDS = {"averaged": "mean over the settings of the others", "anchored": "all others at the baseline"}
 
 
@@ -167,7 +170,10 @@ def _run(run: Run | None) -> str:
 
 
 def _rates(found: Sequence[Stratum]) -> list[str]:
-    """Where scales differ in nothing but the learning rate: its search."""
+    """Where scales differ in nothing but the learning rate: its search.
+
+    A configuration's rates are compared over the seeds that ran at all of them.
+    """
     grouped: dict[tuple[object, ...], list[Stratum]] = {}
     for stratum in found:
         key = tuple((name, value) for name, value in stratum.scale.items() if name != "lr")
@@ -175,30 +181,43 @@ def _rates(found: Sequence[Stratum]) -> list[str]:
     lines: list[str] = []
     for strata in grouped.values():
         rates = sorted(float(stratum.scale["lr"]) for stratum in strata)
-        if len(rates) < 3:
+        if len(rates) < FEWEST_RATES:
             continue
-        table: dict[str, dict[float, float]] = {}
+        searched: dict[str, dict[float, dict[int, float]]] = {}
         for stratum in strata:
             for cell in stratum.cells:
-                values = cell.values(METRICS["ppl"])
-                if values:
-                    name = cell_label(cell.levels, stratum.baseline)
-                    name = EVERYTHING_OFF if name == "baseline" else name
-                    table.setdefault(name, {})[float(stratum.scale["lr"])] = math.exp(statistics.fmean(values.values()))
+                name = cell_label(cell.levels, stratum.baseline)
+                name = EVERYTHING_OFF if name == "baseline" else name
+                searched.setdefault(name, {})[float(stratum.scale["lr"])] = cell.values(METRICS["ppl"])
         rows = []
-        for name, found_at in sorted(table.items()):
-            best = min(found_at, key=lambda rate: found_at[rate])
-            rows.append([name, *(number_text(found_at.get(rate)) for rate in rates), f"{best:g}"])
-        lines += _table(("configuration", *(f"{rate:g}" for rate in rates), "best"), rows)
+        for name, values in sorted(searched.items()):
+            finished = {rate: by_seed for rate, by_seed in values.items() if by_seed}
+            seeds = sorted(set.intersection(*map(set, finished.values()))) if finished else []
+            if len(finished) < FEWEST_RATES or not seeds:
+                continue
+            found_at = {rate: [by_seed[seed] for seed in seeds] for rate, by_seed in finished.items()}
+            best = min(found_at, key=lambda rate: statistics.fmean(found_at[rate]))
+            shown = [_rate_text(found_at[rate]) if rate in found_at else "" for rate in rates]
+            rows.append([name, *shown, f"{best:g}", str(len(seeds))])
+        if rows:
+            scale = ", ".join(part for part in strata[0].label.split(", ") if not part.startswith("lr "))
+            columns = ("configuration", *(f"{rate:g}" for rate in rates), "best", "n")
+            lines += [f"{_escaped(scale)}:", "", *_table(columns, rows)]
     if not lines:
         return []
     return [
         "## Learning rates",
         "",
-        "Perplexity by learning rate, all else equal; one search for every precision.",
+        "Perplexity by peak learning rate, all else equal: one search for every precision, on the same seeds at every "
+        "rate. Geometric means ± the sd of the logarithm.",
         "",
         *lines,
     ]
+
+
+def _rate_text(losses: Sequence[float]) -> str:
+    spread = f" ± {100 * statistics.stdev(losses):.1f} %" if len(losses) > 1 else ""
+    return f"{number_text(math.exp(statistics.fmean(losses)))}{spread}"
 
 
 def _scale(sheet: Sheet, letters: dict[str, str]) -> list[str]:

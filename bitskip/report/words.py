@@ -95,7 +95,23 @@ def _section_lines(section: Section) -> list[str]:
         lines.append(
             f"The noise of one trial is {100 * section.seeds.paired_sd:.1f} % of perplexity (sd over seeds, paired)."
         )
+    found = [
+        f"{kind} of {_from_to(reach)}"
+        for kind, effects in (
+            ("main effects", section.main_effects),
+            ("composition effects", section.composition_effects),
+        )
+        if (reach := [e.detectable for e in effects if e.estimand == "averaged" and e.detectable is not None])
+    ]
+    if found:
+        lines.append(f"Found with 80 % power, averaged over the settings of the others: {', '.join(found)}.")
     return lines
+
+
+def _from_to(sizes: Sequence[float]) -> str:
+    """The smallest and the largest of effects on log-perplexity, in percent of perplexity."""
+    low, high = (percent_text(size).lstrip("+") for size in (min(sizes), max(sizes)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _told(effects: Sequence[Effect]) -> str:
