@@ -174,7 +174,8 @@ def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
     kept = sum(status in DONE for status in committed(folder).values())
     how = "ended by SIGTERM" if isinstance(signal, Terminated) else "interrupted"
     print(
-        f"\nbitskip: {how}; {kept} trials of {folder} have finished and are kept. Run again to go on.", file=sys.stderr
+        f"\nbitskip: {how}; {kept} trials of {shown(folder)} have finished and are kept. Run again to go on.",
+        file=sys.stderr,
     )
     raise typer.Exit(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED)
 

@@ -216,7 +216,7 @@ class Course:
         # A trial that asks for a point at which it ends as diverged has to find out by itself.
         if step in self.shared and all(point.below(self.ceiling) for point in self.progress.curve):
             self._share(self.shared[step], *state())
-        self._keep(state)
+        self._keep_when_due(state)
 
     def _measure(self, held_out: float) -> bool:
         """Add a point to the curve; False if the trial has diverged there."""
@@ -249,10 +249,14 @@ class Course:
         with contextlib.suppress(OSError):  # a full disk costs the saving, not the trial
             save_checkpoint(self.prefixes.path(prefix), content, self._made_of(), model, optimizer, record, codes)
 
-    def _keep(self, state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
-        if self.checkpoint is None or time.perf_counter() - self.saved < self.checkpoint.every_seconds:
+    def _keep_when_due(self, state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
+        if self.checkpoint is not None and time.perf_counter() - self.saved >= self.checkpoint.every_seconds:
+            self.keep(*state())
+
+    def keep(self, model: Decoder, optimizer: torch.optim.Optimizer) -> None:
+        """Store what the next attempt goes on from, where the trial has a place for it."""
+        if self.checkpoint is None:
             return
-        model, optimizer = state()
         content, record = self.trial.canonical_json(), self.progress.to_record()
         save_checkpoint(
             self.checkpoint.path, content, self.fingerprint, model, optimizer, record, self.diagnostics.codes

@@ -30,10 +30,10 @@ from typing import Any, Protocol
 
 from bitskip.config import TrialConfig
 from bitskip.cost import assumed_speed, trial_seconds
-from bitskip.packing import fair_size, pack_key
+from bitskip.packing import fair_size, pack_key, pack_size
 from bitskip.prefix import Prefixes, PrefixQueue
 from bitskip.results import COMMIT_TABLE, DONE, Failure, column_name, committed, load_results, write_trial
-from bitskip.running import log_path, remove_running, running_trial
+from bitskip.running import Running, log_path, remove_running, running_trial
 from bitskip.space import Resources
 
 STARTS_AFTER_A_CRASH = 1
@@ -92,11 +92,11 @@ class Task:
 
 @dataclass
 class _Begun:
-    """A trial in a worker's hands; `packed` if it is not the only one of the task that `first` names."""
+    """A trial in a worker's hands, one of `size` in the task that `first` names."""
 
     task: Task
     first: str
-    packed: bool = False
+    size: int = 1
     started: bool = False
     updated_at: float | None = None
     seen: float = field(default_factory=time.monotonic)
@@ -128,6 +128,7 @@ class Dispatch:
         self.running: dict[str, _Begun] = {}
         self.crashes: Counter[str] = Counter()
         self.alone: set[str] = set()
+        self.largest_pack = pack_size(setting.resources)
         self._keys: dict[str, str | None] = {}
         self.endings: list[tuple[str, str]] = []
         self._told: set[str] = set()
@@ -156,7 +157,7 @@ class Dispatch:
     def next(self) -> Task | None:
         """The next trial with its companions, or None where there is none now: ask again unless `over`."""
         free = max(1, self.slots - len({begun.first for begun in self.running.values()}))
-        size = fair_size(self.setting.resources, len(self.queue.waiting), free)
+        size = min(self.largest_pack, fair_size(self.setting.resources, len(self.queue.waiting), free))
         ready = None if self.closed else self.queue.next()
         if ready is None:
             return None
@@ -169,7 +170,7 @@ class Dispatch:
             companions.append(self._task(*ready))
         task = replace(first, companions=tuple(companions))
         for each in task.pack:
-            self.running[each.trial.trial_id] = _Begun(each, first.trial.trial_id, packed=bool(companions))
+            self.running[each.trial.trial_id] = _Begun(each, first.trial.trial_id, len(task.pack))
         self.running[first.trial.trial_id].task = task
         return task
 
@@ -224,10 +225,12 @@ class Dispatch:
         row = self._committed_row(trial_id)
         if row is not None:
             self._settle(trial_id, row)
-        elif begun.packed:
+        elif begun.size > 1:
             # Whose fault it was is not known: alone, each answers for itself.
             self.alone.add(trial_id)
             self._wait_again(trial_id)
+            if "OutOfMemory" in reason:
+                self.largest_pack = max(1, min(self.largest_pack, begun.size // 2))
             self.note(f"a pack of trials was lost ({reason}); those without a result are run alone")
         elif begun.stalled:
             self._fail(begun.task, "timeout", begun.stalled)
@@ -265,21 +268,29 @@ class Dispatch:
         if now - self._beaten >= BEAT_SECONDS:
             self._beaten = now
             self.beat()
-        for trial_id, begun in self.running.items():
-            if begun.started and not begun.stalled:
-                self._watch(trial_id, begun, now)
+        watched = {key: begun for key, begun in self.running.items() if begun.started and not begun.stalled}
+        told = {trial_id: self._heard(trial_id, begun, now) for trial_id, begun in watched.items()}
+        begun_packs = {watched[trial_id].first for trial_id, running in told.items() if running is not None}
+        for trial_id, begun in watched.items():
+            if told[trial_id] is None and begun.first in begun_packs:
+                continue  # it has ended before its companions, who are watched, too
+            # Members of a pack train together, but are evaluated in turn: hung is one of which nobody moves.
+            seen = max(each.seen for each in watched.values() if each.first == begun.first)
+            self._judge(trial_id, begun, told[trial_id], now - seen)
 
-    def _watch(self, trial_id: str, begun: _Begun, now: float) -> None:
+    def _heard(self, trial_id: str, begun: _Begun, now: float) -> Running | None:
         told = running_trial(self.setting.folder, trial_id)
         if told is not None and told.updated_at != begun.updated_at:
             # Only that it changes counts: clocks of two machines may differ.
             begun.updated_at, begun.seen = told.updated_at, now
+        return told
+
+    def _judge(self, trial_id: str, begun: _Begun, told: Running | None, silent: float) -> None:
+        """End the worker of a trial that has been silent for too long."""
         limit = stall_limit(begun.task.trial, self.setting.resources)
-        if now - begun.seen <= limit or self.end_worker is None:
+        if silent <= limit or self.end_worker is None:
             return
         if told is None:
-            if begun.packed:
-                return  # it may have ended before its companions, who are watched, too
             # Without its process there is nothing to end: a trial that is given up here would be waited for for ever.
             self.note(f"trial {trial_id[:8]} was given to a worker {limit:g} s ago and has not begun")
             return

@@ -28,11 +28,23 @@ from bitskip.method.packed import PackedDecoder
 from bitskip.packing import pack_key
 from bitskip.prefix import Prefixes
 from bitskip.running import Report
-from bitskip.train import Ready, TrialResult, conclude, optimizer_for, prepare, train_step
+from bitskip.train import (
+    Ready,
+    TrialResult,
+    compile_blocks,
+    compiles,
+    conclude,
+    optimizer_for,
+    prepare,
+    train_step,
+)
 
 ADAM_EPSILON = 1e-8
 CLIP_EPSILON = 1e-6
 """As torch.optim.AdamW and torch.nn.utils.clip_grad_norm_ have them."""
+
+WARM_UP = 2
+"""Rounds of a probe that are not counted."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +65,40 @@ def run_pack(
     """Train the members side by side; yields each as soon as it has its result, or what went wrong with it alone.
 
     `train_seconds` of a member is its share of the pack's. Raises ValueError for trials that cannot be packed, and what
-    goes wrong with the common program, such as want of memory.
+    goes wrong with the common program. Want of memory does, wherever it shows: alone, the trial might have had enough.
+    Members that have checkpoints then leave one of what they have trained.
     """
     if len({pack_key(member.trial) for member in members}) != 1 or members[0].trial.artefact:
         raise ValueError("only trials of one shape and without artefacts can be packed")
-    lanes = []
+    lanes: list[_Lane] = []
     for member in members:
         try:
             lanes.append(_Lane(member, prepare(member.trial, torch.device(device), data)))
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
             yield member, error
+    yield from _concluded(lanes)
+    while lanes:
+        pack = _Pack(lanes)
+        while not any(lane.course.ended for lane in lanes):
+            pack.step()
+        pack.store()
+        del pack  # its stacked weights and states would stand beside what comes next
+        yield from _concluded(lanes)
+
+
+def _concluded(lanes: list[_Lane]) -> Iterator[tuple[Member, TrialResult | Exception]]:
+    """Results of the lanes that have ended, which are taken out of the list one by one."""
     for lane in [lane for lane in lanes if lane.course.ended]:
+        try:
+            found = lane.conclude()
+        except torch.OutOfMemoryError:
+            for each in lanes:
+                each.course.keep(each.ready.model, each.optimizer)
+            raise
         lanes.remove(lane)
-        yield lane.member, lane.conclude()
-    pack = _Pack(lanes) if lanes else None
-    while pack is not None:
-        ended = pack.step()
-        for lane in ended:
-            yield lane.member, lane.conclude()
-        if ended:
-            left = [lane for lane in pack.lanes if lane not in ended]
-            pack = _Pack(left) if left else None
+        yield lane.member, found
 
 
 class _Lane:
@@ -93,6 +118,8 @@ class _Lane:
             self.member.report.evaluating()
         try:
             return conclude(self.ready, self.course.progress, self.member.save_weights_to)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
             return error
 
@@ -109,8 +136,13 @@ class _Pack:
         for index, lane in enumerate(self.lanes):
             self.optimizer.take(index, lane.optimizer)
 
-    def step(self) -> list[_Lane]:
-        """One optimizer step of every lane; returns those that have ended, with their weights in their models."""
+    def store(self) -> None:
+        """Every lane's weights and optimizer state into its own model and optimizer."""
+        for index in range(len(self.lanes)):
+            self._state(index)
+
+    def step(self) -> None:
+        """One optimizer step of every lane."""
         began = time.perf_counter()
         steps = [lane.course.next() for lane in self.lanes]
         for lane, step in zip(self.lanes, steps, strict=True):
@@ -123,7 +155,11 @@ class _Pack:
         held_out: dict[int, float] = {}
 
         def settle(course: Course, index: int) -> None:
+            before = course.progress.diagnostic_seconds
             course.settle(lambda: self._held_out(index, held_out), lambda: self._state(index))
+            sampling = course.progress.diagnostic_seconds - before
+            # As of all that the pack spends, a member counts its share.
+            course.progress.diagnostic_seconds = before + sampling / len(self.lanes)
 
         for index, lane in enumerate(self.lanes):
             if alive[index]:
@@ -131,11 +167,6 @@ class _Pack:
         seconds = (time.perf_counter() - began) / len(self.lanes)
         for lane in self.lanes:
             lane.course.progress.seconds += seconds
-        ended = [lane for lane in self.lanes if lane.course.ended]
-        if ended:
-            for index in range(len(self.lanes)):
-                self._state(index)
-        return ended
 
     def _accumulate(self, steps: Sequence[Step]) -> tuple[Tensor, Tensor]:
         """Backward over micro-batches; (training loss, full model's loss) of each lane, per token that counts, [M]."""
@@ -178,10 +209,11 @@ class _Pack:
             held_out_batches(lane.ready.measured_on, self.training.curve_tokens, lane.member.trial, device)
             for lane in self.lanes
         ]
+        matrices = self.decoder.effective_weights()
         for batches in zip(*texts, strict=True):
             inputs, targets = (torch.stack(part) for part in zip(*batches, strict=True))
             with precision_context(self.training, device):
-                _, loss = self.decoder.losses(inputs, targets, none, None)
+                _, loss = self.decoder.losses(inputs, targets, none, None, matrices)
             tokens = (targets != IGNORED_TARGET).flatten(1).sum(1)
             nll += loss.double() * tokens
             count += tokens
@@ -193,15 +225,15 @@ class _Pack:
         return self.decoder.store(index), lane.optimizer
 
 
-_PROBED: dict[tuple[str | None, int, str], bool] = {}
+_PROBED: dict[tuple[object, ...], bool] = {}
 
 
 def packing_pays(trials: Sequence[TrialConfig], device: str) -> bool:
-    """Whether these trials train faster packed than in turn here; measured once a process for each shape and number.
+    """Whether these trials train faster packed than in turn here; measured once a process for trials that do alike.
 
     A pack that does not fit into the memory does not pay.
     """
-    key = (pack_key(trials[0]), len(trials), device)
+    key = (pack_key(trials[0]), tuple(sorted(repr(trial.method) for trial in trials)), device)
     if key not in _PROBED:
         try:
             _PROBED[key] = statistics.median(packing_gains(trials, device)) > 1.0
@@ -213,14 +245,21 @@ def packing_pays(trials: Sequence[TrialConfig], device: str) -> bool:
 def packing_gains(trials: Sequence[TrialConfig], device: str | torch.device, steps: int = 5) -> list[float]:
     """Seconds of a training step of every trial in turn over those of one packed step, for each of `steps` rounds.
 
-    On random tokens and without a measurement; what comes first, allocation and compilation, is left aside.
+    Of the last steps, where all exits and the layer dropout are at work; on random tokens, without a measurement, and
+    in turn compiled where such a trial is. What comes first, allocation and compilation, is left aside.
     """
     draws = np.random.default_rng(0).integers(0, trials[0].data.vocab_size, 1 << 18).astype(np.int32)
+    draws[:: trials[0].training.seq_len] = 0  # ends of documents
     text = TokenData(draws[: 3 << 16], draws[3 << 16 :], trials[0].data.vocab_size, 0, 1.0, 1.0, "random")
     lanes, alone = (
         [_Lane(Member(_unmeasured(trial)), prepare(_unmeasured(trial), torch.device(device), text)) for trial in trials]
         for _ in range(2)
     )
+    for lane in (*lanes, *alone):
+        lane.course.progress.step = lane.course.steps - WARM_UP - steps - 1
+    for lane in alone:
+        if compiles(lane.member.trial.training, torch.device(device)):
+            compile_blocks(lane.ready.model)
     pack = _Pack(lanes)
 
     def in_turn() -> None:
@@ -228,14 +267,14 @@ def packing_gains(trials: Sequence[TrialConfig], device: str | torch.device, ste
             train_step(lane.course, lane.ready.model, lane.optimizer, lambda: 0.0)
 
     gains = []
-    for _ in range(steps + 1):
+    for _ in range(WARM_UP + steps):
         seconds = []
         for run in (in_turn, pack.step):
             began = time.perf_counter()
             run()  # both end in reading their losses, which waits for the device
             seconds.append(time.perf_counter() - began)
         gains.append(seconds[0] / seconds[1])
-    return gains[1:]
+    return gains[WARM_UP:]
 
 
 def _unmeasured(trial: TrialConfig) -> TrialConfig:

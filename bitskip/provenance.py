@@ -26,7 +26,7 @@ MATTERS = {
     "device": "speeds are not comparable, losses may differ in the last digits",
     "threads": "speeds are not comparable",
     "niceness": "speeds are not comparable",
-    "packed": "training speeds are not comparable",
+    "packed": "training speeds and memory are not comparable",
 }
 
 

@@ -100,8 +100,9 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
 def run_packed(jobs: Sequence[Job]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Train, evaluate and store trials of one shape as one program; yields (trial_id, row of `trials`) as they end.
 
-    A trial's time limit holds for its share of the pack. What goes wrong with one trial is its row; what goes wrong
-    with the program is raised, and the trials that have not been yielded have no row.
+    The pack has the time that its trials may take one after another. What goes wrong with one trial is its row; what
+    goes wrong with the program stands in the logs of the trials that have not been yielded, which have no row, and is
+    raised.
     """
     from bitskip.pack import Member, run_pack
 
@@ -130,6 +131,10 @@ def run_packed(jobs: Sequence[Job]) -> Iterator[tuple[str, dict[str, Any]]]:
                 for trial_id, attempt in attempts.items():
                     yield trial_id, attempt.commit(error)
                 return
+            except Exception as error:
+                for attempt in attempts.values():
+                    attempt.report.note(f"the pack failed: {traceback_lines(error)}")
+                raise
             trial_id = member.trial.trial_id
             yield trial_id, attempts.pop(trial_id).commit(found)
 

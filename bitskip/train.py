@@ -137,7 +137,7 @@ def run_trial(
     """
     ready = prepare(trial, torch.device(device), data)
     training, model = trial.training, ready.model
-    if training.compile == "on" or (training.compile == "auto" and model.head.weight.device.type == "cuda"):
+    if compiles(training, model.head.weight.device):
         compile_blocks(model)
     optimizer = optimizer_for(model, training)
     course = ready.course(optimizer, on_point, checkpoint, prefixes, report)
@@ -267,6 +267,11 @@ def train_step(course: Course, model: Decoder, optimizer: torch.optim.Optimizer,
         optimizer.zero_grad(set_to_none=True)
         course.settle(held_out, lambda: (model, optimizer))
     course.progress.seconds += time.perf_counter() - began
+
+
+def compiles(training: TrainingConfig, device: torch.device) -> bool:
+    """Whether a trial's blocks are compiled there."""
+    return training.compile == "on" or (training.compile == "auto" and device.type == "cuda")
 
 
 def compile_blocks(model: Decoder) -> None:

@@ -139,8 +139,9 @@ def test_remaining_time_is_the_work_left_over_the_slots(tmp_path: Path) -> None:
     design = begin(folder)
     assert snapshot(folder).remaining_seconds is None
     # 400,000 tokens at 4,000 a second: 100 s a trial, with a tenth of two behind them.
-    for at in (0, 1):
-        run(folder, design, at, step=10, steps=100, tokens=40_000, tokens_per_second=4_000.0, stage="training")
+    for at, pid in enumerate((os.getpid(), os.getppid())):
+        trained = {"step": 10, "steps": 100, "tokens": 40_000, "tokens_per_second": 4_000.0, "stage": "training"}
+        run(folder, design, at, pid=pid, **trained)
     assert snapshot(folder).remaining_seconds == pytest.approx((16 * 100 + 2 * 90) / 2)
     for at in range(2, 10):
         end(folder, design, at)

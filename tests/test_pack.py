@@ -202,3 +202,41 @@ def test_the_gain_of_packing_is_measured_step_by_step() -> None:
     gains = packing_gains([tiny(bits=8, seed=seed) for seed in range(2)], "cpu", 3)
     assert len(gains) == 3
     assert all(gain > 0 for gain in gains)
+
+
+def test_a_probe_is_of_the_steps_where_everything_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    plain = PackedDecoder.losses
+
+    def losses(self: PackedDecoder, tokens: object, targets: object, weights: torch.Tensor, keep: object) -> object:
+        seen.append((weights, keep))
+        return plain(self, tokens, targets, weights, keep)
+
+    monkeypatch.setattr(PackedDecoder, "losses", losses)
+    late = {"phase": "1+2", "exit_weight": 0.3, "dropout": "constant", "dropout_max": 0.5}
+    packing_gains([tiny(bits=8, seed=seed, **late) for seed in range(2)], "cpu", 2)
+    assert all((weights > 0).all() and keep is not None for weights, keep in seen)
+
+
+def test_want_of_memory_is_the_packs_and_what_was_trained_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = [tiny(seed=seed) for seed in range(2)]
+    whole = packed(*trials)
+    places = {trial: CheckpointPlace(tmp_path / trial.trial_id, 1e9) for trial in trials}
+
+    def full(*_: object) -> object:
+        raise torch.OutOfMemoryError("no room")
+
+    members = [Member(trial, checkpoint=places[trial]) for trial in trials]
+    with monkeypatch.context() as patched:
+        patched.setattr("bitskip.pack.conclude", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            list(run_pack(members, data=TEXT))
+        patched.setattr("bitskip.pack.prepare", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            list(run_pack(members, data=TEXT))
+    for trial in trials:
+        again = run_trial(trial, data=TEXT, checkpoint=places[trial])
+        assert again.resumed_at_step == 12
+        assert again.loss == pytest.approx(whole[trial.trial_id].loss, rel=1e-6)

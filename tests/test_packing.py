@@ -10,8 +10,9 @@ from bitskip.dispatch import Dispatch, Setting
 from bitskip.pack import packing_pays
 from bitskip.packing import AUTO_SIZE, fair_size, pack_size, program_count
 from bitskip.prefix import PrefixQueue, shared_prefixes
+from bitskip.record import Job, run_packed
 from bitskip.results import DONE, load_results, write_trial
-from bitskip.running import reporting
+from bitskip.running import log_path, reporting
 from bitskip.space import Resources
 
 SIZES = {"layers": 1, "width": 16, "heads": 2, "kv_heads": 1, "ffn_width": 32}
@@ -110,6 +111,53 @@ def test_a_hung_pack_is_ended_and_its_trials_are_run_alone(tmp_path: Path, monke
     assert {who[0] for who in ended} == {second}
     dispatch.lost(first)
     assert [ids(dispatch.next()), ids(dispatch.next())] == [[first], [second]]
+
+
+def test_a_pack_is_hung_only_if_none_of_its_trials_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials of a pack are evaluated in turn: the last one waits for all the others."""
+    monkeypatch.setattr("bitskip.dispatch.TICK_SECONDS", 0.0)
+    dispatch = dispatching(tmp_path, trials(2), pack=2, stall_limit=100.0)
+    ended = []
+    dispatch.end_worker = lambda *who: ended.append(who)
+    first, second = ids(dispatch.next())
+    dispatch.started(first)
+    with reporting(tmp_path, first, "s", None, 10, 64, "cpu") as told, reporting(tmp_path, second, "s", None, 9, 9, ""):
+        dispatch.tick()
+        for begun in dispatch.running.values():
+            begun.seen -= 1000
+        told.evaluating()
+        dispatch.tick()
+        assert ended == []
+        for begun in dispatch.running.values():
+            begun.seen -= 1000
+        dispatch.tick()
+    assert len(ended) == 2
+
+
+def test_packs_are_half_as_large_after_a_want_of_memory(tmp_path: Path) -> None:
+    dispatch = dispatching(tmp_path, trials(12), pack=4)
+    task = dispatch.next()
+    reason = {"reason": "OutOfMemoryError: CUDA out of memory"}
+    dispatch.ended(ids(task)[0], dict.fromkeys(ids(task), reason))
+    sizes = []
+    while (task := dispatch.next()) is not None:
+        sizes.append(len(task.pack))
+    assert sizes == [2, 2, 2, 2, 1, 1, 1, 1]
+
+
+def test_what_ends_a_pack_stands_in_the_log_of_each_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(members: object, device: str) -> object:
+        raise RuntimeError("the program broke\nin two lines")
+        yield
+
+    monkeypatch.setattr("bitskip.pack.run_pack", broken)
+    jobs = [Job(trial, tmp_path, "s") for trial in trials(2)]
+    with pytest.raises(RuntimeError):
+        list(run_packed(jobs))
+    for job in jobs:
+        log = log_path(tmp_path, job.trial.trial_id).read_text()
+        assert "the pack failed" in log
+        assert "Traceback" in log
 
 
 def test_a_probe_is_made_once_for_a_shape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,8 @@ def work(setting: Setting, task: Task) -> dict[str, Any]:
                 found[job.trial.trial_id] = {"row": {key: row.get(key) for key in SHOWN}}
     except Exception as error:  # what a trial raises is stored: this one was raised by storing it, or by a pack
         full = isinstance(error, OSError) and error.errno in NO_ROOM
-        why = {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {error}"}
+        first = (str(error).splitlines() or [""])[0]
+        why = {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {first}"}
         found = {job.trial.trial_id: why for job in jobs} | found
     return found
 

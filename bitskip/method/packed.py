@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from bitskip.config import IGNORED_TARGET, ArtefactConfig, ModelConfig
 from bitskip.method.fused import rotate
@@ -57,14 +58,25 @@ class PackedDecoder:
             parameter.copy_(self.stacked[name][index])
         return member
 
-    def losses(self, tokens: Tensor, targets: Tensor, weights: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+    def effective_weights(self) -> dict[str, Tensor]:
+        """What activations are multiplied with, [M, out, in] by site: ternary matrices where members have them."""
+        return {path: self._effective_weight(path) for path in self.sites}
+
+    def losses(
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        keep: Tensor | None,
+        matrices: dict[str, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """(training loss, full model's cross-entropy), each [M], as `Decoder.losses` gives them for every member.
 
         `tokens`, `targets` [M, B, T]; `weights` [M, L] on the CPU; `keep` [M, L, B] or None. An exit is computed for
-        the members whose loss has a weight for it.
+        the members whose loss has a weight for it; `matrices` are the `effective_weights` where they are known.
         """
         depth = self.sizes.layers
-        matrices = {path: self._effective_weight(path) for path in self.sites}
+        matrices = self.effective_weights() if matrices is None else matrices
         total = torch.zeros(len(self.members), device=tokens.device)
         loss = total
         for index, hidden in enumerate(self._hidden_states(tokens, keep, matrices)):
@@ -72,7 +84,10 @@ class PackedDecoder:
             of = range(len(self.members)) if last else weights[:, index].nonzero().flatten().tolist()
             if not of:
                 continue
-            loss = self._cross_entropy(hidden, targets, index + 1, of)
+            # Its logits are made anew in the backward pass: those of all exits of all members would not fit.
+            loss = checkpoint(
+                self._cross_entropy, hidden, targets, index + 1, of, use_reentrant=False, preserve_rng_state=False
+            )
             share = weights[:, index].to(loss)
             total = (
                 total + share * loss
@@ -144,12 +159,25 @@ class PackedDecoder:
 
     def _effective_weight(self, path: str) -> Tensor:
         weight = self.stacked[f"{path}.weight"]
-        return _by_technique(self.sites[path], weight, lambda site, part: ternarize(part) if site.ternary else part)
+        sites = self.sites[path]
+        return _by_technique(sites, weight, lambda site, part: ternarize(part) if site.ternary else part, _is_ternary)
 
 
-def _by_technique(sites: Sequence[BitLinear], x: Tensor, apply: Callable[[BitLinear, Tensor], Tensor]) -> Tensor:
-    """`x` [M, …] with each run of members that do alike at a site treated as one; nothing is copied if all do."""
-    runs = [list(run) for _, run in itertools.groupby(sites, _technique)]
+def _is_ternary(site: BitLinear) -> bool:
+    return site.ternary
+
+
+def _by_technique(
+    sites: Sequence[BitLinear],
+    x: Tensor,
+    apply: Callable[[BitLinear, Tensor], Tensor],
+    alike: Callable[[BitLinear], object] | None = None,
+) -> Tensor:
+    """`x` [M, …] with each run of members that do alike at a site treated as one; nothing is copied if all do.
+
+    `alike` gives equal answers for members that do alike; by default, what a site does altogether.
+    """
+    runs = [list(run) for _, run in itertools.groupby(sites, alike or _technique)]
     if len(runs) == 1:
         return apply(sites[0], x)
     parts = torch.split(x, [len(run) for run in runs])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,8 +53,8 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
     together, wall = total_seconds(plan.to_run, speed, slots, starts)
     devices = together / 3600 * (resources.gpus or resources.cpus)
     memory = max((cost.memory_bytes for cost in costs), default=0)
-    disk = _disk(plan, slots)
     size = fair_size(resources, len(plan.to_run), slots)
+    disk = _disk(plan, slots * size)
     return {
         "name": sweep.name,
         "design": sweep.design,
@@ -93,7 +92,7 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         ),
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
-        "problems": _problems(resources, slots, memory, sum(disk.values()), plan.folder),
+        "problems": _problems(resources, slots, size, memory, sum(disk.values()), plan.folder),
         "trials": [
             {
                 "trial_id": trial.trial_id,
@@ -107,8 +106,8 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
     }
 
 
-def _disk(plan: Plan, slots: int) -> dict[str, int]:
-    """What the trials to run leave behind, and what those that run at once keep meanwhile."""
+def _disk(plan: Plan, at_once: int) -> dict[str, int]:
+    """What the trials to run leave behind, and what those that run `at_once` keep meanwhile."""
     trials = plan.to_run
 
     def largest(size: Callable[[TrialConfig], int]) -> int:
@@ -118,13 +117,13 @@ def _disk(plan: Plan, slots: int) -> dict[str, int]:
     return {
         "results": RESULT_BYTES * len(trials),
         "weights": sum(map(weights_bytes, trials)) * plan.sweep.save_weights,
-        "checkpoints": largest(checkpoint_bytes) * min(slots, len(trials)),
-        "prefixes": largest(checkpoint_bytes) * min(slots + 1, len(shared)),
+        "checkpoints": largest(checkpoint_bytes) * min(at_once, len(trials)),
+        "prefixes": largest(checkpoint_bytes) * min(at_once + 1, len(shared)),
     }
 
 
-def _problems(resources: Resources, slots: int, memory: float, disk: int, folder: Path) -> list[str]:
-    """Why this machine cannot run the trials as planned; a cluster is asked when the sweep starts."""
+def _problems(resources: Resources, slots: int, packed: int, memory: float, disk: int, folder: Path) -> list[str]:
+    """Why this machine cannot run the trials, `packed` at once in a slot; a cluster is asked when the sweep starts."""
     if resources.address is not None:
         return []
     found = []
@@ -135,8 +134,9 @@ def _problems(resources: Resources, slots: int, memory: float, disk: int, folder
         if wanted > there:
             found.append(f"a trial asks for {wanted:g} {name}, here are {there}")
     ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    if not resources.gpus and 0 < ram < slots * memory:
-        found.append(f"{slots} trials at once need {slots * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
+    if not resources.gpus and 0 < ram < slots * packed * memory:
+        at_once = slots * packed
+        found.append(f"{at_once} trials at once need {at_once * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
     there_already = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     free = shutil.disk_usage(there_already).free
     if free < disk:
@@ -159,7 +159,7 @@ def _gap_object(gap: Gap) -> dict[str, Any]:
 
 
 def _brief(rule: str) -> str:
-    return textwrap.shorten(rule, SHOWN_RULE, placeholder=" …")
+    return rule if len(rule) <= SHOWN_RULE else rule[: SHOWN_RULE - 2] + " …"
 
 
 def _gap_line(gap: Mapping[str, Any]) -> str:

@@ -118,6 +118,7 @@ def comparable(found: Results) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 700)  # the run that is killed, and one that is not
 def test_kills_at_any_moment_lose_nothing(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     calm, storm = tmp_path / "calm", tmp_path / "storm"
