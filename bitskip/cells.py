@@ -3,7 +3,8 @@
 A *factor* is one technique, that is the axes that switch it and those that only matter once it is on, or a size: the
 model, the tokens. A *cell* is a level for every factor, with one trial per seed. A *stratum* holds the cells that
 differ in techniques only; effects are computed inside a stratum. A *family* holds the strata that differ in size only;
-the predictor learns from all of one.
+the predictor learns from all of one. An axis that a sweep has *tuned*, that is chosen by configuration as a learning
+rate for each precision, belongs to the cell and not to the scale.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bitskip.config import AXES, UNQUANTIZED_BITS, ModelConfig, model_label
@@ -64,6 +65,9 @@ METHOD_AXES: tuple[str, ...] = tuple(name for members in TECHNIQUES.values() for
 SIZE_AXES: tuple[str, ...] = tuple(name for members in SIZES.values() for name in members)
 SCALE_AXES: tuple[str, ...] = tuple(name for name in AXES if name not in METHOD_AXES and name != "seed")
 
+TUNED = "tuned"
+"""What stands for the value of a tuned axis where scales are compared and named."""
+
 FAILED = ("stalled", "diverged")
 """Results of training that carry no comparable loss: counted, never averaged."""
 
@@ -114,10 +118,14 @@ def metric_named(name: str) -> Metric:
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration of a stratum: a level per factor (in the order of FACTORS) and its trials, one per seed."""
+    """One configuration of a stratum: a level per factor (in the order of FACTORS) and its trials, one per seed.
+
+    `recipe` maps the stratum's tuned axes to their values here.
+    """
 
     levels: Levels
     rows: tuple[Row, ...]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self, metric: Metric) -> dict[int, float]:
         """Finished trials' values on the additive scale by seed."""
@@ -130,12 +138,33 @@ class Cell:
 
 @dataclass(frozen=True)
 class Stratum:
-    """Cells at one scale. `scale` maps every axis that is no technique to its value; `baseline` is the anchor."""
+    """Cells at one scale. `scale` maps every axis that is no technique to its value; `baseline` is the anchor.
+
+    Of axes that were `tuned`, `scale` has the value TUNED, and each cell its own.
+    """
 
     label: str
     scale: Mapping[str, Any]
     cells: tuple[Cell, ...]
     baseline: Levels
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        return tuple(name for name, value in self.scale.items() if value == TUNED)
+
+    def settings(self, levels: Levels) -> dict[str, Any]:
+        """A value of every axis that is no technique, at a configuration.
+
+        Those of tuned axes are its own, or of the most similar one that was run.
+
+        Precision comes first and rotation next: they are what learning rates are tuned for.
+        """
+
+        def distance(cell: Cell) -> tuple[bool, bool, int, str]:
+            apart = [mine != its for mine, its in zip(cell.levels, levels, strict=True)]
+            return apart[INDEX["bits"]], apart[INDEX["hadamard"]], sum(apart), repr(cell.levels)
+
+        return dict(self.scale) | (dict(min(self.cells, key=distance).recipe) if self.tuned else {})
 
     @property
     def trials(self) -> int:
@@ -268,6 +297,7 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
     rows.sort(key=lambda row: (str(row.get("started_at") or ""), str(row["trial_id"])))
     for row in rows:
         scale = {name: _scale_value(row, name) for name in SCALE_AXES}
+        scale |= dict.fromkeys(_tuned(row), TUNED)
         # Text is known by its content: the same files elsewhere are the same data.
         identity = scale | ({"data.files": ()} if scale["data.digest"] else {})
         key = tuple(identity.items())
@@ -276,12 +306,25 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
     found = []
     for key, cells in grouped.items():
         built = tuple(
-            Cell(levels, tuple(by_seed[seed] for seed in sorted(by_seed)))
+            _cell(levels, by_seed, scales[key])
             for levels, by_seed in sorted(cells.items(), key=lambda item: repr(item[0]))
         )
         label = _scale_label(scales[key], list(scales.values()), built[0].rows[0])
         found.append(Stratum(label, scales[key], built, baseline_of(built)))
     return sorted(found, key=lambda s: (-s.finished, -s.trials, s.label))
+
+
+def _tuned(row: Row) -> list[str]:
+    return str(row["tuned"]).split(", ") if row.get("tuned") else []
+
+
+def _cell(levels: Levels, by_seed: Mapping[int, Row], scale: Mapping[str, Any]) -> Cell:
+    """Of tuned axes it has the newest trial's values, and no trials of others: those are of an earlier choice."""
+    tuned = [name for name, value in scale.items() if value == TUNED]
+    newest = max(by_seed.values(), key=lambda row: (str(row.get("started_at") or ""), str(row["trial_id"])))
+    recipe = {name: _scale_value(newest, name) for name in tuned}
+    kept = {s: row for s, row in by_seed.items() if all(_scale_value(row, name) == recipe[name] for name in tuned)}
+    return Cell(levels, tuple(kept[seed] for seed in sorted(kept)), recipe)
 
 
 def _at_exit(rows: Sequence[Row], results: Results, exit_layer: int) -> list[Row]:

@@ -304,17 +304,19 @@ def suggest(
     from bitskip.results import load_results, sweep_folders
     from bitskip.space import load_sweep
     from bitskip.storage import is_folder
-    from bitskip.suggest import measured_space, suggest
+    from bitskip.suggest import measured_space, suggest, tuned_axes
 
     results = _or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
     files = [file] if file else [path for each in sweep_folders(results) if (path := each / "sweep.yaml").exists()]
     settings = (*(overrides or ()), "design=full")
-    space = [trial for each in files for trial in load_sweep(each, profile, settings).trials]
+    sweeps = [load_sweep(each, profile, settings) for each in files]
+    space = [trial for each in sweeps for trial in each.trials]
     suggestions = suggest(found, space or (measured_space(found) if found else []), count, by_cost=by_cost)
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
-    written = write_sweeps(suggestions, output)
+    tuned = dict.fromkeys(name for each in sweeps for name in each.tuned) if sweeps else tuned_axes(found)
+    written = write_sweeps(suggestions, output, tuple(tuned))
     if as_json:
         print(json.dumps(suggestion_object(suggestions, written)))
         return

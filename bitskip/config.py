@@ -249,6 +249,9 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=Fal
 AXES: dict[str, Axis] = _collect_axes()
 """Every axis by name. `model`, `data` and `artefacts` stand for their groups: a preset or corpus name, or a mapping."""
 
+RECIPE_AXES = ("lr", "min_lr", "warmup", "weight_decay", "beta1", "beta2", "grad_clip")
+"""How a trial is optimized: what may be tuned for each configuration without making a comparison unfair."""
+
 GROUPS = ("model", "data", "artefacts")
 AXIS_NAMES: tuple[str, ...] = (*GROUPS, *AXES)
 

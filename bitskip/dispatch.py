@@ -70,6 +70,7 @@ class Setting:
     sweep: str
     resources: Resources
     save_weights: bool
+    tuned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -325,6 +326,7 @@ class Dispatch:
             "configuration_id": trial.configuration_id,
             "sweep": self.setting.sweep,
             "point": task.point,
+            "tuned": ", ".join(self.setting.tuned) or None,
             "artefact": trial.artefact,
             "status": status,
             "reason": reason,

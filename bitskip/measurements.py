@@ -70,7 +70,11 @@ def plain_measurements(measured: Measurements) -> dict[str, Any]:
                 "scale": dict(stratum.scale),
                 "baseline": stratum.baseline,
                 "cells": [
-                    {"levels": cell.levels, "rows": [[row[key] for key in TRIAL_KEYS] for row in cell.rows]}
+                    {
+                        "levels": cell.levels,
+                        "rows": [[row[key] for key in TRIAL_KEYS] for row in cell.rows],
+                        "recipe": dict(cell.recipe),
+                    }
                     for cell in stratum.cells
                 ],
             }
@@ -134,6 +138,7 @@ def measurements_from(plain: Mapping[str, Any]) -> Measurements:
                     Cell(
                         levels_from(cell["levels"]),
                         tuple(dict(zip(TRIAL_KEYS, row, strict=True)) for row in cell["rows"]),
+                        cell["recipe"],
                     )
                     for cell in stratum["cells"]
                 ),

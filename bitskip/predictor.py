@@ -130,8 +130,9 @@ class Predictor:
             raise UserError("seed: a prediction is for a new seed; leave it out")
         named = {name: AXES[name].check(value) for name, value in given.items()}
         family, stratum, elsewhere = self._choose(named)
-        trial = make_trial(**{**stratum.scale, **elsewhere, **_complete(family, stratum, named)})
-        levels = levels_of(trial.axes())
+        asked = {**elsewhere, **_complete(family, stratum, named)}
+        levels = levels_of(make_trial(**{**stratum.settings(stratum.baseline), **asked}).axes())
+        trial = make_trial(**{**stratum.settings(levels), **asked})
         depth = trial.model.layers
         layer = depth if exit_layer is None else exit_layer
         if not 1 <= layer <= depth:

@@ -38,13 +38,14 @@ class Job:
     """A trial to run, where its rows go, and what it may use. `time_limit` in seconds; None = no limit.
 
     An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
-    `earlier` is how the attempt before this one failed.
+    `earlier` is how the attempt before this one failed, `tuned` the axes that its sweep chooses by configuration.
     """
 
     trial: TrialConfig
     folder: Path
     sweep: str
     point: str | None = None
+    tuned: tuple[str, ...] = ()
     device: str = "cpu"
     threads: int = 1
     time_limit: float | None = None
@@ -220,6 +221,7 @@ def _description(job: Job) -> dict[str, Any]:
         "configuration_id": trial.configuration_id,
         "sweep": job.sweep,
         "point": job.point,
+        "tuned": ", ".join(job.tuned) or None,
         "artefact": trial.artefact,
         "started_at": datetime.datetime.now(datetime.UTC),
         "host": platform.node(),

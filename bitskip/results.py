@@ -51,6 +51,7 @@ _TEXT, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 SCHEMAS: dict[str, pa.Schema] = {
     "trials": _schema(
         {"trial_id": _TEXT, "configuration_id": _TEXT, "sweep": _TEXT, "point": _TEXT, "model": _TEXT, "data": _TEXT}
+        | {"tuned": _TEXT}
         | {column_name(name): _KINDS[entry.kind] for name, entry in AXES.items()}
         | {"artefact": _FLAG, "status": _TEXT, "reason": _TEXT, "diverged_at_step": _INT, "params": _INT}
         | {"skipped_guards": _TEXT, "resumed_at_step": _INT}

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bitskip.config import AXES, AXIS_NAMES, GROUPS, POINTS, TrialConfig, flatten_axes, make_trial
+from bitskip.config import AXES, AXIS_NAMES, GROUPS, POINTS, RECIPE_AXES, TrialConfig, flatten_axes, make_trial
 from bitskip.designs import DESIGNS, Grid, Levels
 from bitskip.errors import UserError, nearest
 from bitskip.schedule import step_count
 from bitskip.yaml_source import Source
 
 TOP_LEVEL = (
-    "name", "description", "base", "space", "points", "exclude", "seeds", "design", "resources", "save_weights",
-    "share_prefixes", "profiles",
+    "name", "description", "base", "space", "points", "exclude", "tuned", "seeds", "design", "resources",
+    "save_weights", "share_prefixes", "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
@@ -55,7 +56,8 @@ class Sweep:
 
     `cells` counts grid cells and named points times seeds before canonicalisation; `excluded` counts, in the same unit,
     what each rule dropped; `naive_steps` are the optimizer steps of the rest if each were trained by itself. `resolved`
-    is the file with profile and overrides merged in, and loads to the same trials. `trials` are those of the named
+    is the file with profile and overrides merged in, and loads to the same trials. `tuned` are the axes of the recipe
+    that belong to the configuration and not to the scale. `trials` are those of the named
     points and of what the design takes of `grid`; an adaptive design takes nothing before it sees the results.
     """
 
@@ -77,6 +79,7 @@ class Sweep:
     share_prefixes: bool
     resolved: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    tuned: tuple[str, ...] = ()
 
     def point_of(self, trial: TrialConfig) -> str | None:
         return self.points.get(trial.configuration_id)
@@ -156,9 +159,13 @@ def _expand(source: Source) -> Sweep:
     levels = _levels(source)
     seeds = _seeds(source)
     rules = _exclusions(source)
+    tuning = _tuning(source)
     design, count = _design(source)
     named = _named_points(source)
-    point_trials = {name: _trial(source, ("points", name), base, _over(base, axes)) for name, axes in named.items()}
+    point_trials = {
+        name: _tuned(tuning, _trial(source, ("points", name), base, _over(base, axes)), _over(base, axes))
+        for name, axes in named.items()
+    }
     centre = _over(base, named["baseline"]) if "baseline" in named else _over(base, *(axis[0] for axis in levels))
     expanded = DESIGNS[design].expand(levels, centre)
     # Every expansion but the full cross is short; a slip of the pen there must not be expanded to be counted.
@@ -174,7 +181,7 @@ def _expand(source: Source) -> Sweep:
     excluded: dict[tuple[TrialConfig, str], None] = {}
     for combination in expanded:
         settings = _over(base, *combination)
-        trial = _trial(source, ("space",), base, settings)
+        trial = _tuned(tuning, _trial(source, ("space",), base, settings), settings)
         rule = next((text for text, matches in rules if matches(trial, settings)), None)
         cells += 1
         if rule is None:
@@ -219,8 +226,10 @@ def _expand(source: Source) -> Sweep:
         resolved={key: value for key, value in content.items() if key != "profiles"},
         notes=(
             *(f"the rule {text} excludes nothing" for text, n in dropped.items() if n == 0),
+            *_tuning_notes(tuning, [*points.values(), *choices.configurations]),
             *([note] if (note := DESIGNS[design].note) else []),
         ),
+        tuned=tuple(tuning),
     )
     return sweep.given([])
 
@@ -318,13 +327,67 @@ def _exclusions(source: Source) -> list[tuple[str, _Rule]]:
         where = ("exclude", index)
         if not isinstance(rule, Mapping) or not rule:
             raise source.error(where, f"exclude: expected a mapping of axes, got {rule!r}")
-        wanted = [
+        text = "{" + ", ".join(f"{key}: {value}" for key, value in rule.items()) + "}"
+        found.append((text, _rule(source, where, rule)))
+    return found
+
+
+def _tuning(source: Source) -> dict[str, list[tuple[_Rule, Any]]]:
+    """For every axis under `tuned`, its rules: the value that `use` gives to the cells which match the rest."""
+    found: dict[str, list[tuple[_Rule, Any]]] = {}
+    for axis, rules in source.mapping(("tuned",)).items():
+        where: tuple[Any, ...] = ("tuned", axis)
+        if axis not in RECIPE_AXES:
+            hint = nearest(str(axis), RECIPE_AXES)
+            raise source.error(
+                where, f"tuned: '{axis}' is no axis of the recipe{hint} (one of {', '.join(RECIPE_AXES)})"
+            )
+        if axis in source.mapping(("space",)):
+            raise source.error(where, f"tuned: '{axis}' is crossed in space, too; leave it out of one of them")
+        if not isinstance(rules, list):
+            raise source.error(where, f"tuned: expected a list of rules, such as {axis}: [{{bits: 16, use: 4e-3}}]")
+        found[axis] = []
+        for index, rule in enumerate(rules):
+            if not isinstance(rule, Mapping) or "use" not in rule or len(rule) < 2:
+                wanted = "axes of a cell and the value to use, such as {bits: 16, use: 4e-3}"
+                raise source.error((*where, index), f"tuned: expected {wanted}, got {rule!r}")
+            with source.locate((*where, index, "use")):
+                value = AXES[axis].check(rule["use"])
+            found[axis].append((_rule(source, (*where, index), rule), value))
+    return found
+
+
+def _tuning_notes(
+    tuning: Mapping[str, Sequence[tuple[_Rule, Any]]], configurations: Sequence[TrialConfig]
+) -> list[str]:
+    notes = []
+    for axis, rules in tuning.items():
+        counts = Counter(AXES[axis].read(trial) for trial in dict.fromkeys(configurations))
+        shares = ", ".join(f"{value:g} in {count} configurations" for value, count in sorted(counts.items()))
+        notes.append(f"{axis} tuned by configuration: {shares}")
+        idle = [value for matches, value in rules if not any(matches(trial, {}) for trial in configurations)]
+        notes += [f"the rule of tuned.{axis} that uses {value:g} matches nothing" for value in idle]
+    return notes
+
+
+def _tuned(tuning: Mapping[str, Sequence[tuple[_Rule, Any]]], trial: TrialConfig, settings: _Cell) -> TrialConfig:
+    """The trial with what the rules that match it say, of several the first."""
+    for axis, rules in tuning.items():
+        value = next((value for matches, value in rules if matches(trial, settings)), None)
+        if value is not None:
+            trial = replace(trial, training=replace(trial.training, **{AXES[axis].field: value}))
+    return trial
+
+
+def _rule(source: Source, where: tuple[Any, ...], rule: Mapping[str, Any]) -> _Rule:
+    """What its axes match, but for `use`; an axis may have several values."""
+    return _matcher(
+        [
             [_axes(source, where, {key: choice}) for choice in (value if isinstance(value, list) else [value])]
             for key, value in rule.items()
+            if key != "use"
         ]
-        text = "{" + ", ".join(f"{key}: {value}" for key, value in rule.items()) + "}"
-        found.append((text, _matcher(wanted)))
-    return found
+    )
 
 
 def _matcher(wanted: Sequence[Sequence[_Cell]]) -> _Rule:

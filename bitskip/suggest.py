@@ -20,7 +20,7 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from bitskip.cells import (
     NEUTRAL,
     SCALE_AXES,
     SIZE_AXES,
+    TUNED,
     Cell,
     Family,
     Levels,
@@ -96,23 +97,26 @@ def suggest(results: Results | None, space: Iterable[TrialConfig], n: int, *, by
     configurations = list({trial.configuration_id: dataclasses.replace(trial, seed=0) for trial in space}.values())
     found = strata(results) if results is not None else []
     chosen: list[Suggestion] = []
-    for family_key, members in _by_family(configurations).items():
-        own = next((family for family in families(found) if _family_key(family.scale) == family_key), None)
+    for own, members in _by_family(configurations, families(found)):
         chosen += _Planner(members, own, by_cost).plan(n)
     # Several families are rare: each has its own order, the first come first.
     return chosen[:n]
 
 
-def _family_key(scale: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple((name, value) for name, value in sorted(scale.items()) if name not in (*SIZE_AXES, "data.files"))
+FAMILY_AXES = tuple(name for name in SCALE_AXES if name not in (*SIZE_AXES, "data.files"))
 
 
-def _by_family(configurations: Sequence[TrialConfig]) -> dict[tuple[Any, ...], list[TrialConfig]]:
-    grouped: dict[tuple[Any, ...], list[TrialConfig]] = {}
+def _by_family(
+    configurations: Sequence[TrialConfig], known: Sequence[Family]
+) -> list[tuple[Family | None, list[TrialConfig]]]:
+    """Configurations with the first family whose scale they have, and those without one by what they share."""
+    grouped: dict[object, tuple[Family | None, list[TrialConfig]]] = {}
     for trial in configurations:
         axes = trial.axes()
-        grouped.setdefault(_family_key({name: axes[name] for name in SCALE_AXES}), []).append(trial)
-    return grouped
+        own = next((family for family in known if all(family.scale[n] in (axes[n], TUNED) for n in FAMILY_AXES)), None)
+        key = id(own) if own else tuple(axes[name] for name in FAMILY_AXES)
+        grouped.setdefault(key, (own, []))[1].append(trial)
+    return list(grouped.values())
 
 
 def measured_space(results: Results) -> list[TrialConfig]:
@@ -124,14 +128,23 @@ def measured_space(results: Results) -> list[TrialConfig]:
     found = []
     for combination in itertools.product(*levels):
         with contextlib.suppress(UserError):
-            found.append(make_trial(**{**stratum.scale, **axes_of(inert(combination))}))
+            chosen = inert(combination)
+            found.append(make_trial(**{**stratum.settings(chosen), **axes_of(chosen)}))
     return list(dict.fromkeys(found))
 
 
-def sweep_documents(trials: Sequence[TrialConfig], name: str = "suggested") -> list[dict[str, Any]]:
+def tuned_axes(results: Results | None) -> tuple[str, ...]:
+    """The axes that were tuned at the scale with most trials."""
+    stratum = next(iter(strata(results)), None) if results is not None else None
+    return stratum.tuned if stratum else ()
+
+
+def sweep_documents(
+    trials: Sequence[TrialConfig], name: str = "suggested", tuned: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Sweep files, as plain data, that run exactly these trials: one for each list of seeds that configurations share.
 
-    What all trials have in common stands under `base`, the rest under `points`.
+    What all trials have in common stands under `base`, the rest under `points`; `tuned` axes are named as such.
     """
     seeds: dict[str, list[int]] = {}
     configurations: dict[str, TrialConfig] = {}
@@ -149,9 +162,9 @@ def sweep_documents(trials: Sequence[TrialConfig], name: str = "suggested") -> l
             f"s{index}": {key: value for key, value in own.items() if key not in base}
             for index, own in enumerate(settings, start=1)
         }
-        documents.append(
-            {"name": name if number == 1 else f"{name}-{number}", "base": base, "points": points, "seeds": list(shared)}
-        )
+        document = {"name": name if number == 1 else f"{name}-{number}", "base": base, "points": points}
+        document |= {"tuned": {axis: [] for axis in tuned}} if tuned else {}
+        documents.append(document | {"seeds": list(shared)})
     return documents
 
 

@@ -182,7 +182,8 @@ def run_sweep(
             _store_design(plan)
             _prepare_data(plan, listener)
             queue = plan.queue()
-            setting = Setting(plan.folder.absolute(), plan.sweep.name, plan.sweep.resources, plan.sweep.save_weights)
+            sweep = plan.sweep
+            setting = Setting(plan.folder.absolute(), sweep.name, sweep.resources, sweep.save_weights, sweep.tuned)
             dispatch = Dispatch(setting, queue, listener, plan.sweep.point_of, plan.failures, deadline, beat)
             dispatch.recognise()
             _run_all(dispatch, setting, executor)

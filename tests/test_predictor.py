@@ -1,9 +1,11 @@
 """Predictions against brute-force refits, an independent ridge and simulated truths."""
 
+import itertools
 import json
 import math
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -20,11 +22,15 @@ from simulated_results import (
     with_interactions,
 )
 
-from bitskip.cells import axes_of, levels_of
+from bitskip.cells import axes_of, levels_of, strata
 from bitskip.config import POINTS, make_trial
+from bitskip.effects import composition_effects
 from bitskip.encoding import matrix_parameters
 from bitskip.errors import UserError
-from bitskip.predictor import fit_predictor
+from bitskip.measurements import measurements_from, plain_measurements
+from bitskip.predictor import Predictor, fit_predictor
+
+EARLIER, LATER = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
 
 CONTRACT = (
     "metric", "mean", "low", "high", "level", "exit_layer", "speed_gain", "divergence_risk", "configuration", "assumed",
@@ -343,3 +349,40 @@ def test_scores_name_the_null_the_ceiling_and_the_control(full):
     assert model.rank_correlation > 0.95
     assert 0.85 <= model.coverage <= 0.97
     assert model.noise_percent < model.loco_mae_percent < 3
+
+
+def tuned_results():
+    """16 bits at one learning rate and 4 bits at another; a search of rates beside them."""
+    rows = []
+    for bits, h, weight, seed in itertools.product((16, 4), (False, True), (0.0, 0.1, 0.3), (0, 1)):
+        trial = make_trial(bits=bits, hadamard=h, exit_weight=weight, lr={16: 4e-3, 4: 8e-3}[bits], seed=seed)
+        rows.append(trial_row(trial, with_interactions(trial) + 0.01 * seed, tuned="lr", started_at=LATER))
+    for lr, bits in itertools.product((4e-3, 8e-3), (16, 4)):
+        trial = make_trial(bits=bits, lr=lr, seed=9)
+        rows.append(trial_row(trial, with_interactions(trial)))
+    return results_from(rows)
+
+
+def test_configurations_at_rates_of_their_own_are_compared(tmp_path):
+    results = tuned_results()
+    scales = {stratum.label: stratum for stratum in strata(results)}
+    assert [label.rpartition(", ")[2] for label in scales] == ["lr tuned", "lr 0.004", "lr 0.008"]
+    assert next(iter(scales.values())).trials == 24
+    (effect,) = [e for e in composition_effects(results, estimands=("anchored",)) if "exit" not in str(e.techniques)]
+    assert effect.techniques == ("bits 4", "hadamard bitnet-v2")
+    assert effect.value == pytest.approx(-0.15)
+    predictor = fit_predictor(results)
+    kept = Predictor(measurements_from(json.loads(json.dumps(plain_measurements(predictor.measured)))), "ppl")
+    for each in (predictor, kept):
+        assert each.predict(bits=4, hadamard=True).trial.training.lr == 8e-3
+        assert each.predict(bits=16, exit_weight=0.2).trial.training.lr == 4e-3
+    outside = predictor.predict(bits=4, lr=1e-3)
+    assert outside.tier == "outside"
+    assert "lr 0.001 was not measured, only tuned" in outside.extrapolation
+
+
+def test_another_rate_replaces_the_one_that_a_configuration_had_before():
+    old, new = (make_trial(bits=4, lr=lr, seed=seed) for lr, seed in ((1e-3, 0), (2e-3, 1)))
+    rows = [trial_row(old, 3.0, tuned="lr", started_at=EARLIER), trial_row(new, 2.0, tuned="lr", started_at=LATER)]
+    ((cell,),) = [stratum.cells for stratum in strata(results_from(rows))]
+    assert [row["trial_id"] for row in cell.rows] == [new.trial_id]

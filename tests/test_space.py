@@ -55,12 +55,16 @@ def test_full_grid_by_hand(load):
 
 
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.name)
-def test_the_sweeps_we_ship_load_with_every_profile(path):
+def test_the_sweeps_we_ship_load_with_every_profile(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     profiles = YAML(typ="safe").load(path.read_text()).get("profiles") or {}
-    for profile in [None, *profiles]:
-        sweep = load_sweep(path, profile)
+    for name, profile in {None: {}, **profiles}.items():
+        data = profile.get("base", {}).get("data", {})
+        for file in data["files"] if isinstance(data, dict) and "files" in data else ():
+            Path(file).write_text("Text that the user brings along.")
+        sweep = load_sweep(path, name)
         assert sweep.trials
-        assert sweep.notes == ()
+        assert [note for note in sweep.notes if not note.startswith("lr tuned by configuration")] == []
 
 
 @pytest.mark.parametrize(
@@ -220,6 +224,34 @@ def test_exclusion_sees_cells_as_written_and_as_they_run(load):
     assert sum(load({"space": space, "exclude": [{"phase": 1, "dropout": "quadratic"}]}).excluded.values()) == 1
     (left,) = load({"space": space, "exclude": [{"phase": 1}]}).trials
     assert (left.method.phase, left.method.dropout) == ("2", "quadratic")
+
+
+TUNED = {
+    "base": {"lr": 8e-3},
+    "space": {"bits": [16, 8, 4], "hadamard": ["none", "bitnet-v2"]},
+    "points": {"V1": None},
+    "tuned": {
+        "lr": [{"bits": 16, "use": 4e-3}, {"bits": [8, 4], "hadamard": False, "use": 2e-3}, {"bits": 8, "use": 1}],
+    },
+    "seeds": 2,
+}
+
+
+def test_a_tuned_setting_follows_the_configuration_and_the_first_rule_that_matches(load):
+    sweep = load(TUNED)
+    rates = {(t.method.bits, t.method.hadamard): t.training.lr for t in sweep.trials if t.method.phase == "1"}
+    assert rates == {
+        (16, "none"): 4e-3, (16, "bitnet-v2"): 4e-3, (8, "none"): 2e-3, (8, "bitnet-v2"): 1.0,
+        (4, "none"): 2e-3, (4, "bitnet-v2"): 8e-3,
+    }  # fmt: skip
+    (point,) = {t.training.lr for t in sweep.trials if sweep.point_of(t) == "V1"}
+    assert point == 2e-3
+    assert sweep.tuned == ("lr",)
+    assert ids(load(dict(sweep.resolved))) == ids(sweep)
+    assert load({**TUNED, "tuned": {"lr": []}}).tuned == ("lr",)
+    assert "0.004 in 2 configurations" in sweep.notes[-1]
+    idle = load({**TUNED, "tuned": {"lr": [{"bits": 6, "use": 1}]}})
+    assert idle.notes[-1] == "the rule of tuned.lr that uses 1 matches nothing"
 
 
 def test_a_random_design_draws_configurations_with_all_seeds_and_keeps_points(load):
@@ -395,6 +427,13 @@ MESSAGES = [
     (GOOD + "resources:\n  cpus: .inf\n", "x.yaml:6: resources: cpus must be a positive number, got inf"),
     (GOOD + "resources:\n  cpus:\n", "x.yaml:6: resources: cpus must be a positive number, got None"),
     (GOOD + "resources:\n  address: 5\n", "x.yaml:6: resources: address must be text such as auto, got 5"),
+    (GOOD + "tuned: 3\n", "x.yaml:5: tuned: expected a mapping, got 3"),
+    (GOOD + "tuned:\n  rl: []\n", "x.yaml:6: tuned: 'rl' is no axis of the recipe; did you mean 'lr'?"),
+    (GOOD + "tuned:\n  lr: 1\n", "x.yaml:6: tuned: expected a list of rules, such as lr: [{bits: 16, use: 4e-3}]"),
+    (GOOD + "tuned:\n  lr:\n    - {use: 1}\n", "x.yaml:7: tuned: expected axes of a cell and the value to use"),
+    (GOOD + "tuned:\n  lr:\n    - {bits: 8, use: x}\n", "x.yaml:7: lr: expected a number, got 'x'"),
+    (GOOD + "tuned:\n  lr:\n    - {bit: 8, use: 1}\n", "x.yaml:7: unknown axis 'bit' in tuned; did you mean 'bits'?"),
+    ("space: {lr: [1, 2]}\ntuned: {lr: []}\n", "x.yaml:2: tuned: 'lr' is crossed in space, too"),
     (GOOD + "resources: 3\n", "x.yaml:5: resources: expected a mapping, got 3"),
     ("name: My Sweep\nspace: {bits: [8]}\n", "x.yaml:1: name 'My Sweep' must be made of a-z, 0-9, '.', '_' and '-'"),
     ("name: ..\nspace: {bits: [8]}\n", "x.yaml:1: name '..' must be made of"),

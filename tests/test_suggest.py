@@ -7,14 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
-from simulated_results import grid, results_from, simulate, with_interactions
+from simulated_results import grid, results_from, simulate, trial_row, with_interactions
 
 from bitskip.cells import NEUTRAL, levels_of
 from bitskip.config import make_trial
 from bitskip.encoding import encode
 from bitskip.smoother import Graded
 from bitskip.space import load_sweep
-from bitskip.suggest import INTERACTION_SHARE, NOISE, measured_space, suggest, suggest_trials, sweep_documents
+from bitskip.suggest import (
+    INTERACTION_SHARE,
+    NOISE,
+    measured_space,
+    suggest,
+    suggest_trials,
+    sweep_documents,
+    tuned_axes,
+)
 
 SPACE = grid(
     bits=(16, 8, 4), hadamard=("none", "bitnet-v2"), dropout=("none", "quadratic"), exit_weight=(0.0, 0.1, 0.3)
@@ -114,3 +122,22 @@ def test_the_measured_space_is_the_crossing_of_what_was_measured():
     expected = {make_trial(bits=b, exit_weight=w) for b in (16, 4) for w in (0.0, 0.3)}
     assert set(measured_space(simulate(run, with_interactions))) == expected
     assert measured_space(results_from([])) == []
+
+
+def test_suggestions_keep_what_was_tuned(tmp_path):
+    """A configuration that was not run takes the rate of its precision, and stays comparable."""
+    rates = {16: 4e-3, 8: 8e-3, 4: 2e-3}
+    run = [
+        make_trial(bits=bits, hadamard=h, exit_weight=w, lr=rates[bits], seed=seed)
+        for bits, h, w, seed in itertools.product(rates, (False, True), (0.0, 0.3), (0, 1))
+        if (bits, w) != (4, 0.3)
+    ]
+    results = results_from([trial_row(trial, with_interactions(trial), tuned="lr") for trial in run])
+    space = measured_space(results)
+    assert {(trial.method.bits, trial.training.lr) for trial in space} == set(rates.items())
+    chosen = suggest(results, space, 2)
+    assert {(each.trial.method.bits, each.trial.method.exit_weight) for each in chosen} == {(4, 0.3)}
+    (document,) = sweep_documents([each.trial for each in chosen], tuned=tuned_axes(results))
+    with (tmp_path / "more.yaml").open("w") as sink:
+        YAML().dump(document, sink)
+    assert load_sweep(tmp_path / "more.yaml").tuned == ("lr",)

@@ -91,6 +91,7 @@ def _job(setting: Setting, task: Task) -> Job:
         setting.folder,
         setting.sweep,
         task.point,
+        setting.tuned,
         device="cuda" if resources.gpus else "cpu",
         threads=max(1, int(resources.cpus)),
         time_limit=resources.time_limit,

@@ -176,6 +176,8 @@ def _rates(found: Sequence[Stratum]) -> list[str]:
     """
     grouped: dict[tuple[object, ...], list[Stratum]] = {}
     for stratum in found:
+        if "lr" in stratum.tuned:
+            continue
         key = tuple((name, value) for name, value in stratum.scale.items() if name != "lr")
         grouped.setdefault(key, []).append(stratum)
     lines: list[str] = []

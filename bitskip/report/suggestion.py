@@ -20,10 +20,11 @@ from bitskip.suggest import Suggestion, sweep_documents
 HEADER = "# Written by `bitskip suggest`; run it with `bitskip sweep`.\n"
 
 
-def write_sweeps(suggestions: Sequence[Suggestion], output: Path) -> list[Path]:
+def write_sweeps(suggestions: Sequence[Suggestion], output: Path, tuned: Sequence[str] = ()) -> list[Path]:
     """One sweep file per list of seeds: `output`, then `output` with -2, -3 … Raises UserError if it cannot write."""
     written = []
-    for number, document in enumerate(sweep_documents([each.trial for each in suggestions], output.stem), start=1):
+    documents = sweep_documents([each.trial for each in suggestions], output.stem, tuned)
+    for number, document in enumerate(documents, start=1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
         text = io.StringIO()
         YAML().dump(document, text)
