@@ -37,8 +37,7 @@ bench: install
 
 # What has tables of its own and takes longer.
 bench-all: bench
-	$(BIN)/python benchmarks/bench.py growth
-	$(BIN)/python benchmarks/sweep_overhead.py
+	$(BIN)/python benchmarks/bench.py sweep_overhead growth
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/stories.py
 	$(BIN)/python benchmarks/exits.py

@@ -11,10 +11,10 @@ import time
 
 from harness import Row, hardware, table
 
-SECTIONS = ("training", "kernels", "evaluation", "startup", "growth", "scaling")
+SECTIONS = ("training", "kernels", "evaluation", "startup", "scaling", "sweep_overhead", "growth")
 """Modules beside this one, each with `rows(quick) -> list[Row]`."""
 
-LONG = ("growth",)
+LONG = ("sweep_overhead", "growth")
 
 
 def main() -> None:

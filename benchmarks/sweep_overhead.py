@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import hardware
+from harness import Row, hardware, row
 
 from bitskip.prefix import shared_prefixes, trained_steps
 from bitskip.results import load_results
@@ -31,6 +31,7 @@ BASE = {
     "eval_tokens": "2_000", "curve_tokens": "1_000", "curve_points": "2", "diagnostic_points": "0",
 }  # fmt: skip
 FEW, MANY = (4, 12), (6, 46)
+OURS, EACH = "bitskip sweep (Ray)", "a `bitskip train` process each"
 PLAIN = """
 import sys, time
 from ray import tune
@@ -91,25 +92,46 @@ def processes(folder: Path, trials: int) -> tuple[float, float]:
     return wall, sum(row["train_seconds"] + row["eval_seconds"] for row in rows)
 
 
-def main() -> None:
-    few, many = FEW if "--quick" in sys.argv else MANY
+def overheads(few: int, many: int) -> dict[str, tuple[int, float, float, int]]:
+    """Way of running trials to (how many at once, seconds of overhead a trial, seconds of its start, trials)."""
     slots = len(os.sched_getaffinity(0))
-    print(hardware(), end="\n\n")
-    print("| what | slots | overhead of a trial, s | start, s | trials |\n| --- | --- | --- | --- | --- |")
+    found = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         ways = {
-            "bitskip sweep (Ray)": (slots, lambda n: sweep(folder, n, "ray")),
+            OURS: (slots, lambda n: sweep(folder, n, "ray")),
             "bitskip sweep --executor inline": (1, lambda n: sweep(folder, n, "inline")),
             "a function trainable of Ray Tune": (slots, lambda n: plain_tune(folder, n, slots)),
-            "a `bitskip train` process each": (1, lambda n: processes(folder, min(n, few + 6))),
+            EACH: (1, lambda n: processes(folder, n)),
         }
         for name, (at_once, run) in ways.items():
-            (short, inside_short), (long, inside_long) = run(few), run(many)
-            extra = (few + 6 if "process" in name and "each" in name else many) - few
-            each = ((long - short) * at_once - (inside_long - inside_short)) / extra
-            begun = short - (inside_short + each * few) / at_once
-            print(f"| {name} | {at_once} | {each:.2f} | {begun:.1f} | {few} and {few + extra} |", flush=True)
+            most = few + 6 if name == EACH else many
+            (short, inside_short), (long, inside_long) = run(few), run(most)
+            each = ((long - short) * at_once - (inside_long - inside_short)) / (most - few)
+            found[name] = at_once, each, short - (inside_short + each * few) / at_once, most
+    return found
+
+
+def rows(quick: bool) -> list[Row]:
+    """(e) of the table."""
+    few, many = FEW if quick else MANY
+    rounds = [overheads(few, many) for _ in range(1 if quick else 2)]
+    ours = [found[OURS][1] for found in rounds]
+    return [
+        row(f"overhead of a trial: {name} / {OURS}", f"{few} and {rounds[0][name][3]} trials", theirs, ours, note=note)
+        for name in rounds[0]
+        if name != OURS
+        for theirs in [[found[name][1] for found in rounds]]
+        for note in [f"{min(theirs):.2f} s and {min(ours):.2f} s"]
+    ]
+
+
+def main() -> None:
+    few, many = FEW if "--quick" in sys.argv else MANY
+    print(hardware(), end="\n\n")
+    print("| what | slots | overhead of a trial, s | start, s | trials |\n| --- | --- | --- | --- | --- |")
+    for name, (at_once, each, begun, most) in overheads(few, many).items():
+        print(f"| {name} | {at_once} | {each:.2f} | {begun:.1f} | {few} and {most} |", flush=True)
     design = load_sweep(ROOT / "sweeps" / "full_grid.yaml")
     prefixes = shared_prefixes(design.trials)
     whole = sum(step_count(trial.training) for trial in design.trials)
