@@ -20,6 +20,7 @@ from bitskip.storage import place, shown
 
 if TYPE_CHECKING:
     from bitskip.campaign import Ending
+    from bitskip.config import TrialConfig
     from bitskip.generate import Strategy
     from bitskip.predictor import Prediction
     from bitskip.results import Results
@@ -310,13 +311,22 @@ def suggest(
     found = load_results(results) if file is None or is_folder(results) else None
     files = [file] if file else [path for each in sweep_folders(results) if (path := each / "sweep.yaml").exists()]
     settings = (*(overrides or ()), "design=full")
-    sweeps = [load_sweep(each, profile, settings) for each in files]
-    space = [trial for each in sweeps for trial in each.trials]
-    suggestions = suggest(found, space or (measured_space(found) if found else []), count, by_cost=by_cost)
+    space: dict[TrialConfig, tuple[str, ...]] = {}
+    for each in files:
+        try:
+            sweep = load_sweep(each, profile, settings)
+        except UserError as error:
+            if file is not None:
+                raise
+            print(f"bitskip: left out of the space: {error}", file=sys.stderr)  # such as one whose text is elsewhere
+            continue
+        space |= dict.fromkeys(sweep.trials, sweep.tuned)
+    if not space and found:
+        space = dict.fromkeys(measured_space(found), tuned_axes(found))
+    suggestions = suggest(found, space, count, by_cost=by_cost)
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
-    tuned = dict.fromkeys(name for each in sweeps for name in each.tuned) if sweeps else tuned_axes(found)
-    written = write_sweeps(suggestions, output, tuple(tuned))
+    written = write_sweeps(suggestions, output, {trial.configuration_id: axes for trial, axes in space.items()})
     if as_json:
         print(json.dumps(suggestion_object(suggestions, written)))
         return

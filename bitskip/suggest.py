@@ -20,7 +20,7 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,22 +140,24 @@ def tuned_axes(results: Results | None) -> tuple[str, ...]:
 
 
 def sweep_documents(
-    trials: Sequence[TrialConfig], name: str = "suggested", tuned: Sequence[str] = ()
+    trials: Sequence[TrialConfig], name: str = "suggested", tuned: Mapping[str, Sequence[str]] | None = None
 ) -> list[dict[str, Any]]:
     """Sweep files, as plain data, that run exactly these trials: one for each list of seeds that configurations share.
 
-    What all trials have in common stands under `base`, the rest under `points`; `tuned` axes are named as such.
+    What all trials have in common stands under `base`, the rest under `points`. `tuned` maps configuration ids to the
+    axes that are tuned there: trials that differ in these go to different files.
     """
     seeds: dict[str, list[int]] = {}
     configurations: dict[str, TrialConfig] = {}
     for trial in trials:
         configurations.setdefault(trial.configuration_id, trial)
         seeds.setdefault(trial.configuration_id, []).append(trial.seed)
-    groups: dict[tuple[int, ...], list[TrialConfig]] = {}
+    groups: dict[tuple[tuple[int, ...], tuple[str, ...]], list[TrialConfig]] = {}
     for configuration_id, trial in configurations.items():
-        groups.setdefault(tuple(sorted(seeds[configuration_id])), []).append(trial)
+        axes = tuple((tuned or {}).get(configuration_id, ()))
+        groups.setdefault((tuple(sorted(seeds[configuration_id])), axes), []).append(trial)
     documents = []
-    for number, (shared, members) in enumerate(groups.items(), start=1):
+    for number, ((shared, axes), members) in enumerate(groups.items(), start=1):
         settings = [_settings(trial) for trial in members]
         base = {key: value for key, value in settings[0].items() if all(own.get(key) == value for own in settings)}
         points = {
@@ -163,7 +165,7 @@ def sweep_documents(
             for index, own in enumerate(settings, start=1)
         }
         document = {"name": name if number == 1 else f"{name}-{number}", "base": base, "points": points}
-        document |= {"tuned": {axis: [] for axis in tuned}} if tuned else {}
+        document |= {"tuned": {axis: [] for axis in axes}} if axes else {}
         documents.append(document | {"seeds": list(shared)})
     return documents
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from bitskip.suggest import Suggestion, sweep_documents
 HEADER = "# Written by `bitskip suggest`; run it with `bitskip sweep`.\n"
 
 
-def write_sweeps(suggestions: Sequence[Suggestion], output: Path, tuned: Sequence[str] = ()) -> list[Path]:
-    """One sweep file per list of seeds: `output`, then `output` with -2, -3 … Raises UserError if it cannot write."""
+def write_sweeps(
+    suggestions: Sequence[Suggestion], output: Path, tuned: Mapping[str, Sequence[str]] | None = None
+) -> list[Path]:
+    """The files of `sweep_documents`: `output`, then `output` with -2, -3 … Raises UserError if it cannot write."""
     written = []
     documents = sweep_documents([each.trial for each in suggestions], output.stem, tuned)
     for number, document in enumerate(documents, start=1):
