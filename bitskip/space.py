@@ -363,8 +363,8 @@ def _tuning_notes(
     notes = []
     for axis, rules in tuning.items():
         counts = Counter(AXES[axis].read(trial) for trial in dict.fromkeys(configurations))
-        shares = ", ".join(f"{value:g} in {count} configurations" for value, count in sorted(counts.items()))
-        notes.append(f"{axis} tuned by configuration: {shares}")
+        shares = ", ".join(f"{value:g} in {count}" for value, count in sorted(counts.items()))
+        notes.append(f"{axis} tuned by configuration: {shares} of them")
         idle = [value for matches, value in rules if not any(matches(trial, {}) for trial in configurations)]
         notes += [f"the rule of tuned.{axis} that uses {value:g} matches nothing" for value in idle]
     return notes

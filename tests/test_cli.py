@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,33 @@ def test_suggest_writes_a_sweep_that_runs_exactly_what_it_names(swept: tuple[Pat
         found |= {trial["trial_id"] for trial in plan["trials"]}
     assert found == {trial["trial_id"] for trial in answer["trials"]}
     assert f"bitskip sweep {file}" in ok("suggest", "-n", 3, "--results", results, "--output", file)
+
+
+@pytest.mark.slow
+def test_suggest_leaves_out_a_sweep_whose_text_is_elsewhere(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(swept[1], results)
+    shutil.copytree(results / "tiny", results / "other")
+    (results / "other" / "sweep.yaml").write_text("base: {data: {files: [gone.txt]}}\nspace: {bits: [8]}\n")
+    done = bitskip("suggest", "-n", 2, "--results", results, "--output", tmp_path / "next.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "left out of the space" in done.stderr
+    assert "no such file: gone.txt" in done.stderr
+
+
+@pytest.mark.slow
+def test_precisions_at_rates_of_their_own_are_compared(tmp_path: Path) -> None:
+    file, results = tmp_path / "rates.yaml", tmp_path / "results"
+    space = SWEEP.index("space:")
+    file.write_text(SWEEP[:space] + "space: {bits: [16, 8]}\ntuned: {lr: [{bits: 16, use: 2e-2}]}\nseeds: 2\n")
+    assert "lr tuned by configuration: 0.01 in 1, 0.02 in 1 of them" in ok(
+        "sweep", file, "--dry-run", "--results", results
+    )
+    ok("sweep", file, "--results", results, "--executor", "inline")
+    (section,) = json.loads(ok("report", results, "--json"))["sections"]
+    assert len(section["main_effects"]) >= 1
+    rows = load_results(results).trials.to_pylist()
+    assert {(row["bits"], row["lr"], row["tuned"]) for row in rows} == {(16, 2e-2, "lr"), (8, 1e-2, "lr")}
 
 
 @pytest.mark.slow
