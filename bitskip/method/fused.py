@@ -28,7 +28,8 @@ class RMSNorm(nn.RMSNorm):
     """x / sqrt(mean x^2 + eps) * weight over the last dimension."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.eps is not None and by_hand(x, self.weight) and torch.is_grad_enabled():
+        exact = x.dtype in (torch.float32, torch.float64)  # others are normed in fp32
+        if self.eps is not None and exact and by_hand(x, self.weight) and torch.is_grad_enabled():
             return cast(Tensor, _RMSNorm.apply(x, self.weight, self.eps))  # type: ignore[no-untyped-call]
         return super().forward(x)
 
@@ -36,19 +37,22 @@ class RMSNorm(nn.RMSNorm):
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        y, inverse = torch.ops.aten._fused_rms_norm(x, weight.shape, weight, eps)
+        inverse = x.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, inverse)
-        return cast(Tensor, y)
+        return (x * inverse).mul_(weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        """With n = x / rms and g = weight * dy: dx = (g - n mean(g n)) / rms, dweight = sum over tokens of dy n."""
+        """With n = x / rms and g = weight * dy: dx = (g - n mean(g n)) / rms, dweight = sum over tokens of dy n.
+
+        LayerNorm's kernel, told of a mean of 0, gives the same but for dx = (g - n mean(g n) - mean g) / rms.
+        """
         x, weight, inverse = ctx.saved_tensors
-        normed = x * inverse
-        products = grads[0] * normed
-        of_weight = products.flatten(0, -2).sum(0)
-        mean = (products @ weight).unsqueeze(-1) / x.shape[-1]
-        return (grads[0] * weight).addcmul_(normed, mean, value=-1).mul_(inverse), of_weight, None
+        of_x, of_weight, _ = torch.ops.aten.native_layer_norm_backward(
+            grads[0], x, weight.shape, torch.zeros_like(inverse), inverse, weight, None, [True, True, False]
+        )
+        mean = (grads[0] @ weight).unsqueeze(-1).mul_(inverse).div_(x.shape[-1])
+        return of_x.add_(mean), of_weight, None
 
 
 def rotate(x: Tensor, rotary: Tensor) -> Tensor:
