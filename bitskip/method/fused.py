@@ -6,6 +6,7 @@ GPU has kernels for them: both get torch's plain operations. Values are those of
 
 from __future__ import annotations
 
+import functools
 from typing import Any, cast
 
 import torch
@@ -57,28 +58,46 @@ class _RMSNorm(torch.autograd.Function):
 
 def rotate(x: Tensor, rotary: Tensor) -> Tensor:
     """Rotary position embedding of [B, H, T, K], the two halves of K forming the pairs; `rotary` is [2, T, K]."""
-    if by_hand(x, rotary):
-        return cast(Tensor, _Rotate.apply(x, *rotary.unbind()))  # type: ignore[no-untyped-call]
+    if x.ndim == 4 and x.shape[2] > 1 and by_hand(x, rotary):
+        return cast(Tensor, _Rotate.apply(x, *_across_heads(rotary, x.shape[1])))  # type: ignore[no-untyped-call]
     cos, sin = rotary.unbind()
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 
+@functools.lru_cache(maxsize=4)
+def _across_heads(rotary: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What entries in the memory of [T, H, K] are multiplied with: themselves, those K / 2 behind, those K / 2 before.
+
+    The two sines are zero where the entry behind or before is not the other of the pair. All blocks of a pass have one
+    `rotary`, which the cache knows as an object.
+    """
+    cos, sin = rotary.unbind()
+    first = torch.arange(cos.shape[1], device=cos.device) < cos.shape[1] // 2
+    tables = cos, sin * first, sin * ~first
+    length, width = cos.shape
+    wide = [table[:, None].expand(length, heads, width).reshape(-1) for table in tables]
+    return wide[0], wide[1], wide[2]
+
+
 class _Rotate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return _turned(x, cos, sin)
+    """Three sweeps through whole sequences: through halves of heads, in loops of K / 2, they take thrice the time."""
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def forward(ctx: Any, x: Tensor, cos: Tensor, behind: Tensor, before: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, behind, before)
+        return _turned(x, cos, behind, before, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         """The inverse of a rotation turns back."""
-        cos, sin = ctx.saved_tensors
-        return _turned(grads[0], cos, -sin), None, None
+        cos, behind, before = ctx.saved_tensors
+        return _turned(grads[0], cos, behind, before, -1), None, None, None
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    turned = x * cos
-    turned[..., :half].addcmul_(x[..., half:], sin[..., :half])
-    turned[..., half:].addcmul_(x[..., :half], sin[..., half:])
-    return turned
+def _turned(x: Tensor, cos: Tensor, behind: Tensor, before: Tensor, direction: int) -> Tensor:
+    by_position = x.transpose(1, 2)
+    half, entries = x.shape[-1] // 2, by_position.reshape(len(x), -1)
+    turned = entries * cos
+    turned[:, :-half].addcmul_(entries[:, half:], behind[:-half], value=direction)
+    turned[:, half:].addcmul_(entries[:, :-half], before[half:], value=direction)
+    return turned.view(by_position.shape).transpose(1, 2)

@@ -55,3 +55,27 @@ def test_transforms_of_functions_pass_through() -> None:
     for x, found in zip(xs, many, strict=True):
         given = x.clone().requires_grad_()
         assert torch.allclose(found, torch.autograd.grad(loss(given), given)[0], rtol=1e-10)
+
+
+def both_passes(outputs: Tensor, inputs: list[Tensor], gradient: Tensor) -> list[Tensor]:
+    """Gradients of a second backward pass, which finds what the first has found: nothing that is kept has changed."""
+    first = torch.autograd.grad(outputs, inputs, gradient, retain_graph=True)
+    second = torch.autograd.grad(outputs, inputs, gradient)
+    assert all(map(torch.equal, first, second))
+    return list(second)
+
+
+def test_rotation_takes_any_layout_and_length() -> None:
+    sizes = PRESETS["nano"]
+    table = rotary_table(sizes, 8, torch.device("cpu"), torch.float64)
+    by_position = normal(2, 8, 3, sizes.head_width).requires_grad_()
+    x = by_position.transpose(1, 2)
+    whole = rotate(x, table)
+    assert torch.equal(whole, rotate(x.contiguous(), table))
+    for position in range(8):
+        alone = rotate(x[:, :, position : position + 1], table[:, position : position + 1])
+        assert torch.allclose(alone, whole[:, :, position : position + 1], rtol=1e-12)
+    both_passes(whole, [by_position], normal(2, 3, 8, sizes.head_width, seed=1))
+    assert torch.autograd.gradcheck(
+        lambda x: rotate(x, table[:, :2]), normal(1, 2, 2, sizes.head_width).requires_grad_()
+    )
