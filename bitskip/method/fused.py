@@ -1,4 +1,4 @@
-"""RMSNorm and rotary embedding with backward passes of few sweeps over memory, for the CPU.
+"""RMSNorm, rotary embedding and SwiGLU with backward passes of few sweeps over memory, for the CPU.
 
 Autograd's own pass an array through memory once for every elementary operation. A compiler fuses those by itself and a
 GPU has kernels for them: both get torch's plain operations. Values are those of the plain operations.
@@ -10,6 +10,7 @@ import functools
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -101,3 +102,26 @@ def _turned(x: Tensor, cos: Tensor, behind: Tensor, before: Tensor, direction: i
     turned[:, :-half].addcmul_(entries[:, half:], behind[:-half], value=direction)
     turned[:, half:].addcmul_(entries[:, :-half], before[half:], value=direction)
     return turned.view(by_position.shape).transpose(1, 2)
+
+
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up, the hidden layer of SwiGLU."""
+    if by_hand(gate, up) and torch.is_grad_enabled():
+        return cast(Tensor, _Gated.apply(gate, up))  # type: ignore[no-untyped-call]
+    return F.silu(gate) * up
+
+
+class _Gated(torch.autograd.Function):
+    """silu(gate) is not kept but computed twice: fresh memory, the widest of a block, costs more."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        of_gate = grads[0] * up
+        torch.ops.aten.silu_backward.grad_input(of_gate, gate, grad_input=of_gate)
+        return of_gate, F.silu(gate).mul_(grads[0])

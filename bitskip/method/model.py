@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bitskip.config import ArtefactConfig, MethodConfig, ModelConfig, TrialConfig
 from bitskip.method.artefacts import compared_tokens, tiny_initial
 from bitskip.method.cross_entropy import cross_entropies
-from bitskip.method.fused import RMSNorm, rotate
+from bitskip.method.fused import RMSNorm, gated, rotate
 from bitskip.method.linear import BitLinear, shared_input
 from bitskip.method.seeding import derive_seed, generator
 
@@ -97,7 +97,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = shared_input(x, self.gate, self.up)
-        return cast(Tensor, self.down(F.silu(gate) * up))
+        return cast(Tensor, self.down(gated(gate, up)))
 
 
 class Block(nn.Module):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitskip.config import PRESETS
-from bitskip.method.fused import RMSNorm, rotate
+from bitskip.method.fused import RMSNorm, gated, rotate
 from bitskip.method.model import rotary_table
 
 
@@ -63,6 +63,15 @@ def both_passes(outputs: Tensor, inputs: list[Tensor], gradient: Tensor) -> list
     second = torch.autograd.grad(outputs, inputs, gradient)
     assert all(map(torch.equal, first, second))
     return list(second)
+
+
+def test_gate_is_that_of_swiglu() -> None:
+    gate, up = normal(3, 5).requires_grad_(), normal(3, 5, seed=1).requires_grad_()
+    assert torch.equal(gated(gate, up), F.silu(gate) * up)
+    assert torch.autograd.gradcheck(gated, (gate, up))
+    found = both_passes(gated(gate, up), [gate, up], normal(3, 5, seed=2))
+    expected = torch.autograd.grad(F.silu(gate) * up, [gate, up], normal(3, 5, seed=2))
+    assert all(torch.allclose(one, other, rtol=1e-12) for one, other in zip(found, expected, strict=True))
 
 
 def test_rotation_takes_any_layout_and_length() -> None:
