@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bitskip.config import AXES, UNQUANTIZED_BITS, ModelConfig, model_label
+from bitskip.config import AXES, RECIPE_AXES, UNQUANTIZED_BITS, ModelConfig, model_label
 from bitskip.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -150,14 +150,13 @@ class Stratum:
 
     @property
     def tuned(self) -> tuple[str, ...]:
-        return tuple(name for name, value in self.scale.items() if value == TUNED)
+        return tuned_axes(self.scale)
 
     def settings(self, levels: Levels) -> dict[str, Any]:
         """A value of every axis that is no technique, at a configuration.
 
-        Those of tuned axes are its own, or of the most similar one that was run.
-
-        Precision comes first and rotation next: they are what learning rates are tuned for.
+        Those of tuned axes are its own, or those of the most similar one that was run: precision comes first and
+        rotation next, which learning rates are tuned for.
         """
 
         def distance(cell: Cell) -> tuple[bool, bool, int, str]:
@@ -180,6 +179,11 @@ class Stratum:
     def varying(self) -> list[str]:
         """Factors with more than one level."""
         return varying([cell.levels for cell in self.cells])
+
+
+def tuned_axes(scale: Mapping[str, Any]) -> tuple[str, ...]:
+    """The axes that a scale leaves to its cells."""
+    return tuple(name for name in RECIPE_AXES if scale.get(name) == TUNED)
 
 
 def varying(cells: Sequence[Levels]) -> list[str]:
@@ -320,7 +324,7 @@ def _tuned(row: Row) -> list[str]:
 
 def _cell(levels: Levels, by_seed: Mapping[int, Row], scale: Mapping[str, Any]) -> Cell:
     """Of tuned axes it has the newest trial's values, and no trials of others: those are of an earlier choice."""
-    tuned = [name for name, value in scale.items() if value == TUNED]
+    tuned = tuned_axes(scale)
     newest = max(by_seed.values(), key=lambda row: (str(row.get("started_at") or ""), str(row["trial_id"])))
     recipe = {name: _scale_value(newest, name) for name in tuned}
     kept = {s: row for s, row in by_seed.items() if all(_scale_value(row, name) == recipe[name] for name in tuned)}

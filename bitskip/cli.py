@@ -305,7 +305,7 @@ def suggest(
     from bitskip.results import load_results, sweep_folders
     from bitskip.space import load_sweep
     from bitskip.storage import is_folder
-    from bitskip.suggest import measured_space, suggest, tuned_axes
+    from bitskip.suggest import measured_space, suggest, tuned_in
 
     results = _or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
@@ -322,7 +322,7 @@ def suggest(
             continue
         space |= dict.fromkeys(sweep.trials, sweep.tuned)
     if not space and found:
-        space = dict.fromkeys(measured_space(found), tuned_axes(found))
+        space = dict.fromkeys(measured_space(found), tuned_in(found))
     suggestions = suggest(found, space, count, by_cost=by_cost)
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")

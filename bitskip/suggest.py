@@ -133,9 +133,9 @@ def measured_space(results: Results) -> list[TrialConfig]:
     return list(dict.fromkeys(found))
 
 
-def tuned_axes(results: Results | None) -> tuple[str, ...]:
+def tuned_in(results: Results) -> tuple[str, ...]:
     """The axes that were tuned at the scale with most trials."""
-    stratum = next(iter(strata(results)), None) if results is not None else None
+    stratum = next(iter(strata(results)), None)
     return stratum.tuned if stratum else ()
 
 

@@ -21,7 +21,7 @@ from bitskip.suggest import (
     suggest,
     suggest_trials,
     sweep_documents,
-    tuned_axes,
+    tuned_in,
 )
 
 SPACE = grid(
@@ -137,7 +137,7 @@ def test_suggestions_keep_what_was_tuned(tmp_path):
     assert {(trial.method.bits, trial.training.lr) for trial in space} == set(rates.items())
     chosen = suggest(results, space, 2)
     assert {(each.trial.method.bits, each.trial.method.exit_weight) for each in chosen} == {(4, 0.3)}
-    tuned = {trial.configuration_id: tuned_axes(results) for trial in space}
+    tuned = {trial.configuration_id: tuned_in(results) for trial in space}
     others = [make_trial(bits=8, lr=1e-3)]
     document, plain = sweep_documents([*(each.trial for each in chosen), *others], tuned=tuned)
     assert "tuned" not in plain
