@@ -53,6 +53,7 @@ NORMAL_95 = 1.6448536269514722
 """95 % quantile of the standard normal, for two-sided 90 % intervals of the model's own terms."""
 
 NEAREST = 5
+SHOWN_SCALES = 3
 
 
 class Predictor:
@@ -201,7 +202,9 @@ class Predictor:
     def _notes(self, stratum: Stratum, surface: Surface, named: Mapping[str, Any]) -> tuple[str, ...]:
         notes = []
         if len(self.strata) > 1 and not named.keys() & stratum.scale.keys():
-            others = "; ".join(f"{each.label} ({each.finished} trials)" for each in self.strata if each is not stratum)
+            rest = [each for each in self.strata if each is not stratum]
+            others = "; ".join(f"{each.label} ({each.finished} trials)" for each in rest[:SHOWN_SCALES])
+            others += f"; and {len(rest) - SHOWN_SCALES} more" if len(rest) > SHOWN_SCALES else ""
             notes.append(
                 f"{len(self.strata)} scales were measured; taken is the one with most trials, {stratum.label} "
                 f"({stratum.finished}). Others: {others}. Choose with --model, --tokens or --set"

@@ -43,9 +43,12 @@ def test_readme_quotes_the_findings() -> None:
     quoted = re.findall(
         r"[\d.]+ ± [\d.]+ % \(n=\d\)|\([-\d.]+(?: %)? to [-\d.]+(?: %)?\)", section.replace("; published: 1.19", "")
     )
-    assert len(quoted) == 4
+    assert len(quoted) == 10
     findings = (ROOT / "docs" / "findings.md").read_text()
-    assert [each for each in quoted if each not in findings] == []
+    assert [each for each in quoted if each.strip("()") not in findings] == []
+    detectable = re.search(r"finds composition effects of ([\d.]+ % to [\d.]+ %)", section)
+    assert detectable is not None
+    assert f"composition effects of {detectable[1]}" in findings
     trials = re.search(r"holds (\d+) trials", section)
     assert trials is not None
     assert f"from {trials[1]} trials" in findings

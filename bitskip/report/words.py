@@ -35,8 +35,8 @@ def summary_lines(report: Report) -> list[str]:
     decided = {verdict: sum(each.verdict == verdict for each in report.claims) for verdict in (SUPPORTED, CONTRADICTED)}
     if any(decided.values()):
         lines.append(
-            f"Claims of the paper: {decided[SUPPORTED]} supported and {decided[CONTRADICTED]} contradicted at the "
-            "scale measured; the others are unresolved or were not measured."
+            f"Claims of the paper, each at every scale that has its trials: {decided[SUPPORTED]} times supported, "
+            f"{decided[CONTRADICTED]} times contradicted, else unresolved; nothing is said of larger scales."
         )
     return lines
 
