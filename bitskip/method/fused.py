@@ -1,8 +1,7 @@
-"""Linear layers, RMSNorm, rotary embedding and SwiGLU with backward passes of few sweeps over memory, for the CPU.
+"""RMSNorm, rotary embedding and SwiGLU with backward passes of few sweeps over memory, for the CPU.
 
 Autograd's own pass an array through memory once for every elementary operation. A compiler fuses those by itself and a
-GPU has kernels for them: both get torch's plain operations. Values are those of the plain operations, of matrix
-products within rounding.
+GPU has kernels for them: both get torch's plain operations. Values are those of the plain operations.
 """
 
 from __future__ import annotations
@@ -13,9 +12,6 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-LARGE_MATRIX = 2**15
-"""Entries of a matrix from which on oneDNN multiplies faster than BLAS: what its call costs is constant."""
 
 
 def transformed() -> bool:
@@ -106,45 +102,6 @@ def _turned(x: Tensor, cos: Tensor, behind: Tensor, before: Tensor, direction: i
     turned[:, :-half].addcmul_(entries[:, half:], behind[:-half], value=direction)
     turned[:, half:].addcmul_(entries[:, :-half], before[half:], value=direction)
     return turned.view(by_position.shape).transpose(1, 2)
-
-
-def product(x: Tensor, weight: Tensor) -> Tensor:
-    """x W^T, in training by oneDNN where that is faster than BLAS."""
-    large = weight.numel() >= LARGE_MATRIX and weight.dtype == torch.float32
-    if large and by_hand(x, weight) and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
-        return cast(Tensor, _Product.apply(x, weight))  # type: ignore[no-untyped-call]
-    return F.linear(x, weight)
-
-
-class _Product(torch.autograd.Function):
-    """The gradient of W stays with BLAS: oneDNN would want one of its operands transposed first."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _multiplied(x, weight)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        of_x, of_weight = ctx.needs_input_grad
-        return (
-            _multiplied(grads[0], weight.T) if of_x else None,
-            grads[0].flatten(0, -2).T @ x.flatten(0, -2) if of_weight else None,
-        )
-
-
-def _multiplied(x: Tensor, weight: Tensor) -> Tensor:
-    if _has_onednn():
-        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], ""))
-    return F.linear(x, weight)
-
-
-@functools.cache
-def _has_onednn() -> bool:
-    """Whether torch has oneDNN and the processor AVX-512, which MKL does not use on those of AMD."""
-    known = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return known and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:

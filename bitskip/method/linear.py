@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitskip.config import ArtefactConfig, MethodConfig
 from bitskip.method.artefacts import Transform, published_transform, squared_relu
-from bitskip.method.fused import product
 from bitskip.method.hadamard import hadamard_transform, largest_block, random_signs
 from bitskip.method.quantize import quantize_activations, ternarize
 
@@ -81,7 +81,7 @@ class BitLinear(nn.Module):
 
     def forward(self, x: Tensor, quantized: Tensor | None = None) -> Tensor:
         """Output for the input x, whose `quantized_input` may be given where it is known (see `shared_input`)."""
-        y = product(self.quantized_input(x) if quantized is None else quantized, self.effective_weight())
+        y = F.linear(self.quantized_input(x) if quantized is None else quantized, self.effective_weight())
         if self.transform_output is not None:
             y = self.transform_output(y)
         return squared_relu(y) if self.squares else y

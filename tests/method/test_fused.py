@@ -5,10 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bitskip.config import PRESETS, make_trial
-from bitskip.method import fused
-from bitskip.method.fused import LARGE_MATRIX, RMSNorm, gated, product, rotate
-from bitskip.method.model import build_model, rotary_table
+from bitskip.config import PRESETS
+from bitskip.method.fused import RMSNorm, gated, rotate
+from bitskip.method.model import rotary_table
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -66,29 +65,6 @@ def both_passes(outputs: Tensor, inputs: list[Tensor], gradient: Tensor) -> list
     return list(second)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("width", [8, 256], ids=["small", "large"])
-def test_product_is_that_of_a_linear_layer(width: int, dtype: torch.dtype) -> None:
-    x, weight = (normal(*shape).to(dtype).requires_grad_() for shape in ((2, 3, width), (width, width)))
-    assert (weight.numel() >= LARGE_MATRIX) == (width == 256)
-    ours, theirs = product(x, weight), F.linear(x, weight)
-    gradient = normal(*ours.shape, seed=1).to(dtype)
-    found, expected = both_passes(ours, [x, weight], gradient), torch.autograd.grad(theirs, [x, weight], gradient)
-    exactness = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-10, "atol": 1e-10}
-    for one, other in zip([ours, *found], [theirs, *expected], strict=True):
-        assert torch.allclose(one, other, **exactness)
-
-
-@pytest.mark.parametrize("frozen", [0, 1], ids=["x", "weight"])
-def test_product_has_gradients_of_what_asks_for_one(frozen: int) -> None:
-    inputs = [normal(3, 256).float(), normal(256, 256, seed=1).float()]
-    asking = inputs[1 - frozen].requires_grad_()
-    found, expected = (
-        torch.autograd.grad(multiply(*inputs).square().sum(), asking)[0] for multiply in (product, F.linear)
-    )
-    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-3)
-
-
 def test_gate_is_that_of_swiglu() -> None:
     gate, up = normal(3, 5).requires_grad_(), normal(3, 5, seed=1).requires_grad_()
     assert torch.equal(gated(gate, up), F.silu(gate) * up)
@@ -112,17 +88,3 @@ def test_rotation_takes_any_layout_and_length() -> None:
     assert torch.autograd.gradcheck(
         lambda x: rotate(x, table[:, :2]), normal(1, 2, 2, sizes.head_width).requires_grad_()
     )
-
-
-def test_a_model_trains_as_with_plain_operations(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build_model(make_trial(model="nano")).double()
-    tokens = torch.randint(1024, (2, 16), generator=torch.Generator().manual_seed(0))
-
-    def passes() -> list[Tensor]:
-        loss = model.losses(tokens, tokens, [0.5] * model.sizes.layers)[0]
-        return [loss, *torch.autograd.grad(loss, list(model.parameters()))]
-
-    ours = passes()
-    monkeypatch.setattr(fused, "transformed", lambda: True)
-    for one, other in zip(ours, passes(), strict=True):
-        assert torch.allclose(one, other, rtol=1e-8, atol=1e-12)
