@@ -320,7 +320,9 @@ def suggest(
                 raise
             print(f"bitskip: left out of the space: {error}", file=sys.stderr)  # such as one whose text is elsewhere
             continue
-        space |= dict.fromkeys(sweep.trials, sweep.tuned)
+        # What carries a published defect teaches the model nothing; it is suggested only to who names its file.
+        wanted = [trial for trial in sweep.trials if file is not None or not trial.artefact]
+        space |= dict.fromkeys(wanted, sweep.tuned)
     if not space and found:
         space = dict.fromkeys(measured_space(found), tuned_in(found))
     suggestions = suggest(found, space, count, by_cost=by_cost)
