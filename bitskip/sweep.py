@@ -218,8 +218,10 @@ def _run_all(dispatch: Dispatch, setting: Setting, executor: Executor) -> None:
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends the sweep as Ctrl-C does."""
+    asked = threading.Event()
 
     def terminate(*_: object) -> None:
+        asked.set()
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
@@ -228,6 +230,10 @@ def _terminable() -> Iterator[None]:
     previous = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
+    except KeyboardInterrupt:
+        if asked.is_set():  # while Ray waits in C++, it raises one of its own for whatever a handler raised
+            raise Terminated from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, previous)
 

@@ -381,6 +381,8 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
     assert err.strip().splitlines()[-1].startswith("bitskip: ended by SIGTERM; 2 trials")
     assert "stack" not in err.lower()
     assert len(rows(tmp_path)) == 2
+    waiting = sweep(tmp_path, "--set", "seeds=5", fault={"kind": "sigterm"})
+    assert waiting.returncode == 143, waiting.stderr
 
 
 @pytest.mark.slow

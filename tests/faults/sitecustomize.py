@@ -129,6 +129,11 @@ def patch_tune(module):
                 return fit(dispatch, *rest, **more)
             finally:
                 del dispatch.tick, dispatch.guarded
+        if FAULT["kind"] == "sigterm":
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt from None  # as Ray's core does when a handler raises while it waits
         if FAULT["kind"] == "never fits":
             raise RuntimeError("no")
         return fit(dispatch, *rest, **more)
