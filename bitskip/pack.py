@@ -132,6 +132,8 @@ class _Pack:
         self.lanes = sorted(lanes, key=lambda lane: repr(lane.member.trial.method))
         self.training: TrainingConfig = lanes[0].member.trial.training
         self.decoder = PackedDecoder([lane.ready.model for lane in self.lanes])
+        if compiles(self.training, lanes[0].ready.model.head.weight.device):
+            compile_blocks(self.decoder)
         self.optimizer = _StackedAdamW(self.decoder, [lane.member.trial.training for lane in self.lanes])
         for index, lane in enumerate(self.lanes):
             self.optimizer.take(index, lane.optimizer)
@@ -246,7 +248,7 @@ def packing_gains(trials: Sequence[TrialConfig], device: str | torch.device, ste
     """Seconds of a training step of every trial in turn over those of one packed step, for each of `steps` rounds.
 
     Of the last steps, where all exits and the layer dropout are at work; on random tokens, without a measurement, and
-    in turn compiled where such a trial is. What comes first, allocation and compilation, is left aside.
+    both compiled where such a trial is. What comes first, allocation and compilation, is left aside.
     """
     draws = np.random.default_rng(0).integers(0, trials[0].data.vocab_size, 1 << 18).astype(np.int32)
     draws[:: trials[0].training.seq_len] = 0  # ends of documents

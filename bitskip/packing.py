@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from bitskip.config import TrialConfig
 from bitskip.space import Resources
 
-SHARED = ("batch_size", "seq_len", "micro_batch", "documents", "precision", "beta1", "beta2", "curve_tokens")
+SHARED = ("batch_size", "seq_len", "micro_batch", "documents", "precision", "compile", "beta1", "beta2", "curve_tokens")
 """Fields of the training that members of a pack have in common; all others may differ."""
 
 AUTO_SIZE = 16

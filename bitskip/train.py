@@ -34,6 +34,7 @@ from bitskip.guards import check_causality, check_trial
 from bitskip.method.layerskip import loss_weights
 from bitskip.method.linear import quantized_once
 from bitskip.method.model import Decoder, build_model
+from bitskip.method.packed import PackedDecoder
 from bitskip.method.seeding import generator
 from bitskip.prefix import Prefixes
 from bitskip.running import Report
@@ -274,15 +275,14 @@ def compiles(training: TrainingConfig, device: torch.device) -> bool:
     return training.compile == "on" or (training.compile == "auto" and device.type == "cuda")
 
 
-def compile_blocks(model: Decoder) -> None:
+def compile_blocks(model: Decoder | PackedDecoder) -> None:
     """One program serves all blocks of a trial: they have one code and differ in their weights only."""
     from torch._dynamo import config
 
     # Layer dropout makes batches of several sizes, and a process may train one trial after another: past the limit of 8
     # programs for one code, the compiler would run it uncompiled.
     config.recompile_limit = max(config.recompile_limit, COMPILED_PROGRAMS)
-    for block in model.blocks:
-        block.compile()
+    model.compile_blocks()
 
 
 def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:

@@ -10,7 +10,7 @@ import torch
 from bitskip.checkpoint import CheckpointPlace
 from bitskip.config import TrialConfig, make_trial
 from bitskip.data import TokenData
-from bitskip.method.model import build_model
+from bitskip.method.model import Decoder, build_model
 from bitskip.method.packed import PackedDecoder
 from bitskip.pack import Member, _StackedAdamW, pack_key, packing_gains, run_pack
 from bitskip.speed import ExitSpeed
@@ -170,11 +170,21 @@ def test_the_optimizer_state_comes_and_goes_whole() -> None:
     assert not any(parameter in again.state for parameter in models[0].parameters())
 
 
+@pytest.mark.parametrize("asked", ["on", "off"])
+def test_a_pack_is_compiled_where_its_trials_are(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    for kind in (PackedDecoder, Decoder):
+        monkeypatch.setattr(kind, "compile_blocks", lambda model: compiled.append(type(model)))
+    packing_gains([tiny(compile=asked, seed=seed) for seed in range(2)], "cpu", 1)
+    assert compiled == ([Decoder, Decoder, PackedDecoder] if asked == "on" else [])
+
+
 def test_what_can_be_packed() -> None:
     trial = tiny()
     alike = ({"seed": 3}, {"bits": 4}, {"hadamard": True}, {"dropout": "linear"}, {"exit_weight": 0.1}, {"lr": 1e-4})
     assert {pack_key(tiny(**axes)) for axes in alike} == {pack_key(trial)}
-    for axes in ({"batch_size": 8}, {"model": {**SIZES, "width": 64}}, {"exit_weight": 0.1, "exit_head": "own-norm"}):
+    wide, own_norms = {"model": {**SIZES, "width": 64}}, {"exit_weight": 0.1, "exit_head": "own-norm"}
+    for axes in ({"batch_size": 8}, {"compile": "on"}, wide, own_norms):
         assert pack_key(tiny(**axes)) != pack_key(trial)
     artefact = tiny(artefacts={"eval_on_train": True})
     assert pack_key(artefact) is None

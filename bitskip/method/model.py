@@ -157,6 +157,11 @@ class Decoder(nn.Module):
             drawn = torch.randn(parameter.shape, generator=generator(seed, "init", name))
             parameter.copy_(drawn * (self.sizes.init_std * scale))
 
+    def compile_blocks(self) -> None:
+        """From now on blocks run compiled."""
+        for block in self.blocks:
+            block.compile()
+
     def set_activation_bits(self, bits: int) -> None:
         """Quantize the activations to so many bits from now on (two-stage training, BitNet v2)."""
         for module in self.modules():

@@ -8,7 +8,8 @@ the others as they are.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,21 @@ from bitskip.method.fused import rotate
 from bitskip.method.linear import BitLinear
 from bitskip.method.model import Decoder, rotary_table
 from bitskip.method.quantize import ternarize
+
+Named = TypeVar("Named")
+Runs = Sequence[tuple[BitLinear, int]]
+"""Members side by side that do alike: the first one's layer, and how many they are."""
+
+
+class _Site(NamedTuple):
+    """Who does alike at a site: altogether, and with the weight."""
+
+    altogether: Runs
+    weight: Runs
+
+    @classmethod
+    def of(cls, layers: Sequence[BitLinear]) -> _Site:
+        return cls(_runs(layers, _technique), _runs(layers, lambda layer: layer.ternary))
 
 
 class PackedDecoder:
@@ -47,8 +63,14 @@ class PackedDecoder:
             for path, module in members[0].named_modules()
             if isinstance(module, BitLinear)
         }
+        self.block: Callable[..., Tensor] = _block
+        self._sites_by_bits: dict[tuple[int, ...], dict[str, _Site]] = {}
         self.own_norms = len(members[0].exit_norms) > 0
         self.own_heads = len(members[0].exit_heads) > 0
+
+    def compile_blocks(self) -> None:
+        """Compile what a block does: one program for all blocks, since members do alike in each of theirs."""
+        self.block = torch.compile(_block)
 
     @torch.no_grad()
     def store(self, index: int) -> Decoder:
@@ -60,7 +82,7 @@ class PackedDecoder:
 
     def effective_weights(self) -> dict[str, Tensor]:
         """What activations are multiplied with, [M, out, in] by site: ternary matrices where members have them."""
-        return {path: self._effective_weight(path) for path in self.sites}
+        return {path: _ternarized(site, self.stacked[f"{path}.weight"]) for path, site in self._alike().items()}
 
     def losses(
         self,
@@ -68,7 +90,7 @@ class PackedDecoder:
         targets: Tensor,
         weights: Tensor,
         keep: Tensor | None,
-        matrices: dict[str, Tensor] | None = None,
+        matrices: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(training loss, full model's cross-entropy), each [M], as `Decoder.losses` gives them for every member.
 
@@ -76,7 +98,6 @@ class PackedDecoder:
         the members whose loss has a weight for it; `matrices` are the `effective_weights` where they are known.
         """
         depth = self.sizes.layers
-        matrices = self.effective_weights() if matrices is None else matrices
         total = torch.zeros(len(self.members), device=tokens.device)
         loss = total
         for index, hidden in enumerate(self._hidden_states(tokens, keep, matrices)):
@@ -105,12 +126,14 @@ class PackedDecoder:
         if len(of) < len(self.members):
             chosen = _index(of, hidden)
             hidden, targets, scale, matrix = (x.index_select(0, chosen) for x in (hidden, targets, scale, matrix))
-        normed = self._norm(hidden, scale)
+        normed = _norm(self.sizes, hidden, scale)
         logits = torch.matmul(normed.flatten(1, 2), matrix.mT)  # [M, B T, V]
         each = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
         return each.view(len(of), -1).sum(1) / (targets != IGNORED_TARGET).flatten(1).sum(1)
 
-    def _hidden_states(self, tokens: Tensor, keep: Tensor | None, matrices: dict[str, Tensor]) -> Iterator[Tensor]:
+    def _hidden_states(
+        self, tokens: Tensor, keep: Tensor | None, matrices: Mapping[str, Tensor] | None
+    ) -> Iterator[Tensor]:
         """The residual stream [M, B, T, D] after each block; where `keep` is False a sequence passes unchanged."""
         table = self.stacked["embedding.weight"]
         offsets = torch.arange(len(table), device=tokens.device)[:, None, None] * table.shape[1]
@@ -118,76 +141,97 @@ class PackedDecoder:
         length = tokens.shape[-1]
         positions = 1 << (length - 1).bit_length()
         rotary = rotary_table(self.sizes, positions, x.device, self.members[0].compute_dtype())[:, :length]
+        sites = self._alike()
         for layer in range(self.sizes.layers):
-            y = self._block(layer, x, rotary, matrices)
+            of_block = (_within(f"blocks.{layer}.", named) for named in (sites, self.stacked, matrices))
+            y = self.block(self.sizes, *of_block, x, rotary)
             x = y if keep is None else torch.where(keep[:, layer, :, None, None], y.to(x.dtype), x)
             yield x
 
-    def _block(self, layer: int, x: Tensor, rotary: Tensor, matrices: dict[str, Tensor]) -> Tensor:
-        path = f"blocks.{layer}"
-
-        def linear(site: str, y: Tensor) -> Tensor:
-            return self._linear(f"{path}.{site}", y, matrices)
-
-        normed = self._norm(x, self.stacked[f"{path}.attention_norm.weight"])
-        members, batch, length, width = x.shape
-
-        def heads(y: Tensor) -> Tensor:
-            return y.view(members * batch, length, -1, self.sizes.head_width).transpose(1, 2)
-
-        query, key, value = (heads(linear(f"attention.{name}", normed)) for name in "qkv")
-        groups = self.sizes.heads // self.sizes.kv_heads
-        if groups > 1:
-            key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        mixed = F.scaled_dot_product_attention(rotate(query, rotary), rotate(key, rotary), value, is_causal=True)
-        x = x + linear("attention.o", mixed.transpose(1, 2).reshape(members, batch, length, width))
-        normed = self._norm(x, self.stacked[f"{path}.feed_forward_norm.weight"])
-        gated = F.silu(linear("feed_forward.gate", normed)) * linear("feed_forward.up", normed)
-        return x + linear("feed_forward.down", gated)
-
-    def _norm(self, x: Tensor, scale: Tensor) -> Tensor:
-        return F.rms_norm(x, x.shape[-1:], eps=self.sizes.norm_eps) * scale[:, None, None]
-
-    def _linear(self, path: str, x: Tensor, matrices: dict[str, Tensor]) -> Tensor:
-        sites = self.sites[path]
-        quantized = _by_technique(sites, x, lambda site, part: site.quantized_input(part))
-        y = torch.matmul(quantized.flatten(1, 2), matrices[path].mT)
-        y = y.view(*x.shape[:3], -1)
-        if all(site.transform_output is None for site in sites):
-            return y
-        return _by_technique(sites, y, lambda site, part: part if (to := site.transform_output) is None else to(part))
-
-    def _effective_weight(self, path: str) -> Tensor:
-        weight = self.stacked[f"{path}.weight"]
-        sites = self.sites[path]
-        return _by_technique(sites, weight, lambda site, part: ternarize(part) if site.ternary else part, _is_ternary)
+    def _alike(self) -> dict[str, _Site]:
+        """Who does alike by site, with the activation bits as they are now."""
+        bits = tuple(layer.bits for layer in next(iter(self.sites.values())))
+        if bits not in self._sites_by_bits:
+            self._sites_by_bits[bits] = {path: _Site.of(layers) for path, layers in self.sites.items()}
+        return self._sites_by_bits[bits]
 
 
-def _is_ternary(site: BitLinear) -> bool:
-    return site.ternary
+def _within(prefix: str, named: Mapping[str, Named] | None) -> dict[str, Named] | None:
+    """What has this prefix, by the rest of its name."""
+    if named is None:
+        return None
+    return {name.removeprefix(prefix): each for name, each in named.items() if name.startswith(prefix)}
 
 
-def _by_technique(
-    sites: Sequence[BitLinear],
+def _block(
+    sizes: ModelConfig,
+    sites: Mapping[str, _Site],
+    weights: Mapping[str, Tensor],
+    matrices: Mapping[str, Tensor] | None,
     x: Tensor,
-    apply: Callable[[BitLinear, Tensor], Tensor],
-    alike: Callable[[BitLinear], object] | None = None,
+    rotary: Tensor,
 ) -> Tensor:
-    """`x` [M, …] with each run of members that do alike at a site treated as one; nothing is copied if all do.
+    """[M, B, T, D] to [M, B, T, D] by one block of every member.
 
-    `alike` gives equal answers for members that do alike; by default, what a site does altogether.
+    `weights` [M, …] are the block's by their names in it; `matrices` by site are what activations are multiplied with,
+    where they are known.
     """
-    runs = [list(run) for _, run in itertools.groupby(sites, alike or _technique)]
+
+    def linear(site: str, y: Tensor) -> Tensor:
+        weight = _ternarized(sites[site], weights[f"{site}.weight"]) if matrices is None else matrices[site]
+        return _linear(sites[site].altogether, weight, y)
+
+    normed = _norm(sizes, x, weights["attention_norm.weight"])
+    members, batch, length, width = x.shape
+
+    def heads(y: Tensor) -> Tensor:
+        return y.view(members * batch, length, -1, sizes.head_width).transpose(1, 2)
+
+    query, key, value = (heads(linear(f"attention.{name}", normed)) for name in "qkv")
+    groups = sizes.heads // sizes.kv_heads
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    mixed = F.scaled_dot_product_attention(rotate(query, rotary), rotate(key, rotary), value, is_causal=True)
+    x = x + linear("attention.o", mixed.transpose(1, 2).reshape(members, batch, length, width))
+    normed = _norm(sizes, x, weights["feed_forward_norm.weight"])
+    gated = F.silu(linear("feed_forward.gate", normed)) * linear("feed_forward.up", normed)
+    return x + linear("feed_forward.down", gated)
+
+
+def _norm(sizes: ModelConfig, x: Tensor, scale: Tensor) -> Tensor:
+    return F.rms_norm(x, x.shape[-1:], eps=sizes.norm_eps) * scale[:, None, None]
+
+
+def _linear(runs: Runs, weight: Tensor, x: Tensor) -> Tensor:
+    quantized = _by_run(runs, x, BitLinear.quantized_input)
+    y = torch.matmul(quantized.flatten(1, 2), weight.mT).view(*x.shape[:3], -1)
+    if all(layer.transform_output is None for layer, _ in runs):
+        return y
+    return _by_run(runs, y, lambda layer, part: part if (to := layer.transform_output) is None else to(part))
+
+
+def _ternarized(site: _Site, weight: Tensor) -> Tensor:
+    """What activations are multiplied with, [M, out, in]: ternary matrices where members have them."""
+    return _by_run(site.weight, weight, lambda layer, part: ternarize(part) if layer.ternary else part)
+
+
+def _by_run(runs: Runs, x: Tensor, apply: Callable[[BitLinear, Tensor], Tensor]) -> Tensor:
+    """`x` [M, …] with each run of members treated as one; nothing is copied if all do alike."""
     if len(runs) == 1:
-        return apply(sites[0], x)
-    parts = torch.split(x, [len(run) for run in runs])
-    return torch.cat([apply(run[0], part) for run, part in zip(runs, parts, strict=True)])
+        return apply(runs[0][0], x)
+    parts = torch.split(x, [count for _, count in runs])
+    return torch.cat([apply(layer, part) for (layer, _), part in zip(runs, parts, strict=True)])
 
 
-def _technique(site: BitLinear) -> tuple[object, ...]:
-    """What a site does to its input and to its weight; signs are drawn for each seed and make it one of its own."""
-    own = id(site) if site.signs is not None else None
-    return site.bits, site.activation_scale, site.ternary, site.rotation, own
+def _runs(layers: Sequence[BitLinear], alike: Callable[[BitLinear], object]) -> Runs:
+    grouped = (list(run) for _, run in itertools.groupby(layers, alike))
+    return [(run[0], len(run)) for run in grouped]
+
+
+def _technique(layer: BitLinear) -> tuple[object, ...]:
+    """What a layer does to its input and to its weight; signs are drawn for each seed and make it one of its own."""
+    own = id(layer) if layer.signs is not None else None
+    return layer.bits, layer.activation_scale, layer.ternary, layer.rotation, own
 
 
 def _index(members: Sequence[int], like: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ def batch(trial: TrialConfig) -> tuple[torch.Tensor, torch.Tensor]:
     return drawn[:, :-1], targets
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(
     "members",
     [
@@ -42,17 +43,29 @@ def batch(trial: TrialConfig) -> tuple[torch.Tensor, torch.Tensor]:
     ],
     ids=["all techniques", "one", "one technique", "own heads"],
 )
-def test_losses_and_gradients_are_those_of_each_alone(members: list[dict[str, object]]) -> None:
+@pytest.mark.filterwarnings("ignore")  # dynamo warns while it traces a straight-through estimator
+def test_losses_and_gradients_are_those_of_each_alone(members: list[dict[str, object]], compiled: bool) -> None:
+    """And one program serves all blocks: the backend, which runs it as it is, counts what it is given."""
     trials = [tiny(**axes) for axes in members]
     models = [build_model(trial) for trial in trials]
     batches = [batch(trial) for trial in trials]
     weights = [exit_loss_weights(trial, 5, 10) for trial in trials]
     kept = [kept_blocks(trial, 5, 10) for trial in trials]
     packed = PackedDecoder(models)
+    programs: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> object:
+        programs.append(graph)
+        return graph.forward
+
+    if compiled:
+        torch._dynamo.reset()
+        packed.block = torch.compile(packed.block, backend=backend)
     masks = torch.stack([torch.ones(3, 4, dtype=torch.bool) if keep is None else keep for keep in kept])
     inputs, targets = (torch.stack(part) for part in zip(*batches, strict=True))
     totals, mains = packed.losses(inputs, targets, torch.tensor(weights), masks)
     totals.sum().backward()
+    assert len(programs) == compiled
     for index, model in enumerate(models):
         total, main = model.losses(*batches[index], weights[index], kept[index])
         total.backward()
