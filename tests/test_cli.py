@@ -39,6 +39,8 @@ points: {V1: {bits: 8, exit_weight: 0.3}}
 exclude: [{bits: 16, hadamard: bitnet-v2}]
 seeds: 2
 """
+INLINE = ("--executor", "inline")
+"""Where it does not matter what runs the trials: starting Ray takes longer than they do."""
 
 
 def bitskip(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -171,7 +173,7 @@ def test_precisions_at_rates_of_their_own_are_compared(tmp_path: Path) -> None:
     assert "lr tuned by configuration: 0.01 in 1, 0.02 in 1 of them" in ok(
         "sweep", file, "--dry-run", "--results", results
     )
-    ok("sweep", file, "--results", results, "--executor", "inline")
+    ok("sweep", file, "--results", results, *INLINE)
     (section,) = json.loads(ok("report", results, "--json"))["sections"]
     assert len(section["main_effects"]) >= 1
     rows = load_results(results).trials.to_pylist()
@@ -263,7 +265,7 @@ def test_an_artefact_is_marked_in_the_plan_and_in_its_row(tmp_path: Path) -> Non
         .replace("hadamard: [none, bitnet-v2]", "")
         .replace("seeds: 2", "seeds: 1")
     )
-    printed = ok("sweep", file, "--results", tmp_path, "--set", "space.bits=[8]", "--set", "exclude=[]")
+    printed = ok("sweep", file, "--results", tmp_path, "--set", "space.bits=[8]", "--set", "exclude=[]", *INLINE)
     assert "[artefact causal_mask: False]" in printed
     rows = {row["causal_mask"]: row for row in load_results(tmp_path).trials.to_pylist() if row["exit_weight"] == 0}
     assert (rows[True]["artefact"], rows[True]["skipped_guards"]) == (False, None)
@@ -274,7 +276,8 @@ def test_an_artefact_is_marked_in_the_plan_and_in_its_row(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_failing_trial_is_a_row_and_is_run_again(swept: tuple[Path, Path, str], tmp_path: Path) -> None:
     file, _, _ = swept
-    settings = ["--set", "space={bits: [16]}", "--set", "points=null", "--set", "exclude=null", "--set", "seeds=1"]
+    one = ("--set", "space={bits: [16]}", "--set", "points=null", "--set", "exclude=null", "--set", "seeds=1")
+    settings = [*one, *INLINE]
     limited = bitskip("sweep", file, "--results", tmp_path, *settings, "--set", "resources.time_limit=0.05")
     assert limited.returncode == 1
     assert "1 of 1 trials have no result" in limited.stderr
@@ -292,7 +295,7 @@ def test_text_files_are_a_corpus(swept: tuple[Path, Path, str], tmp_path: Path) 
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(f"Document {i} speaks of the number {i * i} at some length." for i in range(3_000)))
     settings = ["--set", f"base.data.files=['{text}']", "--set", "space={bits: [16]}", "--set", "points=null",
-                "--set", "exclude=null", "--set", "seeds=1"]  # fmt: skip
+                "--set", "exclude=null", "--set", "seeds=1", *INLINE]  # fmt: skip
     ok("sweep", file, "--results", tmp_path, *settings)
     (row,) = load_results(tmp_path).trials.to_pylist()
     assert row["data_files"] == [str(text)]
