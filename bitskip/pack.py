@@ -132,9 +132,10 @@ class _Pack:
         self.lanes = sorted(lanes, key=lambda lane: repr(lane.member.trial.method))
         self.training: TrainingConfig = lanes[0].member.trial.training
         self.decoder = PackedDecoder([lane.ready.model for lane in self.lanes])
-        if compiles(self.training, lanes[0].ready.model.head.weight.device):
-            compile_blocks(self.decoder)
         self.optimizer = _StackedAdamW(self.decoder, [lane.member.trial.training for lane in self.lanes])
+        if compiles(self.training, self.optimizer.weights.device):
+            compile_blocks(self.decoder)
+            self.optimizer.compile()
         for index, lane in enumerate(self.lanes):
             self.optimizer.take(index, lane.optimizer)
 
@@ -314,7 +315,8 @@ def _reached(decoder: PackedDecoder, steps: Sequence[Step]) -> dict[str, list[bo
 class _StackedAdamW:
     """torch.optim.AdamW for every lane, with learning rate, weight decay and clipping of its own.
 
-    Weights, gradients and moments are one matrix [M, P] each, so that a step is a handful of operations.
+    Weights, gradients and moments are one matrix [M, P] each, so that a step is a handful of operations. The decoder's
+    stacked weights become views of that matrix.
     """
 
     def __init__(self, decoder: PackedDecoder, trainings: Sequence[TrainingConfig]) -> None:
@@ -324,18 +326,24 @@ class _StackedAdamW:
         self.gradient = torch.zeros_like(self.weights)
         device = self.weights.device
         self.parts = sorted({_part(name) for name in decoder.stacked})
+        self.update: Callable[..., None] = _adamw
         self.columns: dict[str, slice] = {}
         part, decayed, end = [], [], 0
         for name, stacked in decoder.stacked.items():
             size = stacked[0].numel()
-            self.columns[name] = slice(end, end := end + size)
+            columns = self.columns[name] = slice(end, end := end + size)
+            decoder.stacked[name] = self.weights[:, columns].view_as(stacked).detach().requires_grad_()
             part.append(torch.full((size,), self.parts.index(_part(name))))
             decayed.append(torch.full((size,), float(stacked.ndim > 2 and not name.startswith("embedding"))))
-        self.part, decay = torch.cat(part).to(device), torch.cat(decayed).to(device)
+        self.part, self.decayed = torch.cat(part).to(device), torch.cat(decayed).to(device)
         self.updates = torch.zeros(len(trainings), len(self.parts))
-        self.decay = torch.tensor([[t.weight_decay] for t in trainings], device=device) * decay
+        self.decay = torch.tensor([[t.weight_decay] for t in trainings])
         self.limit = torch.tensor([t.grad_clip or math.inf for t in trainings], device=device)
         self.beta1, self.beta2 = trainings[0].beta1, trainings[0].beta2
+
+    def compile(self) -> None:
+        """From now on an update is one sweep over memory."""
+        self.update = torch.compile(_adamw)
 
     @torch.no_grad()
     def clip(self) -> Tensor:
@@ -352,23 +360,15 @@ class _StackedAdamW:
     @torch.no_grad()
     def step(self, rates: Sequence[float], reached: dict[str, list[bool]], alive: Sequence[bool]) -> None:
         """Update what the losses reached in the lanes that are alive."""
-        device = self.part.device
         active = torch.tensor([reached[part] for part in self.parts]).T & torch.tensor(alive)[:, None]
         self.updates += active
-        correction1, correction2 = (
-            (1 - beta**self.updates).to(device)[:, self.part] for beta in (self.beta1, self.beta2)
-        )
-        on = active.to(device)[:, self.part]
-        gradient = torch.where(on, self.gradient, 0.0)
-        rate = torch.tensor(rates, device=device)[:, None] * on
-        self.average.lerp_(gradient, (1 - self.beta1) * on)
-        self.square.lerp_(gradient.square_(), (1 - self.beta2) * on)
-        self.weights.mul_(1 - rate * self.decay)
-        scale = self.square.div(correction2).sqrt_().add_(ADAM_EPSILON)
-        # What has had no update yet has a correction of 0 and divides 0 by it.
-        self.weights.sub_(torch.where(on, rate / correction1 * self.average / scale, 0.0))
-        for name, stacked in self.decoder.stacked.items():
-            stacked.copy_(self.weights[:, self.columns[name]].view_as(stacked))
+        corrections = [1 - beta**self.updates for beta in (self.beta1, self.beta2)]
+        # Two transfers to a GPU: each has a price of its own.
+        by_part = torch.stack([active.to(self.updates), *corrections]).to(self.part.device)
+        rate = torch.tensor(rates)[:, None]
+        by_lane = torch.stack([rate, rate * self.decay]).to(self.part.device)
+        state = self.weights, self.average, self.square
+        self.update(*state, self.gradient, *by_part, self.part, *by_lane, self.decayed, self.beta1, self.beta2)
 
     @torch.no_grad()
     def take(self, index: int, alone: torch.optim.Optimizer) -> None:
@@ -392,3 +392,34 @@ class _StackedAdamW:
                     "exp_avg": self.average[index, columns].view_as(parameter).clone(),
                     "exp_avg_sq": self.square[index, columns].view_as(parameter).clone(),
                 }
+
+
+def _adamw(
+    weights: Tensor,
+    average: Tensor,
+    square: Tensor,
+    gradient: Tensor,
+    active: Tensor,
+    correction1: Tensor,
+    correction2: Tensor,
+    part: Tensor,
+    rate: Tensor,
+    decay: Tensor,
+    decayed: Tensor,
+    beta1: float,
+    beta2: float,
+) -> None:
+    """A step of torch.optim.AdamW for every lane, in place: weights, moments and gradient [M, P].
+
+    `part` [P] says to which of the columns of [M, parts] a weight belongs: `active` is 0 where it has no gradient.
+    `rate` and `decay`, its product with the weight decay, are [M, 1]; `decayed` [P] is 1 where there is one.
+    """
+    on = active[:, part]
+    # What is not finite must not come in where a lane is not updated.
+    gradient = torch.where(on > 0, gradient, 0.0)
+    average.lerp_(gradient, (1 - beta1) * on)
+    square.lerp_(gradient.square(), (1 - beta2) * on)
+    scale = (square / correction2[:, part]).sqrt_().add_(ADAM_EPSILON)
+    # What has had no update yet has a correction of 0 and divides 0 by it.
+    change = torch.where(on > 0, rate / correction1[:, part] * average / scale, 0.0)
+    weights.mul_(1 - decay * on * decayed).sub_(change)

@@ -119,11 +119,15 @@ def test_an_interrupted_pack_goes_on_packed_or_alone(tmp_path: Path) -> None:
         assert result.loss == pytest.approx(whole[result.trial.trial_id].loss, rel=1e-6)
 
 
-def test_the_stacked_optimizer_is_adamw() -> None:
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+def test_the_stacked_optimizer_is_adamw(backend: str | None) -> None:
     trials = [tiny(seed=seed, weight_decay=0.3 * seed, grad_clip=seed) for seed in range(3)]
     models, twins = ([build_model(trial) for trial in trials] for _ in range(2))
     decoder = PackedDecoder(models)
     ours = _StackedAdamW(decoder, [trial.training for trial in trials])
+    if backend:
+        ours.update = torch.compile(ours.update, backend=backend)
     theirs = [optimizer_for(twin, trial.training) for twin, trial in zip(twins, trials, strict=True)]
     draws = torch.Generator().manual_seed(0)
     for step in range(4):
@@ -173,10 +177,10 @@ def test_the_optimizer_state_comes_and_goes_whole() -> None:
 @pytest.mark.parametrize("asked", ["on", "off"])
 def test_a_pack_is_compiled_where_its_trials_are(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
-    for kind in (PackedDecoder, Decoder):
-        monkeypatch.setattr(kind, "compile_blocks", lambda model: compiled.append(type(model)))
+    for kind, how in ((PackedDecoder, "compile_blocks"), (Decoder, "compile_blocks"), (_StackedAdamW, "compile")):
+        monkeypatch.setattr(kind, how, lambda each: compiled.append(type(each)))
     packing_gains([tiny(compile=asked, seed=seed) for seed in range(2)], "cpu", 1)
-    assert compiled == ([Decoder, Decoder, PackedDecoder] if asked == "on" else [])
+    assert compiled == ([Decoder, Decoder, PackedDecoder, _StackedAdamW] if asked == "on" else [])
 
 
 def test_what_can_be_packed() -> None:
