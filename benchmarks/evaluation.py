@@ -17,7 +17,7 @@ from bitskip.data.sequences import packed
 from bitskip.evaluate import exit_quality, held_out_loss
 from bitskip.method.model import build_model
 
-SHAPES = {"nano": (2048, 11), "micro": (1024, 5), "small": (1024, 5)}
+SHAPES = {"nano": (2048, 15), "micro": (1024, 15), "small": (1024, 7)}
 """Preset to held-out tokens and rounds."""
 
 
