@@ -23,7 +23,7 @@ from bitskip.config import IGNORED_TARGET, TrainingConfig, TrialConfig
 from bitskip.course import Course, CurvePoint, Step, precision_context
 from bitskip.data import TokenData
 from bitskip.evaluate import held_out_batches, held_out_loss
-from bitskip.method.model import Decoder
+from bitskip.method.model import Decoder, uncompiled
 from bitskip.method.packed import PackedDecoder
 from bitskip.packing import pack_key
 from bitskip.prefix import Prefixes
@@ -215,7 +215,7 @@ class _Pack:
         matrices = self.decoder.effective_weights()
         for batches in zip(*texts, strict=True):
             inputs, targets = (torch.stack(part) for part in zip(*batches, strict=True))
-            with precision_context(self.training, device):
+            with precision_context(self.training, device), uncompiled():
                 _, loss = self.decoder.losses(inputs, targets, none, None, matrices)
             tokens = (targets != IGNORED_TARGET).flatten(1).sum(1)
             nll += loss.double() * tokens
@@ -337,7 +337,7 @@ class _StackedAdamW:
             decayed.append(torch.full((size,), float(stacked.ndim > 2 and not name.startswith("embedding"))))
         self.part, self.decayed = torch.cat(part).to(device), torch.cat(decayed).to(device)
         self.updates = torch.zeros(len(trainings), len(self.parts))
-        self.decay = torch.tensor([[t.weight_decay] for t in trainings])
+        self.weight_decay = torch.tensor([[t.weight_decay] for t in trainings])
         self.limit = torch.tensor([t.grad_clip or math.inf for t in trainings], device=device)
         self.beta1, self.beta2 = trainings[0].beta1, trainings[0].beta2
 
@@ -362,11 +362,11 @@ class _StackedAdamW:
         """Update what the losses reached in the lanes that are alive."""
         active = torch.tensor([reached[part] for part in self.parts]).T & torch.tensor(alive)[:, None]
         self.updates += active
-        corrections = [1 - beta**self.updates for beta in (self.beta1, self.beta2)]
+        corrections = [1 - beta ** self.updates.double() for beta in (self.beta1, self.beta2)]
         # Two transfers to a GPU: each has a price of its own.
-        by_part = torch.stack([active.to(self.updates), *corrections]).to(self.part.device)
+        by_part = torch.stack([active, *corrections]).float().to(self.part.device)
         rate = torch.tensor(rates)[:, None]
-        by_lane = torch.stack([rate, rate * self.decay]).to(self.part.device)
+        by_lane = torch.stack([rate, rate * self.weight_decay]).to(self.part.device)
         state = self.weights, self.average, self.square
         self.update(*state, self.gradient, *by_part, self.part, *by_lane, self.decayed, self.beta1, self.beta2)
 
@@ -404,7 +404,7 @@ def _adamw(
     correction2: Tensor,
     part: Tensor,
     rate: Tensor,
-    decay: Tensor,
+    shrinkage: Tensor,
     decayed: Tensor,
     beta1: float,
     beta2: float,
@@ -412,7 +412,7 @@ def _adamw(
     """A step of torch.optim.AdamW for every lane, in place: weights, moments and gradient [M, P].
 
     `part` [P] says to which of the columns of [M, parts] a weight belongs: `active` is 0 where it has no gradient.
-    `rate` and `decay`, its product with the weight decay, are [M, 1]; `decayed` [P] is 1 where there is one.
+    `rate` and `shrinkage`, its product with the weight decay, are [M, 1]; `decayed` [P] is 1 where there is one.
     """
     on = active[:, part]
     # What is not finite must not come in where a lane is not updated.
@@ -422,4 +422,4 @@ def _adamw(
     scale = (square / correction2[:, part]).sqrt_().add_(ADAM_EPSILON)
     # What has had no update yet has a correction of 0 and divides 0 by it.
     change = torch.where(on > 0, rate / correction1[:, part] * average / scale, 0.0)
-    weights.mul_(1 - decay * on * decayed).sub_(change)
+    weights.mul_(1 - shrinkage * on * decayed).sub_(change)

@@ -246,13 +246,21 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
         yield
         return
 
+    expired = False
+
     def expire(*_: object) -> None:
+        nonlocal expired
+        expired = True
         raise TimeLimitError
 
     previous = signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except Exception as error:
+        if expired and not isinstance(error, TimeLimitError):  # the compiler wraps whatever is raised in it
+            raise TimeLimitError from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

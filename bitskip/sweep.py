@@ -218,10 +218,11 @@ def _run_all(dispatch: Dispatch, setting: Setting, executor: Executor) -> None:
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends the sweep as Ctrl-C does."""
-    asked = threading.Event()
+    asked = False
 
     def terminate(*_: object) -> None:
-        asked.set()
+        nonlocal asked
+        asked = True
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
@@ -231,7 +232,7 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if asked.is_set():  # while Ray waits in C++, it raises one of its own for whatever a handler raised
+        if asked:  # while Ray waits in C++, it raises one of its own for whatever a handler raised
             raise Terminated from None
         raise
     finally:

@@ -46,3 +46,16 @@ def test_a_gpu_that_is_not_there_is_an_error_and_no_silent_cpu(tmp_path: Path, m
     row = run_job(Job(TRIAL, tmp_path, "s", device="cuda"))
     assert row["status"] == "error"
     assert "a GPU that torch does not see" in row["reason"]
+
+
+def test_a_time_limit_is_known_under_what_wraps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the compiler wraps whatever is raised while it compiles."""
+
+    def compiling(*_: object, **__: object) -> None:
+        try:
+            time.sleep(5)
+        except Exception as error:
+            raise RuntimeError("backend='inductor' raised") from error
+
+    monkeypatch.setattr(record, "run_trial", compiling)
+    assert run_job(Job(TRIAL, tmp_path, "s", time_limit=0.1))["status"] == "timeout"

@@ -65,8 +65,9 @@ def work(setting: Setting, task: Task) -> dict[str, Any]:
     jobs = [_job(setting, each) for each in task.pack]
     found: dict[str, Any] = {}
     try:
+        if len(jobs) > 1:
+            reset_process(jobs[0].threads)  # for the probe, too, whose programs then serve the pack
         if len(jobs) > 1 and _packs(setting.resources, jobs):
-            reset_process(jobs[0].threads)
             for trial_id, row in run_packed(jobs):
                 found[trial_id] = {"row": {key: row.get(key) for key in SHOWN}}
         else:

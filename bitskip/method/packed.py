@@ -7,6 +7,7 @@ the others as they are.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -99,7 +100,7 @@ class PackedDecoder:
         """
         depth = self.sizes.layers
         total = torch.zeros(len(self.members), device=tokens.device)
-        loss = total
+        loss, shares = total, weights.to(total)
         for index, hidden in enumerate(self._hidden_states(tokens, keep, matrices)):
             last = index == depth - 1
             of = range(len(self.members)) if last else weights[:, index].nonzero().flatten().tolist()
@@ -109,12 +110,11 @@ class PackedDecoder:
             loss = checkpoint(
                 self._cross_entropy, hidden, targets, index + 1, of, use_reentrant=False, preserve_rng_state=False
             )
-            share = weights[:, index].to(loss)
-            total = (
-                total + share * loss
-                if len(of) == len(total)
-                else total.index_add(0, _index(of, loss), share[of] * loss)
-            )
+            if len(of) == len(total):
+                total = total + shares[:, index] * loss
+            else:
+                chosen = _index(tuple(of), loss.device)
+                total = total.index_add(0, chosen, shares[chosen, index] * loss)
         return total, loss
 
     def _cross_entropy(self, hidden: Tensor, targets: Tensor, exit_layer: int, of: Sequence[int]) -> Tensor:
@@ -124,7 +124,7 @@ class PackedDecoder:
         head = f"exit_heads.{exit_layer - 1}.weight" if early and self.own_heads else "head.weight"
         scale, matrix = self.stacked[norm], self.stacked[head]
         if len(of) < len(self.members):
-            chosen = _index(of, hidden)
+            chosen = _index(tuple(of), hidden.device)
             hidden, targets, scale, matrix = (x.index_select(0, chosen) for x in (hidden, targets, scale, matrix))
         normed = _norm(self.sizes, hidden, scale)
         logits = torch.matmul(normed.flatten(1, 2), matrix.mT)  # [M, B T, V]
@@ -234,5 +234,7 @@ def _technique(layer: BitLinear) -> tuple[object, ...]:
     return layer.bits, layer.activation_scale, layer.ternary, layer.rotation, own
 
 
-def _index(members: Sequence[int], like: Tensor) -> Tensor:
-    return torch.tensor(members, device=like.device)
+@functools.lru_cache(maxsize=256)
+def _index(members: tuple[int, ...], device: torch.device) -> Tensor:
+    """Made once: a transfer waits until the GPU has done all that it was given."""
+    return torch.tensor(members, device=device)

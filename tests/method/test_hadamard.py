@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import hadamard as scipy_hadamard
 
+from bitskip.config import make_trial
 from bitskip.method.hadamard import hadamard_transform, largest_block, random_signs
+from bitskip.method.model import Decoder, build_model
 from bitskip.method.quantize import quantize_activations
+from bitskip.train import compile_blocks
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -171,3 +174,23 @@ def test_rotation_lowers_the_error_of_heavy_tails() -> None:
     tails = normal(64, 2048) / (normal(64, 2048, 3, seed=1).square().mean(-1).sqrt())  # Student's t, 3 degrees
     for bits in (8, 4):
         assert relative_error(tails, bits, True) < 0.5 * relative_error(tails, bits, False)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+def test_compiled_blocks_do_not_make_the_matrix_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(Decoder, "compile_blocks", lambda model: [b.compile(backend=backend) for b in model.blocks])
+    sizes = {"layers": 2, "width": 128, "heads": 2, "kv_heads": 1, "ffn_width": 256}
+    trial = make_trial(bits=8, hadamard="bitnet-v2", model=sizes)
+    plain, model = build_model(trial), build_model(trial)
+    torch._dynamo.reset()
+    compile_blocks(model)
+    tokens = torch.arange(16).view(1, 16)
+    assert torch.allclose(model(tokens), plain(tokens), atol=1e-5)
+    (graph,) = graphs
+    assert not [node for node in graph.graph.nodes if "cat" in str(node.target)]
