@@ -31,7 +31,6 @@ from bitskip.errors import UserError
 from bitskip.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
 from bitskip.exits import best_exit
 from bitskip.guards import check_causality, check_trial
-from bitskip.method.hadamard import hadamard_matrix
 from bitskip.method.layerskip import loss_weights
 from bitskip.method.linear import quantized_once
 from bitskip.method.model import Decoder, build_model
@@ -283,8 +282,6 @@ def compile_blocks(model: Decoder | PackedDecoder) -> None:
     # Layer dropout makes batches of several sizes, and a process may train one trial after another: past the limit of 8
     # programs for one code, the compiler would run it uncompiled.
     config.recompile_limit = max(config.recompile_limit, COMPILED_PROGRAMS)
-    # The compiler looks through caches: every pass would make the matrix anew.
-    torch.compiler.assume_constant_result(hadamard_matrix)  # type: ignore[no-untyped-call]
     model.compile_blocks()
 
 

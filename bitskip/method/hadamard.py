@@ -29,17 +29,18 @@ def is_power_of_two(n: int) -> bool:
     return n > 0 and n & (n - 1) == 0
 
 
-def hadamard_matrix(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Orthonormal H_n, shape [n, n], made once. Whoever compiles the transform marks this as a constant."""
-    return _matrix(n, dtype, device)
-
-
 @functools.lru_cache(maxsize=64)
 def _matrix(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    matrix = torch.ones(1, 1, dtype=torch.float64)
-    while len(matrix) < n:
-        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-    return (matrix / math.sqrt(n)).to(device=device, dtype=dtype)
+    """Orthonormal H_n, shape [n, n]: the sign of entry (i, j) is the parity of the ones in i AND j.
+
+    A compiler looks through the cache, and every pass of its program makes the matrix anew: in elementwise operations
+    on the device, which become one kernel.
+    """
+    index = torch.arange(n, device=device)
+    parity = index[:, None] & index
+    for shift in (16, 8, 4, 2, 1):
+        parity = parity ^ (parity >> shift)
+    return (1 - 2 * (parity & 1)).to(dtype) / math.sqrt(n)
 
 
 def _factors(n: int) -> list[int]:
@@ -79,11 +80,11 @@ def _by_factors(x: Tensor) -> Tensor:
     work = x if x.dtype == torch.float64 else x.float()
     last, *others = _factors(n)
     with _without_autocast(x):
-        work = work.reshape(-1, last) @ hadamard_matrix(last, work.dtype, work.device)
+        work = work.reshape(-1, last) @ _matrix(last, work.dtype, work.device)
         inner = last
         for size in others:
             grids = work.view(-1, size, inner)
-            matrix = hadamard_matrix(size, work.dtype, work.device)
+            matrix = _matrix(size, work.dtype, work.device)
             work = torch.bmm(matrix.expand(len(grids), size, size), grids)
             inner *= size
     return work.view(x.shape).to(x.dtype)
