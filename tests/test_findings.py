@@ -1,11 +1,15 @@
 """The findings and the README say what the committed results say."""
 
+import math
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bitskip.results import load_results
 
 ROOT = Path(__file__).parent.parent
 BITSKIP = Path(sys.executable).with_name("bitskip")
@@ -51,3 +55,26 @@ def test_readme_quotes_the_findings() -> None:
     trials = re.search(r"holds (\d+) trials", section)
     assert trials is not None
     assert f"from {trials[1]} trials" in findings
+
+
+def test_composition_at_each_learning_rate_is_that_of_the_search() -> None:
+    """Recomputed from the rows: how much further 4 bits change what rotation does to full precision."""
+    found: dict[float, dict[tuple[int, str], dict[int, float]]] = {}
+    for row in load_results(ROOT / "results" / "reference").trials.to_pylist():
+        if row["sweep"] == "tuning" and row["bits"] != 8:
+            at_rate = found.setdefault(row["lr"], {})
+            at_rate.setdefault((row["bits"], row["hadamard"]), {})[row["seed"]] = math.log(row["ppl"])
+    expected = []
+    for rate in (0.001, 0.002, 0.004, 0.016):  # at 0.008 the grid adds seeds
+        ppl = found[rate]
+        effects = [
+            ppl[4, "bitnet-v2"][seed] - ppl[4, "none"][seed] - ppl[16, "bitnet-v2"][seed] + ppl[16, "none"][seed]
+            for seed in ppl[4, "none"]
+        ]
+        assert len(effects) == 3
+        expected.append(f"{100 * math.expm1(statistics.fmean(effects)):+.1f} %")
+    findings = (ROOT / "docs" / "findings.md").read_text()
+    search = findings.split("## Learning rates")[1].split("nano, stories, 400 000 tokens:")[1]
+    (line,) = re.findall(r"\| bits 4 × hadamard bitnet-v2 \|(.*)\|", search.split("nano, wiki")[0])
+    shown = [cell.split(" (")[0].strip() for cell in line.split("|")]
+    assert shown[:3] + shown[4:] == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,8 @@ def markdown(results: Results, folder: Path, within: float) -> str:
     parts[-2] += f" ({counts}; {spent} of training and evaluation)."
     letters = _letters([*(each.section.scale for each in found), *(each.scale for each in report.causes)])
     parts += [*_paragraphs(summary_lines(report)), *_scales(letters, found)]
-    parts += [*_claims(report.claims, letters), *_causes(report.causes, letters), *_rates(analysis.strata)]
+    parts += [*_claims(report.claims, letters), *_causes(report.causes, letters)]
+    parts += _rates(analysis.strata, {sheet.section.scale: sheet.section for sheet in found})
     for sheet in found:
         if sheet.section.leaderboard and sheet.section.varying and _repeated(sheet.section):
             parts += _scale(sheet, letters)
@@ -169,8 +170,8 @@ def _run(run: Run | None) -> str:
     return "" if run is None else run_text(run)
 
 
-def _rates(found: Sequence[Stratum]) -> list[str]:
-    """Where scales differ in nothing but the learning rate: its search.
+def _rates(found: Sequence[Stratum], sections: Mapping[str, Section]) -> list[str]:
+    """Where scales differ in nothing but the learning rate: its search, and what techniques do together at each rate.
 
     A configuration's rates are compared over the seeds that ran at all of them.
     """
@@ -205,6 +206,7 @@ def _rates(found: Sequence[Stratum]) -> list[str]:
             scale = ", ".join(part for part in strata[0].label.split(", ") if not part.startswith("lr "))
             columns = ("configuration", *(f"{rate:g}" for rate in rates), "best", "n")
             lines += [f"{_escaped(scale)}:", "", *_table(columns, rows)]
+            lines += _effects_by_rate({float(s.scale["lr"]): sections[s.label] for s in strata if s.label in sections})
     if not lines:
         return []
     return [
@@ -214,6 +216,26 @@ def _rates(found: Sequence[Stratum]) -> list[str]:
         "rate. Geometric means ± the sd of the logarithm.",
         "",
         *lines,
+    ]
+
+
+def _effects_by_rate(sections: Mapping[float, Section]) -> list[str]:
+    """Composition effects, all other techniques off, that were measured at several rates."""
+    shown: dict[str, dict[float, str]] = {}
+    for rate, section in sections.items():
+        for effect in section.composition_effects:
+            if effect.estimand == "anchored" and effect.value is not None and effect.low is not None:
+                interval = f"{percent_text(effect.low)} to {percent_text(effect.high)}"
+                text = f"{percent_text(effect.value)} ({interval}), n={effect.seeds}"
+                shown.setdefault(" × ".join(effect.techniques), {})[rate] = text
+    rates = sorted(sections)
+    rows = [[name, *(at.get(rate, "") for rate in rates)] for name, at in sorted(shown.items()) if len(at) > 1]
+    if not rows:
+        return []
+    return [
+        "Composition effects on perplexity at each rate, all other techniques off (95 %):",
+        "",
+        *_table(("techniques", *(f"{rate:g}" for rate in rates)), rows),
     ]
 
 
