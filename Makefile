@@ -38,6 +38,7 @@ bench: install
 # What has tables of its own and takes longer.
 bench-all: bench
 	$(BIN)/python benchmarks/bench.py sweep_overhead growth
+	$(BIN)/python benchmarks/breakdown.py
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/stories.py
 	$(BIN)/python benchmarks/exits.py

@@ -18,6 +18,7 @@ from bitskip.train import steps_on_random_tokens
 ENDLESS = 10**9
 SHAPES = {"nano": (8, 25), "micro": (8, 9), "small": (2, 7)}
 """Preset to sequences of 128 tokens a step and rounds."""
+GOALS = {"GPT (as nanoGPT)": "≥ 1.0", "Llama (transformers)": "≥ 1.2"}
 COMPILED = ("nano",)
 """Compiling seven models takes minutes."""
 
@@ -47,17 +48,15 @@ def against_baseline(preset: str, batch: int, rounds: int, compiled: bool) -> li
     ]
 
 
-def against_references(preset: str, batch: int, rounds: int, compiled: bool) -> list[Row]:
-    """The baseline without layer dropout and exit losses, which the references lack.
+def decoders(preset: str, batch: int, compiled: bool = False) -> dict[str, Callable[[], object]]:
+    """A step of ours without layer dropout and exit losses, which the references lack, and of those that are installed.
 
-    Where it is compiled, block by block, they are as a whole, as nanoGPT's training script does it.
+    Where ours is compiled, block by block, they are as a whole, as nanoGPT's training script does it.
     """
     plain = trial(preset, batch, compile="on" if compiled else "off")
     vocabulary, shape = plain.data.vocab_size, (batch, plain.training.seq_len)
-    bf16 = device().type == "cuda"
-    works = {"ours": stepping(steps_on_random_tokens(plain, str(device()), ENDLESS))}
-    goals = {"GPT (as nanoGPT)": "≥ 1.0", "Llama (transformers)": "≥ 1.2"}
-    for name, kind in zip(goals, (GPT, Llama), strict=True):
+    works = {"float baseline": stepping(steps_on_random_tokens(plain, str(device()), ENDLESS))}
+    for name, kind in (("GPT (as nanoGPT)", GPT), ("Llama (transformers)", Llama)):
         try:
             model = kind(plain.model, vocabulary, plain.training.seq_len)
         except ImportError:
@@ -65,13 +64,17 @@ def against_references(preset: str, batch: int, rounds: int, compiled: bool) -> 
             continue
         if compiled:
             model.compile()
-        works[name] = stepping(training_steps(model, vocabulary, shape, device(), bf16))
-    times = interleaved(works, rounds, warmup=3 if compiled else 2)
-    how = "compiled" if compiled else "eager"
+        works[name] = stepping(training_steps(model, vocabulary, shape, device(), bf16=device().type == "cuda"))
+    return works
+
+
+def against_references(preset: str, batch: int, rounds: int, compiled: bool) -> list[Row]:
+    """The float baseline beside the reference decoders."""
+    times = interleaved(decoders(preset, batch, compiled), rounds, warmup=3 if compiled else 2)
+    how, ours = "compiled" if compiled else "eager", times.pop("float baseline")
     return [
-        row(f"training, {how}: float baseline / {name}", f"{preset}, {batch} x 128", times[name], times["ours"], goal)
-        for name, goal in goals.items()
-        if name in times
+        row(f"training, {how}: float baseline / {name}", f"{preset}, {batch} x 128", theirs, ours, GOALS[name])
+        for name, theirs in times.items()
     ]
 
 
