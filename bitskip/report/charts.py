@@ -641,7 +641,8 @@ def _named_cells(sheet: Sheet) -> list[tuple[str, Cell]]:
     return [(name, cells[name]) for name in wanted if name in cells]
 
 
-def _last(rows: Iterable[Row]) -> list[Row]:
+def last_sample(rows: Iterable[Row]) -> list[Row]:
+    """Of a trial's rows of `layers`, those of its last step."""
     found = list(rows)
     last = max((row["step"] for row in found), default=None)
     return [row for row in found if row["step"] == last]
@@ -653,7 +654,7 @@ def rotation_by_layer(sheet: Sheet) -> Chart | None:
     for name, cell in _named_cells(sheet):
         gathered: dict[int, dict[str, list[float]]] = {}
         for row in cell.rows:
-            for each in _last(sheet.layers.get(row["trial_id"], ())):
+            for each in last_sample(sheet.layers.get(row["trial_id"], ())):
                 if each["layer"] is None or each["site"] in ("block", "embedding", "norm", "head"):
                     continue
                 for column in ("input_kurtosis", "kurtosis", "snr_db"):

@@ -14,7 +14,7 @@ from bitskip.cells import METRICS, Stratum, cell_label
 from bitskip.claims import NOT_MEASURED, Finding
 from bitskip.effects import Effect
 from bitskip.errors import UserError
-from bitskip.report.charts import EVERYTHING_OFF, Sheet, gradient_cosines, rotation_by_layer
+from bitskip.report.charts import EVERYTHING_OFF, Sheet, gradient_cosines, last_sample
 from bitskip.report.page import sheets
 from bitskip.report.prediction import record
 from bitskip.report.summary import Section, analyse
@@ -37,6 +37,9 @@ SHORT = 8
 
 FEWEST_RATES = 3
 """Learning rates that make a search."""
+
+SITES = {"down": ("down",), "o": ("o",), "q, k, v, gate, up": ("q", "k", "v", "gate", "up")}
+"""The two sites that BitNet v2 rotates, and the others, all of them behind a norm."""
 
 ESTIMANDS = {"averaged": "mean over the settings of the others", "anchored": "all others at the baseline"}
 
@@ -339,17 +342,8 @@ def _exits(section: Section) -> list[str]:
 
 def _mechanisms(sheet: Sheet) -> list[str]:
     lines: list[str] = []
-    quantizers, cosines = rotation_by_layer(sheet), gradient_cosines(sheet)
-    if quantizers is not None:
-        rows = []
-        for name in dict.fromkeys(row["configuration"] for row in quantizers.rows):
-            own = [row for row in quantizers.rows if row["configuration"] == name]
-            shown = [[row[key] for row in own if key in row] for key in ("kurtosis", "snr_db")]
-            rows.append(
-                [name, *(f"{statistics.median(v):.3g} ({min(v):.3g} to {max(v):.3g})" if v else "" for v in shown)]
-            )
-        lines += ["### What the quantizers see: median over blocks (smallest to largest block)", ""]
-        lines += _table(("variant", "kurtosis before the quantizer", "quantization SNR, dB"), rows)
+    lines += _quantizers(sheet)
+    cosines = gradient_cosines(sheet)
     if cosines is not None:
         rows = []
         for name in dict.fromkeys(row["configuration"] for row in cosines.rows):
@@ -368,6 +362,39 @@ def _mechanisms(sheet: Sheet) -> list[str]:
         lines += ["### Cosine between the gradients of exit loss and main loss, last sample, mean over seeds", ""]
         lines += _table(("variant", "shared head", "blocks, smallest to largest", "n"), rows)
     return lines
+
+
+def _quantizers(sheet: Sheet) -> list[str]:
+    """Kurtosis and noise of what is quantized after training, by what is done to it and by its site."""
+    found: dict[tuple[int, str], dict[tuple[str, str], dict[int, list[float]]]] = {}
+    for row in (row for cell in sheet.stratum.cells for row in cell.rows):
+        for each in last_sample(sheet.layers.get(row["trial_id"], ())):
+            site = next((name for name, sites in SITES.items() if each["site"] in sites), None)
+            for column in ("kurtosis", "snr_db"):
+                if site is not None and each[column] is not None:
+                    here = found.setdefault((row["bits"], row["hadamard"]), {}).setdefault((site, column), {})
+                    here.setdefault(each["layer"], []).append(each[column])
+    if not found:
+        return []
+    columns = [(site, column) for site in SITES for column in ("kurtosis", "snr_db")]
+    rows = [
+        [str(bits), hadamard, *(_by_block(measured.get(column, {})) for column in columns)]
+        for (bits, hadamard), measured in sorted(found.items(), key=lambda item: (-item[0][0], item[0][1] != "none"))
+    ]
+    names = [f"{'kurtosis' if column == 'kurtosis' else 'SNR, dB,'} at {site}" for site, column in columns]
+    return [
+        "### What the quantizers see after training, by site: median block (smallest to "
+        "largest block), each of its median trial",
+        "",
+        "Kurtosis of the rotated activations before they are quantized, 3 for normal ones; SNR of their quantization.",
+        "",
+        *_table(("activation bits", "hadamard", *names), rows),
+    ]
+
+
+def _by_block(measured: Mapping[int, Sequence[float]]) -> str:
+    blocks = [statistics.median(values) for values in measured.values()]
+    return f"{statistics.median(blocks):.3g} ({min(blocks):.3g} to {max(blocks):.3g})" if blocks else ""
 
 
 def _limits(claims: Sequence[Finding], found: Sequence[Sheet]) -> list[str]:
