@@ -11,7 +11,7 @@ from bitskip.method.quantize import ternary_codes, ternary_scale
 
 W_A = [[0.9, -0.2, 0.05, -1.4], [0.3, -0.31, 0.0, 0.62]]
 X = [1.0, -2.0, 0.5, 3.0]
-ALL_VARIANTS = ["bitnet-v2", "bitnet-v2-all", "random-sign", "as-published"]
+ALL_VARIANTS = ["bitnet-v2", "bitnet-v2-all", "down-only", "random-sign", "as-published"]
 
 
 def linear(
