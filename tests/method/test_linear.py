@@ -15,7 +15,7 @@ ALL_VARIANTS = ["bitnet-v2", "bitnet-v2-all", "down-only", "random-sign", "as-pu
 
 
 def linear(
-    inputs: int = 4, outputs: int = 2, site: str = "o", weight: Tensor | None = None, **axes: object
+    inputs: int = 4, outputs: int = 2, site: str = "down", weight: Tensor | None = None, **axes: object
 ) -> BitLinear:
     trial = make_trial(**{"activation_scale": "absmax", **axes})
     layer = BitLinear(inputs, outputs, trial.method, site, sign_seed=5, artefacts=trial.artefacts)
