@@ -27,7 +27,7 @@ UNQUANTIZED_BITS = 16
 ABSMEAN_UP_TO_BITS = 4
 """BitNet v2 scales 4-bit activations by their mean and wider ones by their maximum (arXiv 2504.18415)."""
 
-HADAMARD_VARIANTS = ("none", "bitnet-v2", "bitnet-v2-all", "down-only", "random-sign", "as-published")
+HADAMARD_VARIANTS = ("none", "bitnet-v2", "bitnet-v2-all", "o-only", "down-only", "random-sign", "as-published")
 ACTIVATION_SCALES = ("auto", "absmax", "absmean")
 DROPOUT_SCHEDULES = ("none", "constant", "linear", "quadratic", "exponential", "log", "sin", "sigmoid")
 DROPOUT_NORMS = ("none", "sum1", "sum1-all")
@@ -406,9 +406,9 @@ def _check_sizes(trial: TrialConfig) -> None:
 def transformed_widths(trial: TrialConfig) -> dict[str, int]:
     """Widths that the trial's Hadamard variant may transform, by the name of the axis that sets them."""
     model = trial.model
-    widths = {"ffn_width": model.ffn_width}
-    if trial.method.hadamard != "down-only":
-        widths["width"] = model.width
+    widths = {"width": model.width, "ffn_width": model.ffn_width}
+    if trial.method.hadamard in ("o-only", "down-only"):
+        del widths["ffn_width" if trial.method.hadamard == "o-only" else "width"]
     if trial.method.hadamard == "as-published":  # it rotates outputs too, keys and values among them
         widths["kv_heads"] = model.kv_heads * model.head_width
     return widths

@@ -37,6 +37,7 @@ ROTATIONS: dict[str, Rotation] = {
     "none": Rotation(()),
     "bitnet-v2": Rotation(ROTATED_SITES),
     "bitnet-v2-all": Rotation(ALL_SITES),
+    "o-only": Rotation(("o",)),
     "down-only": Rotation(("down",)),
     "random-sign": Rotation(ROTATED_SITES, signs=True),
     "as-published": Rotation(ALL_SITES, after_quantizer=True, output=True),

@@ -106,6 +106,7 @@ def test_module_audit() -> None:
     assert sites() == {"rotated": set(), "ternary": set()}
     assert sites(bits=8) == {"rotated": set(), "ternary": every}
     assert sites(bits=4, hadamard=True) == {"rotated": {"o", "down"}, "ternary": every}
+    assert sites(bits=4, hadamard="o-only") == {"rotated": {"o"}, "ternary": every}
     assert sites(bits=4, hadamard="down-only") == {"rotated": {"down"}, "ternary": every}
     assert sites(bits=4, hadamard="random-sign") == {"rotated": {"o", "down"}, "ternary": every}
     assert sites(bits=8, hadamard="bitnet-v2-all") == {"rotated": every, "ternary": every}
@@ -150,7 +151,7 @@ def test_identity_in_place_of_the_transform_equals_off(
         return [total, *(parameter.grad for parameter in model.parameters())]
 
     off = loss_and_gradients("none")
-    for variant in ("bitnet-v2", "bitnet-v2-all", "down-only", "random-sign", "as-published"):
+    for variant in ("bitnet-v2", "bitnet-v2-all", "o-only", "down-only", "random-sign", "as-published"):
         assert all(torch.equal(a, b) for a, b in zip(loss_and_gradients(variant), off, strict=True))
 
 
