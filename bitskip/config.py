@@ -27,7 +27,18 @@ UNQUANTIZED_BITS = 16
 ABSMEAN_UP_TO_BITS = 4
 """BitNet v2 scales 4-bit activations by their mean and wider ones by their maximum (arXiv 2504.18415)."""
 
-HADAMARD_VARIANTS = ("none", "bitnet-v2", "bitnet-v2-all", "o-only", "down-only", "random-sign", "as-published")
+ALL_SITES = ("q", "k", "v", "o", "gate", "up", "down")
+ROTATED_SITES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "bitnet-v2": ("o", "down"),
+    "bitnet-v2-all": ALL_SITES,
+    "o-only": ("o",),
+    "down-only": ("down",),
+    "random-sign": ("o", "down"),
+    "as-published": ALL_SITES,
+}
+"""Hadamard variants, and the linear layers of a block whose input they rotate. BitNet v2 chose the two that no norm
+precedes and that carry the outliers (arXiv 2504.18415)."""
 ACTIVATION_SCALES = ("auto", "absmax", "absmean")
 DROPOUT_SCHEDULES = ("none", "constant", "linear", "quadratic", "exponential", "log", "sin", "sigmoid")
 DROPOUT_NORMS = ("none", "sum1", "sum1-all")
@@ -87,7 +98,7 @@ class MethodConfig:
         "auto", "scale of the activations; auto = absmean up to 4 bits, else absmax", choices=ACTIVATION_SCALES
     )
     weights: str = axis("full", "weight precision", choices=("full", "ternary"))
-    hadamard: str = axis("none", "Hadamard variant", choices=HADAMARD_VARIANTS)
+    hadamard: str = axis("none", "Hadamard variant", choices=tuple(ROTATED_SITES))
     hadamard_blocks: bool = axis(False, "transform in blocks where a width is no power of two")
     dropout: str = axis("none", "layer-dropout schedule over depth", choices=DROPOUT_SCHEDULES)
     dropout_max: float = axis(0.1, "largest layer-dropout rate", low=0.0, below=1.0)
@@ -405,10 +416,12 @@ def _check_sizes(trial: TrialConfig) -> None:
 
 def transformed_widths(trial: TrialConfig) -> dict[str, int]:
     """Widths that the trial's Hadamard variant may transform, by the name of the axis that sets them."""
-    model = trial.model
-    widths = {"width": model.width, "ffn_width": model.ffn_width}
-    if trial.method.hadamard in ("o-only", "down-only"):
-        del widths["ffn_width" if trial.method.hadamard == "o-only" else "width"]
+    model, sites = trial.model, ROTATED_SITES[trial.method.hadamard]
+    widths = {}
+    if any(site != "down" for site in sites):
+        widths["width"] = model.width
+    if "down" in sites:
+        widths["ffn_width"] = model.ffn_width
     if trial.method.hadamard == "as-published":  # it rotates outputs too, keys and values among them
         widths["kv_heads"] = model.kv_heads * model.head_width
     return widths

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitskip.config import AXES, DROPOUT_SCHEDULES, HADAMARD_VARIANTS, PHASES, POINTS, canonical, make_trial
+from bitskip.config import AXES, DROPOUT_SCHEDULES, PHASES, POINTS, ROTATED_SITES, canonical, make_trial
 from bitskip.errors import UserError
 
 
@@ -53,7 +53,7 @@ def test_replicates_share_their_configuration() -> None:
     st.fixed_dictionaries(
         {
             "bits": st.sampled_from([16, 8, 5, 2]),
-            "hadamard": st.sampled_from(HADAMARD_VARIANTS),
+            "hadamard": st.sampled_from(list(ROTATED_SITES)),
             "dropout": st.sampled_from(DROPOUT_SCHEDULES),
             "dropout_max": st.sampled_from([0.0, 0.1, 0.5]),
             "exit_weight": st.sampled_from([0.0, 0.3]),

@@ -12,13 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitskip.config import ArtefactConfig, MethodConfig
+from bitskip.config import ROTATED_SITES, ArtefactConfig, MethodConfig
 from bitskip.method.artefacts import Transform, published_transform, squared_relu
 from bitskip.method.hadamard import hadamard_transform, largest_block, random_signs
 from bitskip.method.quantize import quantize_activations, ternarize
-
-ROTATED_SITES = ("o", "down")
-"""Where BitNet v2 rotates: the inputs that no norm precedes and that carry the outliers."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +28,9 @@ class Rotation:
     output: bool = False
 
 
-ALL_SITES = ("q", "k", "v", "o", "gate", "up", "down")
-
-ROTATIONS: dict[str, Rotation] = {
-    "none": Rotation(()),
-    "bitnet-v2": Rotation(ROTATED_SITES),
-    "bitnet-v2-all": Rotation(ALL_SITES),
-    "o-only": Rotation(("o",)),
-    "down-only": Rotation(("down",)),
-    "random-sign": Rotation(ROTATED_SITES, signs=True),
-    "as-published": Rotation(ALL_SITES, after_quantizer=True, output=True),
+ROTATIONS = {name: Rotation(sites) for name, sites in ROTATED_SITES.items()} | {
+    "random-sign": Rotation(ROTATED_SITES["random-sign"], signs=True),
+    "as-published": Rotation(ROTATED_SITES["as-published"], after_quantizer=True, output=True),
 }
 
 

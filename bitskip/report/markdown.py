@@ -367,28 +367,31 @@ def _mechanisms(sheet: Sheet) -> list[str]:
 def _quantizers(sheet: Sheet) -> list[str]:
     """Kurtosis and noise of what is quantized after training, by what is done to it and by its site."""
     found: dict[tuple[int, str], dict[tuple[str, str], dict[int, list[float]]]] = {}
+    trials: dict[tuple[int, str], set[str]] = {}
     for row in (row for cell in sheet.stratum.cells for row in cell.rows):
         for each in last_sample(sheet.layers.get(row["trial_id"], ())):
             site = next((name for name, sites in SITES.items() if each["site"] in sites), None)
             for column in ("kurtosis", "snr_db"):
                 if site is not None and each[column] is not None:
-                    here = found.setdefault((row["bits"], row["hadamard"]), {}).setdefault((site, column), {})
+                    done = row["bits"], row["hadamard"]
+                    trials.setdefault(done, set()).add(row["trial_id"])
+                    here = found.setdefault(done, {}).setdefault((site, column), {})
                     here.setdefault(each["layer"], []).append(each[column])
     if not found:
         return []
     columns = [(site, column) for site in SITES for column in ("kurtosis", "snr_db")]
     rows = [
-        [str(bits), hadamard, *(_by_block(measured.get(column, {})) for column in columns)]
-        for (bits, hadamard), measured in sorted(found.items(), key=lambda item: (-item[0][0], item[0][1] != "none"))
+        [str(done[0]), done[1], *(_by_block(found[done].get(column, {})) for column in columns), str(len(trials[done]))]
+        for done in sorted(found, key=lambda each: (-each[0], each[1] != "none"))
     ]
     names = [f"{'kurtosis' if column == 'kurtosis' else 'SNR, dB,'} at {site}" for site, column in columns]
     return [
-        "### What the quantizers see after training, by site: median block (smallest to "
-        "largest block), each of its median trial",
+        "### What the quantizers see after training, by site",
         "",
-        "Kurtosis of the rotated activations before they are quantized, 3 for normal ones; SNR of their quantization.",
+        "Kurtosis of the activations before they are quantized, rotated if they are, 3 for normal ones; SNR of their "
+        "quantization. Median block (smallest to largest block), each of its median trial; n trials.",
         "",
-        *_table(("activation bits", "hadamard", *names), rows),
+        *_table(("activation bits", "hadamard", *names, "n"), rows),
     ]
 
 
