@@ -9,9 +9,9 @@ import sys
 
 import torch
 
-from bitskip.config import make_trial
-from bitskip.generate import ConfidenceExit, FixedExit, SelfSpeculation, Strategy, generate
-from bitskip.method.model import build_model
+from bitskip.model.decoder import build_model
+from bitskip.training.generate import ConfidenceExit, FixedExit, SelfSpeculation, Strategy, generate
+from bitskip.trial.config import make_trial
 
 TOKENS = 32
 

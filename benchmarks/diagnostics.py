@@ -11,9 +11,9 @@ import sys
 
 import torch
 
-from bitskip.config import POINTS, TrialConfig, make_trial
 from bitskip.data import load_data
-from bitskip.train import run_trial
+from bitskip.training.trainer import run_trial
+from bitskip.trial.config import POINTS, TrialConfig, make_trial
 
 
 def spread(values: list[float]) -> str:

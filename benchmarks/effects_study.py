@@ -16,13 +16,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitskip.cells import METRICS, Cell, Family, Levels, Stratum, baseline_of, levels_of
-from bitskip.config import AXES, TrialConfig, make_trial
-from bitskip.effects import UNRESOLVED, stratum_effects
-from bitskip.failures import fit_failures
-from bitskip.scores import r_squared, rank_correlation
-from bitskip.suggest import suggest
-from bitskip.surface import Surface, fit_surface
+from bitskip.analysis.effects import UNRESOLVED, stratum_effects
+from bitskip.analysis.factorial import METRICS, Cell, Family, Levels, Stratum, baseline_of, levels_of
+from bitskip.analysis.failure_rates import fit_failures
+from bitskip.predict.cross_validation import r_squared, rank_correlation
+from bitskip.predict.response_surface import Surface, fit_surface
+from bitskip.sweep.suggest import suggest
+from bitskip.trial.config import AXES, TrialConfig, make_trial
 
 Array = np.ndarray
 SIZES = [("nano", 0), ("micro", 1)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import Row, row
 from simulated import simulated
 
-from bitskip.fitted import FILE_NAME
+from bitskip.predict.cache import FILE_NAME
 
 RATES = (1, 8)
 RUNS = 2

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from harness import Row, device, hardware, interleaved, repeated, row, table
 from torch import Tensor
 
-from bitskip.config import ModelConfig
-from bitskip.method.cross_entropy import cross_entropies
-from bitskip.method.fused import RMSNorm, rotate
-from bitskip.method.hadamard import hadamard_transform
-from bitskip.method.model import rotary_table
-from bitskip.method.quantize import quantize_activations, ternarize
+from bitskip.model.chunked_cross_entropy import cross_entropies
+from bitskip.model.decoder import rotary_table
+from bitskip.model.fused_ops import RMSNorm, rotate
+from bitskip.model.hadamard import hadamard_transform
+from bitskip.model.quantizers import quantize_activations, ternarize
+from bitskip.trial.config import ModelConfig
 
 TOKENS = 1024
 VOCABULARY = 1024

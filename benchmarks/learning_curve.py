@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from bitskip.cells import METRICS, Family, Levels, axes_of, strata
-from bitskip.config import make_trial
-from bitskip.results import load_results
-from bitskip.scores import r_squared
-from bitskip.suggest import suggest_trials
-from bitskip.surface import fit_surface
+from bitskip.analysis.factorial import METRICS, Family, Levels, axes_of, strata
+from bitskip.predict.cross_validation import r_squared
+from bitskip.predict.response_surface import fit_surface
+from bitskip.store.tables import load_results
+from bitskip.sweep.suggest import suggest_trials
+from bitskip.trial.config import make_trial
 
 FRACTIONS = (0.2, 0.25, 0.3, 0.4, 0.5, 0.75)
 

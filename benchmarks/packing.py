@@ -10,8 +10,8 @@ import sys
 
 import torch
 
-from bitskip.config import make_trial
-from bitskip.pack import packing_gains
+from bitskip.training.packing.trainer import packing_gains
+from bitskip.trial.config import make_trial
 
 MIXES = {
     "one configuration, seeds": [{"bits": 8}],

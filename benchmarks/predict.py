@@ -16,7 +16,7 @@ from pathlib import Path
 
 from simulated import simulated
 
-from bitskip.fitted import FILE_NAME
+from bitskip.predict.cache import FILE_NAME
 
 ASK = ["predict", "--bits", "4", "--hadamard", "--exit-weight", "0.3"]
 LIMITS = {"warm": 0.4, "first fit": 3.0}

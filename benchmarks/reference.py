@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitskip.config import ModelConfig
+from bitskip.trial.config import ModelConfig
 
 
 class Block(nn.Module):

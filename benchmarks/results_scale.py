@@ -18,10 +18,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitskip.config import TrialConfig
-from bitskip.results import COMPACT_EVERY, Ledger, column_name, committed, compact_if_due, load_results, write_trial
-from bitskip.snapshot import Lookout
-from bitskip.space import Sweep, load_sweep
+from bitskip.engine.status import Lookout
+from bitskip.store.tables import (
+    COMPACT_EVERY,
+    Ledger,
+    column_name,
+    committed,
+    compact_if_due,
+    load_results,
+    write_trial,
+)
+from bitskip.sweep.sweep_file import Sweep, load_sweep
+from bitskip.trial.config import TrialConfig
 
 SITES = ("q", "k", "v", "o", "gate", "up", "down", "block")
 DESIGN = """

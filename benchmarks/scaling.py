@@ -28,9 +28,9 @@ def measure(changes: dict[str, object]) -> dict[str, float]:
     """Median seconds of a step of V1, and the bytes that training added to the process (on a GPU: its peak)."""
     import torch
 
-    from bitskip.config import POINTS, make_trial
-    from bitskip.record import _peak_memory, _reset_peak_memory
-    from bitskip.train import steps_on_random_tokens
+    from bitskip.engine.worker import _peak_memory, _reset_peak_memory
+    from bitskip.training.trainer import steps_on_random_tokens
+    from bitskip.trial.config import POINTS, make_trial
 
     torch.set_num_threads(1)
     names = {"vocab_size": "data.vocab_size"} | {name: f"model.{name}" for name in SIZES}

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bitskip.config import make_trial
-from bitskip.results import COMPACT_PREFIX, SCHEMAS, column_name
+from bitskip.store.tables import COMPACT_PREFIX, SCHEMAS, column_name
+from bitskip.trial.config import make_trial
 
 SEEDS, LAYERS = 3, 6
 AXES = {

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from harness import Row, row
 
-from bitskip.config import make_trial
-from bitskip.results import column_name, write_trial
+from bitskip.store.tables import column_name, write_trial
+from bitskip.trial.config import make_trial
 
 RUNS = 7
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from harness import Row, hardware, row
 
-from bitskip.prefix import shared_prefixes, trained_steps
-from bitskip.results import load_results
-from bitskip.schedule import step_count
-from bitskip.space import load_sweep
+from bitskip.store.tables import load_results
+from bitskip.sweep.sweep_file import load_sweep
+from bitskip.training.shared_prefix import shared_prefixes, trained_steps
+from bitskip.trial.schedule import step_count
 
 BITSKIP = Path(sys.executable).with_name("bitskip")
 ROOT = Path(__file__).parent.parent
@@ -37,8 +37,8 @@ import sys, time
 from ray import tune
 import ray
 def train(config):
-    from bitskip.config import make_trial
-    from bitskip.train import run_trial
+    from bitskip.trial.config import make_trial
+    from bitskip.training.trainer import run_trial
     found = run_trial(make_trial(**config["axes"], seed=config["seed"]))
     tune.report({"inside": found.train_seconds + found.eval_seconds})
 cores = int(sys.argv[3])

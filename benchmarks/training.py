@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from harness import Row, device, hardware, interleaved, row, table
 from reference import GPT, Llama, training_steps
 
-from bitskip.config import POINTS, TrialConfig, make_trial
-from bitskip.train import steps_on_random_tokens
+from bitskip.training.trainer import steps_on_random_tokens
+from bitskip.trial.config import POINTS, TrialConfig, make_trial
 
 ENDLESS = 10**9
 SHAPES = {"nano": (8, 25), "micro": (8, 9), "small": (2, 7)}

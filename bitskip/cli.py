@@ -16,15 +16,15 @@ import typer
 
 import bitskip
 from bitskip.errors import Terminated, UserError
-from bitskip.storage import place, shown
+from bitskip.store.filesystem import place, shown
 
 if TYPE_CHECKING:
-    from bitskip.campaign import Ending
-    from bitskip.config import TrialConfig
-    from bitskip.generate import Strategy
-    from bitskip.predictor import Prediction
-    from bitskip.results import Results
-    from bitskip.sweep import Plan
+    from bitskip.engine.campaign import Ending
+    from bitskip.engine.runner import Plan
+    from bitskip.predict.predictor import Prediction
+    from bitskip.store.tables import Results
+    from bitskip.training.generate import Strategy
+    from bitskip.trial.config import TrialConfig
 
 DEFAULT_RESULTS = Path("results")
 REFERENCE_RESULTS = DEFAULT_RESULTS / "reference"
@@ -106,13 +106,13 @@ def sweep(
     """Run the trials of a design space that have no result yet."""
     from rich.console import Console
 
-    from bitskip.calibrate import calibrate as measured
-    from bitskip.campaign import limits_from, next_plan, run_campaign
-    from bitskip.executors import open_executor
-    from bitskip.machine import local_slots
+    from bitskip.engine.calibrate import calibrate as measured
+    from bitskip.engine.campaign import limits_from, next_plan, run_campaign
+    from bitskip.engine.executors import open_executor
     from bitskip.report.live import view
     from bitskip.report.plan import plan_object, print_plan
-    from bitskip.space import load_sweep
+    from bitskip.sweep.resources import local_slots
+    from bitskip.sweep.sweep_file import load_sweep
 
     limits = limits_from(max_trials, time_budget, retry)
     design = load_sweep(file, profile, overrides or ())
@@ -170,7 +170,7 @@ def _finished(end: Ending, results: Path, as_json: bool) -> None:
 
 
 def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
-    from bitskip.results import DONE, committed
+    from bitskip.store.tables import DONE, committed
 
     kept = sum(status in DONE for status in committed(folder).values())
     how = "ended by SIGTERM" if isinstance(signal, Terminated) else "interrupted"
@@ -193,7 +193,7 @@ def report(
 ) -> None:
     """Show what the trials have measured."""
     from bitskip.report.terminal import render, to_json_object
-    from bitskip.results import load_results
+    from bitskip.store.tables import load_results
 
     folder = _or_reference(folder)
     found = load_results(folder)
@@ -211,8 +211,8 @@ def report(
 
 def _write_report(found: Results, folder: Path, within: float, wanted: dict[str, Path], as_json: bool) -> None:
     from bitskip.report.exports import write_csv, write_figures
+    from bitskip.report.html import write_page
     from bitskip.report.markdown import write_markdown
-    from bitskip.report.page import write_page
 
     writers = {"html": write_page, "markdown": write_markdown, "figures": write_figures, "csv": write_csv}
     written = [path for name, target in wanted.items() for path in writers[name](found, folder, within, target)]
@@ -245,7 +245,7 @@ def predict(
 ) -> None:
     """Predict the perplexity of a configuration, with a 90 % interval."""
     gc.disable()  # a tenth of a warm answer's time would go into looking for garbage among modules and rows
-    from bitskip.fitted import keep, open_predictor
+    from bitskip.predict.cache import keep, open_predictor
 
     if hadamard is False and hadamard_variant not in (None, "none"):
         raise UserError("--no-hadamard contradicts --hadamard-variant; give one of them")
@@ -302,10 +302,10 @@ def suggest(
     Without FILE, from the spaces of the sweeps in the results, else from all combinations of what was measured.
     """
     from bitskip.report.suggestion import render, suggestion_object, write_sweeps
-    from bitskip.results import load_results, sweep_folders
-    from bitskip.space import load_sweep
-    from bitskip.storage import is_folder
-    from bitskip.suggest import measured_space, suggest, tuned_in
+    from bitskip.store.filesystem import is_folder
+    from bitskip.store.tables import load_results, sweep_folders
+    from bitskip.sweep.suggest import measured_space, suggest, tuned_in
+    from bitskip.sweep.sweep_file import load_sweep
 
     results = _or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
@@ -339,7 +339,7 @@ def suggest(
 
 def _or_reference(folder: Path) -> Path:
     """The results asked for, or, where none are named and there are none yet, those that come with the project."""
-    from bitskip.results import sweep_folders
+    from bitskip.store.tables import sweep_folders
 
     if folder != DEFAULT_RESULTS or not REFERENCE_RESULTS.is_dir():
         return folder
@@ -354,7 +354,7 @@ def _or_reference(folder: Path) -> Path:
 
 def _settings(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
     """`axis=value` pairs, values in YAML."""
-    from bitskip.yaml_source import parse_setting
+    from bitskip.sweep.located_yaml import parse_setting
 
     return dict(parse_setting(pair) for pair in pairs)
 
@@ -372,7 +372,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train one trial in this process, such as `bitskip train --set bits=4 --set hadamard=true`."""
-    from bitskip.config import make_trial
+    from bitskip.trial.config import make_trial
 
     trial = make_trial(**_settings(settings or ()))
     if trial.data.files:
@@ -382,7 +382,7 @@ def train(
 
         trial = replace(trial, data=replace(trial.data, digest=files_digest(trial.data.files)))
     from bitskip.data import load_data
-    from bitskip.record import Job, check_device, run_job
+    from bitskip.engine.worker import Job, check_device, run_job
 
     check_device(device)
     training, progress = trial.training, sys.stderr if as_json else sys.stdout
@@ -427,7 +427,7 @@ def export(
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Write a trial's weights: ternary matrices as 2-bit codes with a scale, everything else in one dtype."""
-    from bitskip.checkpoint import EXPORT_DTYPES, load_model, save_weights
+    from bitskip.training.checkpoint import EXPORT_DTYPES, load_model, save_weights
 
     if dtype not in EXPORT_DTYPES:
         raise UserError(f"--dtype: '{dtype}' is not one of {', '.join(EXPORT_DTYPES)}")
@@ -447,7 +447,7 @@ def show(
 ) -> None:
     """Print everything that is known of one trial."""
     from bitskip.report.trial import print_trial, trial_object
-    from bitskip.results import load_results
+    from bitskip.store.tables import load_results
 
     results = _or_reference(results)
     found = trial_object(load_results(results), trial_id, results)
@@ -479,7 +479,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Examine the installation, this machine and a results folder; exit status 1 if something is broken."""
-    from bitskip.doctor import LEVELS, examine, mend, worst
+    from bitskip.engine.doctor import LEVELS, examine, mend, worst
 
     found = examine(folder)
     mended = mend(found, folder) if fix else []
@@ -513,11 +513,11 @@ def generate(
     """Continue a text with a trained model: all blocks, an early exit, by confidence, or self-speculatively."""
     from rich.console import Console
 
-    from bitskip.checkpoint import load_model
     from bitskip.data import load_tokenizer, prompt_tokens
-    from bitskip.generate import generate as decode
-    from bitskip.generate import in_double_precision
     from bitskip.report.generation import TextStream, continuation, generation_object, statistics_line
+    from bitskip.training.checkpoint import load_model
+    from bitskip.training.generate import generate as decode
+    from bitskip.training.generate import in_double_precision
 
     model, trial = load_model(results, trial_id)
     name, strategy = _strategy(model.sizes.layers, exit_layer, threshold, speculative, draft)
@@ -547,7 +547,7 @@ def _strategy(
     depth: int, exit_layer: int | None, threshold: float | None, speculative: bool, draft: int | None
 ) -> tuple[str, Strategy]:
     """The decoding strategy that the options ask for, and its name. Raises UserError if they ask for two."""
-    from bitskip.generate import DRAFT_TOKENS, ConfidenceExit, FixedExit, SelfSpeculation, default_draft_exit
+    from bitskip.training.generate import DRAFT_TOKENS, ConfidenceExit, FixedExit, SelfSpeculation, default_draft_exit
 
     if threshold is not None and (speculative or exit_layer is not None):
         raise UserError("--threshold chooses the exit of every token; leave --speculative and --exit-layer out")

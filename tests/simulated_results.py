@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bitskip.config import TrialConfig, make_trial
-from bitskip.results import SCHEMAS, Results, column_name
+from bitskip.store.tables import SCHEMAS, Results, column_name
+from bitskip.trial.config import TrialConfig, make_trial
 
 VECTOR_FIELDS = ("loss", "ppl", "bpb")
 

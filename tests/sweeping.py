@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bitskip.results import load_results
+from bitskip.store.tables import load_results
 
 BITSKIP = Path(sys.executable).with_name("bitskip")
 HERE = Path(__file__).parent

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bitskip.config import PRESETS
-from bitskip.method.fused import RMSNorm, rotate
-from bitskip.method.hadamard import hadamard_transform
-from bitskip.method.model import rotary_table
-from bitskip.method.quantize import quantize_activations, ternarize
+from bitskip.model.decoder import rotary_table
+from bitskip.model.fused_ops import RMSNorm, rotate
+from bitskip.model.hadamard import hadamard_transform
+from bitskip.model.quantizers import quantize_activations, ternarize
+from bitskip.trial.config import PRESETS
 
 ROOT = Path(__file__).parent.parent
 

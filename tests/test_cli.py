@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors import safe_open
 
-from bitskip.results import load_results
+from bitskip.store.tables import load_results
 
 BITSKIP = Path(sys.executable).with_name("bitskip")
 ROOT = Path(__file__).parent.parent

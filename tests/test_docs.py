@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bitskip.config import AXES, PRESETS
+from bitskip.trial.config import AXES, PRESETS
 
 AXES_PAGE = Path(__file__).parent.parent / "docs" / "axes.md"
 

@@ -88,9 +88,9 @@ def test_imports_point_downwards(path: Path) -> None:
     ("module", "absent"),
     [
         ("bitskip.cli", {"torch", "ray", "pyarrow", "numpy", "datasets", "pandas"}),
-        ("bitskip.predictor", {"torch", "ray", "scipy", "pandas", "datasets"}),
-        ("bitskip.space", {"torch", "ray", "pyarrow", "pandas"}),
-        ("bitskip.sweep", {"torch", "ray", "datasets", "pandas"}),
+        ("bitskip.predict.predictor", {"torch", "ray", "scipy", "pandas", "datasets"}),
+        ("bitskip.sweep.sweep_file", {"torch", "ray", "pyarrow", "pandas"}),
+        ("bitskip.engine.runner", {"torch", "ray", "datasets", "pandas"}),
     ],
 )
 def test_heavy_packages_are_not_imported(module: str, absent: set[str]) -> None:

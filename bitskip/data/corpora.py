@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bitskip.config import DataConfig
 from bitskip.data.files import files_digest, held_out_files, training_files
 from bitskip.data.hub import hub_documents
 from bitskip.data.stories import GENERATOR_VERSION, stories
+from bitskip.trial.config import DataConfig
 
 STORY_TRAIN_SEED, STORY_VALIDATION_SEED = 1, 2
 """Disjoint streams of the generator: two seeds share no story."""

@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bitskip.config import DataConfig
 from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
 
 MIN_DOCUMENTS = 20
 """A .txt file with fewer documents is cut into blocks of lines, or a held-out share could not be taken from it."""

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from bitskip.config import DataConfig
 from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
 
 ALIASES = {"wikitext": ("Salesforce/wikitext", "wikitext-2-raw-v1")}
 """Short names in use, with the repository and the subset they stand for."""

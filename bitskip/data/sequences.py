@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitskip.config import IGNORED_TARGET, TrialConfig
 from bitskip.errors import UserError
+from bitskip.trial.config import IGNORED_TARGET, TrialConfig
 
 
 @dataclass(frozen=True)

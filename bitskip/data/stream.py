@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bitskip.config import DataConfig
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import open_corpus
 from bitskip.data.tokenizer import Tokenizer, load_tokenizer
 from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
 
 SIZE_CLASS = 262_144
 """An endless corpus is cut at a power-of-two multiple of this many tokens: similar budgets share one stream."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bitskip.config import DataConfig
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import Corpus, open_corpus, sample_text
 from bitskip.data.hub import hub_connection
 from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
 
 if TYPE_CHECKING:
     import tokenizers

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bitskip.cells import INDEX, METRICS, Cell, Family, Levels, Row, Stratum, cell_label, level_label
-from bitskip.cost import exit_weight_bytes
-from bitskip.effects import CONFIDENCE, JOINT_VERDICTS, NOT_ESTIMABLE, Effect, student_t_quantile
+from bitskip.analysis.effects import CONFIDENCE, JOINT_VERDICTS, NOT_ESTIMABLE, Effect, student_t_quantile
+from bitskip.analysis.factorial import INDEX, METRICS, Cell, Family, Levels, Row, Stratum, cell_label, level_label
 from bitskip.errors import UserError
+from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.report import drawing
 from bitskip.report.summary import Section, point_of
-from bitskip.surface import Surface, fit_surface
+from bitskip.trial.cost import exit_weight_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

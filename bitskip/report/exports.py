@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitskip.cells import as_plain
+from bitskip.analysis.factorial import as_plain
 from bitskip.errors import UserError
 from bitskip.report import drawing
 from bitskip.report.charts import charts
-from bitskip.report.page import sheets
+from bitskip.report.html import sheets
 from bitskip.report.summary import Report, analyse, summarise
 
 if TYPE_CHECKING:
-    from bitskip.results import Results
+    from bitskip.store.tables import Results
 
 DOTS_PER_INCH = 200
 

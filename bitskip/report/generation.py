@@ -11,7 +11,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from bitskip.data import Tokenizer
-    from bitskip.generate import Generation
+    from bitskip.training.generate import Generation
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 

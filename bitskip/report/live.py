@@ -17,11 +17,11 @@ from rich.console import Console, ConsoleOptions
 from rich.live import Live
 from rich.text import Text
 
-from bitskip.config import TrialConfig
-from bitskip.snapshot import Active, Ended, Lookout, Snapshot, configuration_label, watched_folders
-from bitskip.space import Sweep
-from bitskip.storage import DESIGN_FILE, place, shown
-from bitskip.sweep import Plan
+from bitskip.engine.runner import Plan
+from bitskip.engine.status import Active, Ended, Lookout, Snapshot, configuration_label, watched_folders
+from bitskip.store.filesystem import DESIGN_FILE, place, shown
+from bitskip.sweep.sweep_file import Sweep
+from bitskip.trial.config import TrialConfig
 
 LOOK_SECONDS = 1.0
 SYMBOLS = {"done": "●", "running": "◐", "waiting": "·", "stalled": "◌", "diverged": "✕", "failed": "!"}

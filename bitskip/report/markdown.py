@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitskip.attribution import Attribution, Run
-from bitskip.cells import METRICS, Stratum, cell_label
-from bitskip.claims import NOT_MEASURED, Finding
-from bitskip.effects import Effect
+from bitskip.analysis.effects import Effect
+from bitskip.analysis.factorial import METRICS, Stratum, cell_label
 from bitskip.errors import UserError
+from bitskip.paper.attribution import Attribution, Run
+from bitskip.paper.claims import NOT_MEASURED, Finding
 from bitskip.report.charts import EVERYTHING_OFF, Sheet, gradient_cosines, last_sample
-from bitskip.report.page import sheets
+from bitskip.report.html import sheets
 from bitskip.report.prediction import record
+from bitskip.report.sentences import summary_lines
 from bitskip.report.summary import Section, analyse
 from bitskip.report.terminal import (
     change_text,
@@ -27,10 +28,9 @@ from bitskip.report.terminal import (
     run_text,
     seed_line,
 )
-from bitskip.report.words import summary_lines
 
 if TYPE_CHECKING:
-    from bitskip.results import Results
+    from bitskip.store.tables import Results
 
 SHORT = 8
 """Digits of a trial's id that are shown: `bitskip show` takes the beginning of one."""

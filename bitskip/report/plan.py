@@ -13,9 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitskip.calibrate import Calibration
-from bitskip.config import TrialConfig
-from bitskip.cost import (
+from bitskip.engine.calibrate import Calibration
+from bitskip.engine.runner import Plan
+from bitskip.report.live import describe, duration
+from bitskip.sweep.designs import Gap, gaps
+from bitskip.sweep.resources import local_cores, local_gpus, local_slots
+from bitskip.sweep.sweep_file import Resources
+from bitskip.training.packing.plan import fair_size, program_count
+from bitskip.training.shared_prefix import start_steps, stored_prefixes, trained_steps
+from bitskip.trial.config import TrialConfig
+from bitskip.trial.cost import (
     CPU_FLOPS_PER_CORE,
     GPU_FLOPS,
     assumed_speed,
@@ -25,14 +32,7 @@ from bitskip.cost import (
     trial_seconds,
     weights_bytes,
 )
-from bitskip.designs import Gap, gaps
-from bitskip.machine import local_cores, local_gpus, local_slots
-from bitskip.packing import fair_size, program_count
-from bitskip.prefix import start_steps, stored_prefixes, trained_steps
-from bitskip.report.live import describe, duration
-from bitskip.schedule import step_count
-from bitskip.space import Resources
-from bitskip.sweep import Plan
+from bitskip.trial.schedule import step_count
 
 SHOWN_TRIALS = 8
 SHOWN_GAPS = 6

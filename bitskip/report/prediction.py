@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitskip.config import AXES
-from bitskip.prediction import ModelSummary, Prediction, Term
+from bitskip.predict.prediction import ModelSummary, Prediction, Term
+from bitskip.trial.config import AXES
 
 TECHNIQUES = ("bits", "weights", "hadamard", "dropout", "dropout_max", "exit_weight", "phase")
 

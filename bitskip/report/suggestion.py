@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 from ruamel.yaml import YAML
 
-from bitskip.cells import NEUTRAL, TECHNIQUES, cell_label, levels_of
+from bitskip.analysis.factorial import NEUTRAL, TECHNIQUES, cell_label, levels_of
 from bitskip.errors import UserError
 from bitskip.report.live import duration
-from bitskip.suggest import Suggestion, sweep_documents
+from bitskip.sweep.suggest import Suggestion, sweep_documents
 
 HEADER = "# Written by `bitskip suggest`; run it with `bitskip sweep`.\n"
 

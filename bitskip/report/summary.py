@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bitskip.attribution import Attribution, attributions
-from bitskip.cells import (
+from bitskip.analysis.effects import Effect, compare, stratum_effects
+from bitskip.analysis.factorial import (
     FACTORS,
     METRICS,
     Cell,
@@ -29,22 +29,22 @@ from bitskip.cells import (
     levels_of,
     strata,
 )
-from bitskip.claims import Finding, findings
-from bitskip.config import POINTS, make_trial
-from bitskip.effects import Effect, compare, stratum_effects
+from bitskip.analysis.failure_rates import FailureComposition, failure_compositions
+from bitskip.analysis.multiple_testing import JointTest, joint_test
+from bitskip.analysis.seed_noise import SeedNoise, seed_noise
 from bitskip.errors import UserError
-from bitskip.exits import WITHIN, best_exit
-from bitskip.failures import FailureComposition, failure_compositions
-from bitskip.multiplicity import JointTest, joint_test
-from bitskip.noise import SeedNoise, seed_noise
-from bitskip.prediction import ModelSummary
-from bitskip.predictor import summary_of
-from bitskip.provenance import Provenance, provenance
-from bitskip.shares import Share, variance_shares
-from bitskip.surface import Surface, fit_surface
+from bitskip.paper.attribution import Attribution, attributions
+from bitskip.paper.claims import Finding, findings
+from bitskip.predict.fanova import Share, variance_shares
+from bitskip.predict.prediction import ModelSummary
+from bitskip.predict.predictor import summary_of
+from bitskip.predict.response_surface import Surface, fit_surface
+from bitskip.store.provenance import Provenance, provenance
+from bitskip.training.exits import WITHIN, best_exit
+from bitskip.trial.config import POINTS, make_trial
 
 if TYPE_CHECKING:
-    from bitskip.results import Results
+    from bitskip.store.tables import Results
 
 TOP_WITH_EXITS = 3
 

@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitskip.attribution import Attribution, Change, Run
-from bitskip.claims import NOT_MEASURED, Finding
-from bitskip.effects import ERROR_RATE, JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
-from bitskip.exits import WITHIN
+from bitskip.analysis.effects import ERROR_RATE, JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
+from bitskip.paper.attribution import Attribution, Change, Run
+from bitskip.paper.claims import NOT_MEASURED, Finding
 from bitskip.report.prediction import record
 from bitskip.report.summary import ExitProfile, Overview, PointRatio, Section, summarise, to_json_object
+from bitskip.training.exits import WITHIN
 
 if TYPE_CHECKING:
-    from bitskip.results import Results
+    from bitskip.store.tables import Results
 
 __all__ = ["render", "to_json_object"]
 

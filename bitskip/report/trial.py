@@ -8,9 +8,9 @@ from statistics import mean
 from typing import Any
 
 from bitskip.errors import UserError
-from bitskip.rerun import rerun_command
-from bitskip.results import Results, committed_anywhere
-from bitskip.running import log_path
+from bitskip.report.rerun import rerun_command
+from bitskip.store.heartbeat import log_path
+from bitskip.store.tables import Results, committed_anywhere
 
 
 def trial_object(results: Results, trial_id: str, root: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bitskip.results import DONE, Results, load_results
+from bitskip.store.tables import DONE, Results, load_results
 
 BITSKIP = Path(sys.executable).with_name("bitskip")
 KINDS = ("worker", "driver", "raylet", "agent")

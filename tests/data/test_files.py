@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bitskip.config import DataConfig
 from bitskip.data.files import expand_files, files_digest, held_out_files, training_files
 from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
 
 DOCUMENTS = [f"document {i} tells of {i * i}" for i in range(400)]
 SHARED = Path(os.environ.get("BITSKIP_TEST_TEXT", Path(__file__).parents[3] / "shared" / "data"))

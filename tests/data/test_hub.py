@@ -6,11 +6,11 @@ from pathlib import Path
 import datasets
 import pytest
 
-from bitskip.config import DataConfig
 from bitskip.data import load_data
 from bitskip.data.hub import hub_connection, hub_documents
 from bitskip.data.tokenizer import load_tokenizer
 from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
 
 ROWS = {"text": [f"row {i}" for i in range(50)] + ["  "], "label": list(range(51))}
 

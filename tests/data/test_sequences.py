@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitskip.config import IGNORED_TARGET, make_trial
 from bitskip.data.sequences import cut, packed, padded
 from bitskip.errors import UserError
+from bitskip.trial.config import IGNORED_TARGET, make_trial
 
 END = 9
 DOCUMENTS = [[1, 2, 3], [4], [], [5, 6, 7, 8, 1, 2, 3]]

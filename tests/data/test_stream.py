@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitskip.config import DataConfig
 from bitskip.data import load_data, load_tokenizer
 from bitskip.data.files import held_out_files, training_files
 from bitskip.data.tokenizer import ByteTokenizer
 from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
 
 
 @pytest.fixture

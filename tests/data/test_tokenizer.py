@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitskip.config import DataConfig
 from bitskip.data import load_tokenizer
 from bitskip.data.tokenizer import END_OF_DOCUMENT, LibraryTokenizer, Tokenizer, _train_bpe
 from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
 
 TEXTS = [f"the quick brown fox {i} jumps over {i * i} lazy dogs" for i in range(200)]
 BPE = LibraryTokenizer(_train_bpe(iter(TEXTS), 320))

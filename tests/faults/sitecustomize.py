@@ -148,10 +148,10 @@ def patch_tune(module):
 
 
 PATCHES = {
-    "bitskip.record": patch_record,
-    "bitskip.results": patch_results,
+    "bitskip.engine.worker": patch_record,
+    "bitskip.store.tables": patch_results,
     "bitskip.report.live": patch_view,
-    "bitskip.executors.ray_tune": patch_tune,
+    "bitskip.engine.executors.ray_tune": patch_tune,
 }
 
 

@@ -1,0 +1,1 @@
+"""From finished trials to effects: factorial cells, seed noise, effects, multiple testing."""

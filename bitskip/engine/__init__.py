@@ -1,0 +1,1 @@
+"""Many trials: scheduling, workers, executors, status."""

@@ -1,0 +1,129 @@
+"""How fast this machine trains: a few real steps of the largest and the smallest trial, on random tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bitskip.data.cache import cache_folder
+from bitskip.errors import UserError
+from bitskip.sweep.sweep_file import Resources
+from bitskip.trial.config import DataConfig, TrialConfig
+from bitskip.trial.cost import Speed, assumed_speed, flops_per_step
+
+STEPS = 4
+"""The first one also allocates; the median of the others counts."""
+
+CHEAP_SECONDS = 4.0
+"""What calibration may cost unasked, at the assumed speed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """A measured speed: the seconds of one step of each trial tried, and whether they come from the cache."""
+
+    speed: Speed
+    step_seconds: tuple[float, ...]
+    cached: bool
+
+
+def calibrate(
+    trials: Sequence[TrialConfig], resources: Resources, wanted: bool | None = None, cache: Path | None = None
+) -> Calibration | None:
+    """Measured on this machine or taken from the cache; None where neither is to be had.
+
+    `wanted` None measures only what takes a few seconds, False nothing. A GPU trial is measured where torch sees a GPU.
+    Raises UserError if a step fails, as for want of memory.
+    """
+    if not trials:
+        return None
+    costs = [(flops_per_step(trial), index) for index, trial in enumerate(trials)]
+    chosen = {index: trials[index] for _, index in (min(costs), max(costs))}
+    folder = cache_folder(cache) / "calibration"
+    known = {index: _cached(folder / f"{_shape(trial, resources)}.json") for index, trial in chosen.items()}
+    missing = {index: trial for index, trial in chosen.items() if known[index] is None}
+    expected = sum(_expected_seconds(trial, resources) for trial in missing.values())
+    if missing and (wanted is False or (wanted is None and expected > CHEAP_SECONDS) or not _device_there(resources)):
+        return None
+    for index, trial in missing.items():
+        known[index] = _step_seconds(trial, resources)
+        _store(folder / f"{_shape(trial, resources)}.json", known[index] or 0.0)
+    seconds = {index: value for index, value in known.items() if value}
+    measured = tuple((flops_per_step(chosen[index]), flops_per_step(chosen[index]) / s) for index, s in seconds.items())
+    return Calibration(Speed(measured), tuple(seconds.values()), cached=not missing)
+
+
+def _expected_seconds(trial: TrialConfig, resources: Resources) -> float:
+    step = flops_per_step(trial)
+    return STEPS * step / assumed_speed(resources.cpus, resources.gpus).at(step)
+
+
+def _device_there(resources: Resources) -> bool:
+    if not resources.gpus:
+        return True
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _shape(trial: TrialConfig, resources: Resources) -> str:
+    """Name of what a step's time depends on: machine, versions, threads, sizes and techniques, not text and seed."""
+    import importlib.metadata
+
+    machine = [platform.node(), platform.machine(), os.cpu_count(), importlib.metadata.version("torch")]
+    training = dataclasses.replace(trial.training, tokens=1, lr=0.0, warmup=0.0, min_lr=0.0)
+    data = DataConfig(vocab_size=trial.data.vocab_size)
+    alike = dataclasses.replace(trial, seed=0, training=training, data=data)
+    content = [*machine, resources.cpus, resources.gpus, alike.canonical_json()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _cached(path: Path) -> float | None:
+    try:
+        return float(json.loads(path.read_text())["step_seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _store(path: Path, seconds: float) -> None:
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({"step_seconds": seconds}))
+        os.replace(temporary, path)
+    except OSError:  # a plan is no less right for not being remembered
+        temporary.unlink(missing_ok=True)
+
+
+def _step_seconds(trial: TrialConfig, resources: Resources) -> float:
+    """Median wall-clock of a training step, the first left aside. Raises UserError if the trial does not fit."""
+    import torch
+
+    from bitskip.training.trainer import steps_on_random_tokens
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(resources.cpus)))
+    try:
+        steps = _timed(steps_on_random_tokens(trial, "cuda" if resources.gpus else "cpu", STEPS))
+    except (RuntimeError, MemoryError) as error:  # torch's out of memory is a RuntimeError
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"--calibrate: trial {trial.trial_id[:8]} cannot be trained here: {first}") from None
+    finally:
+        torch.set_num_threads(threads)
+    return statistics.median(steps[1:])
+
+
+def _timed(steps: Iterator[None]) -> list[float]:
+    found = []
+    started = time.perf_counter()
+    for _ in steps:
+        found.append(time.perf_counter() - started)
+        started = time.perf_counter()
+    return found

@@ -1,0 +1,281 @@
+"""The Llama-style decoder with an exit after every block: pre-norm, RoPE, GQA, SwiGLU, causal, untied head.
+
+Sizes in shapes: B sequences, T tokens, D width, H query heads, G key/value heads, K head width, L blocks, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitskip.model.bitlinear import BitLinear, shared_input
+from bitskip.model.chunked_cross_entropy import cross_entropies
+from bitskip.model.fused_ops import RMSNorm, gated, rotate
+from bitskip.model.published_defects import compared_tokens, tiny_initial
+from bitskip.model.random_streams import derive_seed, generator
+from bitskip.trial.config import ArtefactConfig, MethodConfig, ModelConfig, TrialConfig
+
+LinearFactory = Callable[[int, int, str], BitLinear]
+"""(inputs, outputs, site) to the block's linear layer there."""
+
+
+class KeyValueCache:
+    """Keys and values of every block for up to `capacity` tokens, [L][B, G, capacity, K].
+
+    `length` counts the tokens that all blocks hold; whoever runs the blocks moves it, forwards or back.
+    """
+
+    def __init__(self, model: Decoder, batch: int, capacity: int) -> None:
+        sizes, weight = model.sizes, model.head.weight
+        shape = (sizes.layers, batch, sizes.kv_heads, capacity, sizes.head_width)
+        self.keys = weight.new_zeros(shape, dtype=model.compute_dtype())
+        self.values = torch.zeros_like(self.keys)
+        self.length = 0
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store [B, G, T, K] behind what is there; return all keys and values so far."""
+        end = self.length + keys.shape[2]
+        self.keys[layer, :, :, self.length : end] = keys
+        self.values[layer, :, :, self.length : end] = values
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+class Attention(nn.Module):
+    """Causal grouped-query attention with rotary positions."""
+
+    def __init__(self, sizes: ModelConfig, layer: int, linear: LinearFactory, causal: bool) -> None:
+        super().__init__()
+        self.sizes, self.layer, self.causal = sizes, layer, causal
+        width, kv_width = sizes.width, sizes.kv_heads * sizes.head_width
+        self.q = linear(width, width, "q")
+        self.k = linear(width, kv_width, "k")
+        self.v = linear(width, kv_width, "v")
+        self.o = linear(width, width, "o")
+
+    def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None) -> Tensor:
+        batch, length, width = x.shape
+
+        def heads(y: Tensor) -> Tensor:
+            return y.view(batch, length, -1, self.sizes.head_width).transpose(1, 2)  # [B, H|G, T, K]
+
+        query, key, value = map(heads, shared_input(x, self.q, self.k, self.v))
+        query, key = rotate(query, rotary), rotate(key, rotary)
+        causal, mask = self.causal, None
+        if cache is not None:
+            seen = cache.length
+            key, value = cache.append(self.layer, key, value)
+            if seen and length > 1 and self.causal:
+                # SDPA's is_causal aligns to the top left; with a cache, row t may see seen + t + 1 keys.
+                mask = torch.ones(length, seen + length, dtype=torch.bool, device=x.device).tril(seen)
+            causal = self.causal and seen == 0
+        groups = self.sizes.heads // self.sizes.kv_heads
+        # A cache is read in place, and so is everything on the CPU; on a GPU not every kernel of SDPA takes groups.
+        in_place = groups > 1 and (cache is not None or not x.is_cuda)
+        if groups > 1 and not in_place:
+            key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=in_place)
+        return cast(Tensor, self.o(mixed.transpose(1, 2).reshape(batch, length, width)))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: down(silu(gate x) * up x)."""
+
+    def __init__(self, sizes: ModelConfig, linear: LinearFactory) -> None:
+        super().__init__()
+        width, hidden = sizes.width, sizes.ffn_width
+        self.gate = linear(width, hidden, "gate")
+        self.up = linear(width, hidden, "up")
+        self.down = linear(hidden, width, "down")
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = shared_input(x, self.gate, self.up)
+        return cast(Tensor, self.down(gated(gate, up)))
+
+
+class Block(nn.Module):
+    """x + attention(norm x), then x + feed_forward(norm x)."""
+
+    def __init__(self, sizes: ModelConfig, layer: int, linear: LinearFactory, causal: bool) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.attention = Attention(sizes, layer, linear, causal)
+        self.feed_forward_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.feed_forward = FeedForward(sizes, linear)
+
+    def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotary, cache)
+        return cast(Tensor, x + self.feed_forward(self.feed_forward_norm(x)))
+
+
+class Decoder(nn.Module):
+    """Token ids [B, T] to logits [B, T, V] at any exit layer 1…L; see `build_model`."""
+
+    def __init__(
+        self, sizes: ModelConfig, method: MethodConfig, vocab_size: int, seed: int, artefacts: ArtefactConfig
+    ) -> None:
+        super().__init__()
+        self.sizes, self.method, self.artefacts = sizes, method, artefacts
+        self.embedding = nn.Embedding(vocab_size, sizes.width)
+        self.blocks = nn.ModuleList()
+        for layer in range(sizes.layers):
+
+            def linear(inputs: int, outputs: int, site: str, layer: int = layer) -> BitLinear:
+                sign_seed = derive_seed(seed, "signs", layer, site)
+                return BitLinear(inputs, outputs, method, site, sign_seed, artefacts)
+
+            self.blocks.append(Block(sizes, layer, linear, artefacts.causal_mask))
+        self.norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
+        self.head = nn.Linear(sizes.width, vocab_size, bias=False)
+        early = sizes.layers - 1
+        own_norm, own_head = method.exit_head != "shared", method.exit_head == "own-head"
+        self.exit_norms = nn.ModuleList(RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm))
+        self.exit_heads = nn.ModuleList(nn.Linear(sizes.width, vocab_size, bias=False) for _ in range(early * own_head))
+        self._initialise(seed)
+
+    @torch.no_grad()
+    def _initialise(self, seed: int) -> None:
+        """Normal(0, init_std); the matrices that write to the residual stream are scaled by 1/sqrt(2L).
+
+        Each parameter draws from its own stream, so that models share the weights they have in common.
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                continue
+            if self.artefacts.tiny_init:
+                parameter.copy_(tiny_initial(name, parameter.shape, generator(seed, "init", name)))
+                continue
+            writes_residual = name.endswith(("o.weight", "down.weight"))
+            scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
+            drawn = torch.randn(parameter.shape, generator=generator(seed, "init", name))
+            parameter.copy_(drawn * (self.sizes.init_std * scale))
+
+    def compile_blocks(self) -> None:
+        """From now on blocks run compiled."""
+        for block in self.blocks:
+            block.compile()
+
+    def set_activation_bits(self, bits: int) -> None:
+        """Quantize the activations to so many bits from now on (two-stage training, BitNet v2)."""
+        for module in self.modules():
+            if isinstance(module, BitLinear):
+                module.bits = bits
+
+    def compute_dtype(self) -> torch.dtype:
+        device = self.head.weight.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.head.weight.dtype
+
+    def hidden_states(
+        self, tokens: Tensor, keep: Tensor | None = None, cache: KeyValueCache | None = None, last: int | None = None
+    ) -> Iterator[Tensor]:
+        """The residual stream [B, T, D] after block 1, 2, … `last` (all by default).
+
+        `keep` [L, B] is False where a sequence skips a block (layer dropout): skipped sequences are not computed and
+        pass through unscaled (LayerSkip). With a cache, `tokens` continue what it holds; the caller moves its length.
+        """
+        return self.run_blocks(self.embedding(tokens), keep, cache, last=last)
+
+    def run_blocks(
+        self,
+        x: Tensor,
+        keep: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        first: int = 0,
+        last: int | None = None,
+    ) -> Iterator[Tensor]:
+        """The residual stream [B, T, D] after block first + 1, … `last`, from the one that enters block first + 1."""
+        start = cache.length if cache is not None else 0
+        end = start + x.shape[1]
+        # Power-of-two tables: decoding asks for one more position each step and finds the same table.
+        table = rotary_table(self.sizes, 1 << (end - 1).bit_length(), x.device, self.compute_dtype())
+        rotary = table[:, start:end]
+        for layer in range(first, last or self.sizes.layers):
+            block = self.blocks[layer]
+            kept = None if keep is None else keep[layer]
+            if kept is None or bool(kept.all()):
+                x = block(x, rotary, cache)
+            elif bool(kept.any()):
+                rows = kept.nonzero().squeeze(1).to(x.device)
+                x = x.index_copy(0, rows, block(x.index_select(0, rows), rotary).to(x.dtype))
+            yield x
+
+    def logits(self, hidden: Tensor, exit_layer: int) -> Tensor:
+        """Norm and head of an exit: [B, T, D] to [B, T, V]."""
+        return cast(Tensor, self.head_of(exit_layer)(self.norm_of(exit_layer)(hidden)))
+
+    def norm_of(self, exit_layer: int) -> nn.Module:
+        early = exit_layer < self.sizes.layers
+        return self.exit_norms[exit_layer - 1] if early and len(self.exit_norms) else self.norm
+
+    def head_of(self, exit_layer: int) -> nn.Linear:
+        early = exit_layer < self.sizes.layers
+        return cast(nn.Linear, self.exit_heads[exit_layer - 1] if early and len(self.exit_heads) else self.head)
+
+    def training_state(self, hidden: Tensor, exit_layer: int) -> Tensor:
+        """What the head sees in training, [B, T, D]: the norm's output, unless an artefact leaves out that of exits."""
+        if exit_layer < self.sizes.layers and self.artefacts.exit_norm == "none":
+            return hidden
+        return cast(Tensor, self.norm_of(exit_layer)(hidden))
+
+    def forward(self, tokens: Tensor, exit_layer: int | None = None, cache: KeyValueCache | None = None) -> Tensor:
+        """Logits [B, T, V] after `exit_layer` blocks (default: all). Raises ValueError outside 1…L."""
+        depth = self.sizes.layers if exit_layer is None else exit_layer
+        if not 1 <= depth <= self.sizes.layers:
+            raise ValueError(f"exit_layer must lie in 1…{self.sizes.layers}, got {depth}")
+        *_, hidden = self.hidden_states(tokens, cache=cache, last=depth)
+        if cache is not None:
+            cache.length += tokens.shape[1]
+        return self.logits(hidden, depth)
+
+    def losses(
+        self, tokens: Tensor, targets: Tensor, weights: Sequence[float], keep: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(training loss, full model's cross-entropy) in nats per token; `targets` [B, T] are the next tokens.
+
+        The training loss is sum_l weights[l] CE_l; exits of weight zero are not computed. Targets of -100 do not count.
+        """
+        final = self.sizes.layers - 1
+        # By head, the full model's last: one matrix and its gradient serve all exits that share it.
+        exits: dict[nn.Linear, list[tuple[Tensor, Tensor, float]]] = {}
+        for index, hidden in enumerate(self.hidden_states(tokens, keep)):
+            if weights[index] == 0.0 and index < final:
+                continue
+            shift = self.artefacts.exit_target_shift if index < final else self.artefacts.target_shift
+            entry = self.training_state(hidden, index + 1), compared_tokens(tokens, targets, shift), weights[index]
+            exits.setdefault(self.head_of(index + 1), []).append(entry)
+        total, main = cross_entropies(self.head.weight, exits.pop(self.head))
+        for head, entries in exits.items():
+            total = total + cross_entropies(head.weight, entries)[0]
+        return total, main
+
+
+@functools.lru_cache(maxsize=64)
+def rotary_table(sizes: ModelConfig, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Rotary position embedding (RoFormer) of positions 0 … length - 1, [2, T, K], made once per argument.
+
+    With a = position * theta^(-2i/K), i < K/2: the cosines (cos a, cos a) and the signed sines (-sin a, sin a).
+    """
+    half = torch.arange(0, sizes.head_width, 2, device=device, dtype=torch.float32) / sizes.head_width
+    positions = torch.arange(length, device=device, dtype=torch.float32)
+    angles = positions[:, None] * sizes.rope_theta**-half
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)]).to(dtype)
+
+
+def uncompiled() -> contextlib.AbstractContextManager[object]:
+    """Inside, compiled blocks run as they are written: for passes of other shapes, which would be compiled anew."""
+    # Importing the compiler takes seconds; where nobody has, nothing is compiled.
+    in_use = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if in_use else contextlib.nullcontext()
+
+
+def build_model(trial: TrialConfig) -> Decoder:
+    """The untrained model of a trial, on the CPU, with the weights its seed gives."""
+    return Decoder(trial.model, trial.method, trial.data.vocab_size, trial.seed, trial.artefacts)

@@ -1,0 +1,126 @@
+"""Fake quantizers with a straight-through gradient (docs/method.md, quantizers).
+
+Ternary weights and absmax activations are those of BitNet b1.58 (arXiv 2402.17764); activations of 4 bits and
+fewer use the absmean rule of BitNet v2 (arXiv 2504.18415). All arithmetic is fp32; results return in the input's dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bitskip.model.fused_ops import transformed
+from bitskip.trial.config import UNQUANTIZED_BITS, scale_rule
+
+EPSILON = 1e-5
+"""Floor of every scale: an all-zero tensor quantizes to zeros with finite gradients."""
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Forward: a given rounding of the input. Backward: the identity, with nothing through the scale."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+        return rounding(value.float()).to(value.dtype)
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: tuple[Tensor, Callable[[Tensor], Tensor]], output: Tensor) -> None:
+        """Nothing is kept for the backward pass."""
+
+    @staticmethod
+    def backward(ctx: object, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
+def _straight_through(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+    return _StraightThrough.apply(value, rounding)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def ternary_scale(weight: Tensor) -> Tensor:
+    """alpha = max(mean |W|, eps) of a matrix [out, in], 0-d and fp32; of each matrix of a stack, [M, 1, 1]."""
+    return _mean(weight.float().abs()).clamp(min=EPSILON)
+
+
+def _mean(magnitudes: Tensor) -> Tensor:
+    return magnitudes.mean() if magnitudes.ndim <= 2 else magnitudes.mean((-2, -1), keepdim=True)
+
+
+def ternary_codes(weight: Tensor) -> Tensor:
+    """T = clip(round(W / alpha), -1, 1), in fp32; ties go to zero (rounding half to even)."""
+    return (weight.float() / ternary_scale(weight)).round_().clamp_(-1, 1)
+
+
+def _ternary_rounding(weight: Tensor) -> Tensor:
+    # One array for everything: fresh memory costs more than a sweep of arithmetic.
+    rounded = weight.abs()
+    scale = _mean(rounded).clamp_(min=EPSILON)
+    return _into(rounded, torch.div, weight, scale).round_().clamp_(-1, 1).mul_(scale)
+
+
+def _into(target: Tensor, operation: Callable[..., Tensor], *operands: Tensor | float) -> Tensor:
+    """The operation's result, in the memory of `target` where nothing forbids it."""
+    if transformed():
+        return operation(*operands)
+    return operation(*operands, out=target)
+
+
+def ternarize(weight: Tensor) -> Tensor:
+    """alpha * T, gradient 1 everywhere (absmean, BitNet b1.58). Same shape and dtype as `weight`."""
+    return _straight_through(weight, _ternary_rounding)
+
+
+def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
+    """clip(round(x q / s), -q, q) s / q with s = max |x| per token, q = 2^(bits-1) - 1 (BitNet b1.58)."""
+    levels = float(2 ** (bits - 1) - 1)
+
+    def rounding(x: Tensor) -> Tensor:
+        rounded = x.abs()
+        scale = rounded.amax(dim=-1, keepdim=True).clamp_(min=EPSILON)
+        # x * levels before the division: a tie must stay a tie, and dividing by a rounded step would move it.
+        # |x| <= s leaves nothing to clip: two roundings of at most `levels` do not reach the next integer.
+        return _into(rounded, torch.mul, x, levels).div_(scale).round_().mul_(scale / levels)
+
+    return rounding
+
+
+def _absmean_rounding(bits: int) -> Callable[[Tensor], Tensor]:
+    """clip(round(x r / beta), -2^(bits-1), 2^(bits-1) - 1) beta / r with r = sqrt(2^(bits-1) - 1).
+
+    beta = mean |x| per token. For 4 bits r = sqrt(7), the INT4 rule of BitNet v2; other widths follow the same pattern.
+    """
+    low, high = -float(2 ** (bits - 1)), float(2 ** (bits - 1) - 1)
+
+    def rounding(x: Tensor) -> Tensor:
+        rounded = x.abs()
+        step = rounded.mean(dim=-1, keepdim=True).clamp_(min=EPSILON).div_(math.sqrt(high))
+        return _into(rounded, torch.div, x, step).round_().clamp_(low, high).mul_(step)
+
+    return rounding
+
+
+ROUNDINGS: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
+    "absmax": _absmax_rounding,
+    "absmean": _absmean_rounding,
+}
+
+
+def quantize_activations(x: Tensor, bits: int, scale: str = "auto") -> Tensor:
+    """Per-token fake quantization over the last dimension, straight-through.
+
+    `scale` is `absmax`, `absmean`, or `auto` (absmean up to 4 bits). With 16 bits, the field's name for "not
+    quantized", the input is returned as it is; 32 bits quantize so finely that only rounding noise remains, which
+    serves null checks. Raises ValueError for fewer than 2 bits and for an unknown scale.
+    """
+    if bits == UNQUANTIZED_BITS:
+        return x
+    if bits < 2:
+        raise ValueError(f"activation bits must be at least 2, got {bits}")
+    rule = scale_rule(bits) if scale == "auto" else scale
+    if rule not in ROUNDINGS:
+        raise ValueError(f"unknown activation scale '{scale}': one of auto, {', '.join(ROUNDINGS)}")
+    return _straight_through(x, ROUNDINGS[rule](bits))

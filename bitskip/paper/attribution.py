@@ -1,0 +1,175 @@
+"""Which defect of the published code makes which number: each added alone, each removed alone (docs/report.md, Causes).
+
+A model is a set of techniques; its *correct* run has no defect, its *published* run has all that the results hold. The
+order of `as-published`, which quantizes before it rotates, counts as a defect of `bitnet-v2`. Perplexities are compared
+as logarithms, paired by seed.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bitskip.analysis.effects import CONFIDENCE, student_t_quantile
+from bitskip.analysis.factorial import (
+    INDEX,
+    METRICS,
+    NEUTRAL,
+    Cell,
+    Levels,
+    Stratum,
+    cell_label,
+    levels_of,
+    strata,
+    with_level,
+)
+from bitskip.trial.config import AXES, POINTS, make_trial
+
+if TYPE_CHECKING:
+    from bitskip.store.tables import Results
+
+ORDER = "quantizes before it rotates"
+DEFECTS: tuple[str, ...] = tuple(name for name, entry in AXES.items() if entry.group == "artefacts")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Perplexity of one configuration: geometric mean over `seeds` finished trials, `sd` of its logarithm.
+
+    `failed` trials diverged or stalled and are in neither.
+    """
+
+    ppl: float | None
+    sd: float | None
+    seeds: int
+    failed: int
+    trials: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Ratio of perplexities with its 95 % interval (Student's t over the shared seeds; None with a single one)."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One defect: `added` to the correct model, and the published model with it over the one without (`removed`)."""
+
+    defect: str
+    alone: Run | None
+    added: Change | None
+    without: Run | None
+    removed: Change | None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A model at one scale. `total` is published over correct."""
+
+    model: str
+    scale: str
+    correct: Run | None
+    published: Run | None
+    total: Change | None
+    causes: tuple[Cause, ...]
+
+
+def attributions(results: Results) -> list[Attribution]:
+    """Of every model that was run with two sets of defects or more, at every scale."""
+    found = []
+    for stratum in strata(results, include_artefacts=True):
+        models: dict[Levels, dict[frozenset[str], Cell]] = {}
+        for cell in stratum.cells:
+            model, defects = _told_apart(cell.levels)
+            models.setdefault(model, {})[defects] = cell
+        found += [_attribution(model, cells, stratum) for model, cells in models.items() if any(cells)]
+    return [each for each in found if each.causes]
+
+
+def _told_apart(levels: Levels) -> tuple[Levels, frozenset[str]]:
+    """A cell's model without defects, and its defects."""
+    defects = {name for name in DEFECTS if levels[INDEX[name]] != NEUTRAL[INDEX[name]]}
+    for name in defects:
+        levels = with_level(levels, name, NEUTRAL[INDEX[name]])
+    if levels[INDEX["hadamard"]][0] == "as-published":
+        defects.add(ORDER)
+        levels = with_level(levels, "hadamard", ("bitnet-v2", *levels[INDEX["hadamard"]][1:]))
+    return levels, frozenset(defects)
+
+
+def _attribution(model: Levels, cells: Mapping[frozenset[str], Cell], stratum: Stratum) -> Attribution:
+    everything = frozenset().union(*cells)
+    correct, published = cells.get(frozenset()), cells.get(everything)
+    causes = []
+    for defect in (*DEFECTS, ORDER):
+        alone, without = cells.get(frozenset({defect})), cells.get(everything - {defect})
+        if defect in everything and (alone or without):
+            added, removed = _change(alone, correct), _change(published, without)
+            causes.append(Cause(_defect_label(defect), _run(alone), added, _run(without), removed))
+    shown = tuple(sorted(causes, key=_size, reverse=True))
+    total = _change(published, correct) if everything else None
+    return Attribution(_name(model, stratum), stratum.label, _run(correct), _run(published), total, shown)
+
+
+def _size(cause: Cause) -> float:
+    return max(abs(math.log(change.ratio)) if change else 0.0 for change in (cause.added, cause.removed))
+
+
+def _name(model: Levels, stratum: Stratum) -> str:
+    methods = len(model) - 2
+    for name, axes in POINTS.items():
+        if levels_of(make_trial(**axes).axes())[:methods] == model[:methods]:
+            return name
+    return cell_label(model, stratum.baseline)
+
+
+def _defect_label(defect: str) -> str:
+    """As it is written in a sweep file."""
+    if defect == ORDER:
+        return ORDER
+    entry = AXES[defect]
+    if isinstance(entry.default, bool):
+        return f"{defect}: {str(not entry.default).lower()}"
+    value = next(each for each in entry.choices or (0,) if each != entry.default)
+    return f"{defect}: {value}"
+
+
+def _values(cell: Cell) -> dict[int, float]:
+    return cell.values(METRICS["ppl"])
+
+
+def _run(cell: Cell | None) -> Run | None:
+    if cell is None:
+        return None
+    values = _values(cell)
+    ids = tuple(row["trial_id"] for row in cell.rows)
+    mean = math.exp(statistics.fmean(values.values())) if values else None
+    sd = statistics.stdev(values.values()) if len(values) > 1 else None
+    return Run(mean, sd, len(values), cell.count("stalled", "diverged"), ids)
+
+
+def _change(cell: Cell | None, reference: Cell | None) -> Change | None:
+    if cell is None or reference is None or cell is reference:
+        return None
+    first, second = _values(cell), _values(reference)
+    return change([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
+
+
+def change(differences: Iterable[float]) -> Change | None:
+    """Mean of paired differences of log perplexity, as a ratio; None without any."""
+    values = list(differences)
+    if not values:
+        return None
+    mean, n = statistics.fmean(values), len(values)
+    if n == 1:
+        return Change(math.exp(mean), None, None, 1)
+    half = student_t_quantile((1 + CONFIDENCE) / 2, n - 1) * statistics.stdev(values) / math.sqrt(n)
+    return Change(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n)

@@ -1,0 +1,71 @@
+"""A predictor kept beside the results: what was measured and fitted, in one JSON file that follows them.
+
+The file is valid for exactly the Parquet files it was made from (name, size, time of change) and for this version; it
+is replaced whole, so that a reader sees an old or a new one. Whoever cannot read it fits anew, and whoever cannot write
+it goes on without: a results folder may be read-only, and several commands may write at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import bitskip
+from bitskip.analysis.factorial import FACTORS
+from bitskip.predict.dataset import measure, measurements_from, plain_measurements
+from bitskip.predict.predictor import Predictor
+from bitskip.store.filesystem import files_in, folders_in
+
+FILE_NAME = ".predictor.json"
+FORMAT = 2
+TABLES = ("trials", "exits")
+
+
+def fingerprint(root: Path) -> str:
+    """Of all Parquet files below a results folder, without reading them, and of the version that reads them."""
+    content: list[Any] = [FORMAT, bitskip.__version__, list(FACTORS.items())]
+    for folder in [root, *folders_in(root)]:
+        for table in TABLES:
+            files = sorted(each for each in files_in(folder / table).items() if each[0].endswith(".parquet"))
+            content += [[folder.name, table, name, size, changed] for name, (_, changed, size) in files]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def open_predictor(root: Path, metric: str = "ppl") -> tuple[Predictor, str]:
+    """(a predictor over a results folder, the fingerprint to `keep` it under), restored where a valid file is there.
+
+    Raises UserError if the path is no results folder or holds no finished trial.
+    """
+    # Before reading: a trial that lands in between makes the file stale, never wrong.
+    current = fingerprint(root)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+        stored = json.loads((root / FILE_NAME).read_text(encoding="utf-8"))
+        if stored["fingerprint"] == current and stored["metric"] == metric:
+            restored = Predictor(measurements_from(stored["measurements"]), metric)
+            restored.restore(stored["fits"])
+            return restored, current
+    from bitskip.store.tables import load_results
+
+    return Predictor(measure(load_results(root)), metric), current
+
+
+def keep(predictor: Predictor, root: Path, current: str) -> None:
+    """Write the predictor beside the results; silently nothing where that is not possible."""
+    content = {
+        "fingerprint": current,
+        "metric": predictor.metric_name,
+        "measurements": plain_measurements(predictor.measured),
+        "fits": predictor.plain(),
+    }
+    temporary = root / f"{FILE_NAME}.{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
+        os.replace(temporary, root / FILE_NAME)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,118 @@
+"""What a prediction says, and its JSON form (`predict --json`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bitskip.analysis.factorial import as_plain
+from bitskip.trial.config import TrialConfig
+
+JSON_KEYS = (
+    "metric", "mean", "low", "high", "level", "mean_low", "mean_high", "exit_layer", "speed_gain", "divergence_risk",
+    "divergence_risk_low", "divergence_risk_high", "additive_mean", "configuration", "assumed", "baseline",
+    "main_effects", "composition_effects", "nearest", "extrapolation", "tier", "notes", "model",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of the prediction on the additive scale (nats for perplexity), with its 90 % posterior interval.
+
+    Of more than two techniques it is everything that is in all of them together beyond single effects and pairs.
+    """
+
+    techniques: tuple[str, ...]
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A measured configuration, what it does differently, and the mean of its finished seeds."""
+
+    configuration: str
+    differs: tuple[str, ...]
+    mean: float
+    seeds: int
+    trial_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What the prediction rests on: the model and its record on left-out configurations (see `scores.Scores`)."""
+
+    kind: str
+    loco_r2: float | None
+    loco_mae_percent: float | None
+    coverage: float | None
+    trials: int
+    configurations: int
+    scale: str
+    r2_ceiling: float | None
+    within_r2: float | None
+    within_ceiling: float | None
+    additive_r2: float | None
+    additive_mae_percent: float | None
+    skill: float | None
+    skill_low: float | None
+    skill_high: float | None
+    noise_percent: float | None
+    rank_correlation: float | None
+    permuted_r2: float | None
+    seeds: int
+    seed_sd: float | None
+    verdicts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A metric at one configuration and exit, in the metric's own unit.
+
+    `low` and `high` bound one new seed, `mean_low` and `mean_high` the mean over the seeds that were run; `mean` is the
+    exponential of the expected log-perplexity, `additive_mean` what single effects alone would give. `baseline`,
+    `main_effects` and `composition_effects` are on the additive scale and sum to it exactly. The metric is conditional
+    on not failing, whose probability is `divergence_risk`. `assumed` names every axis that was not asked for,
+    `assumed_techniques` the levels assumed of techniques that vary in the results. `tier` is `interior`, `new pair`
+    (never run together, or between measured values) or `outside` (refuse unless forced); `extrapolation` gives the
+    reasons, `notes` what else a reader must know.
+    """
+
+    metric: str
+    mean: float
+    low: float
+    high: float
+    level: float
+    mean_low: float
+    mean_high: float
+    exit_layer: int
+    speed_gain: float | None
+    speed_gain_spread: float | None
+    speed_gain_trials: int
+    divergence_risk: float
+    divergence_risk_low: float
+    divergence_risk_high: float
+    additive_mean: float
+    trial: TrialConfig
+    assumed: tuple[str, ...]
+    assumed_techniques: tuple[str, ...]
+    baseline: Mapping[str, Any]
+    main_effects: tuple[Term, ...]
+    composition_effects: tuple[Term, ...]
+    nearest: tuple[Neighbour, ...]
+    extrapolation: tuple[str, ...]
+    tier: str
+    notes: tuple[str, ...]
+    model: ModelSummary
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Every axis but the seed, in canonical form."""
+        return {name: value for name, value in self.trial.axes().items() if name != "seed"}
+
+    def to_json_object(self) -> dict[str, Any]:
+        """The object of `predict --json`."""
+        plain: dict[str, Any] = as_plain({key: getattr(self, key) for key in JSON_KEYS})
+        return plain

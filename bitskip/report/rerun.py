@@ -1,0 +1,68 @@
+"""The command that trains a stored trial again, with the fewest settings that make it this trial."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bitskip.errors import UserError
+from bitskip.sweep.located_yaml import parse_setting
+from bitskip.trial.config import AXES, PRESETS, TrialConfig, make_trial
+
+DIGEST = "data.digest"
+"""Filled in from the files that a trial names."""
+
+
+def rerun_command(row: Mapping[str, Any]) -> str | None:
+    """`bitskip train --set …` for a row of `trials`; None if this version no longer has such a trial.
+
+    That is so where an axis or the method has changed since: the same settings would be another trial.
+    """
+    settings = rerun_settings(row)
+    if settings is None:
+        return None
+    words = ["bitskip", "train"]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={_yaml(name, value)}"]
+    if row.get("device") and not str(row["device"]).startswith("cpu"):
+        words += ["--device", "cuda"]
+    if (row.get("threads") or 1) > 1:
+        words += ["--threads", str(row["threads"])]
+    return shlex.join(words)
+
+
+def rerun_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The settings that, left out one by one, would each make another trial; None if all together do."""
+    values = {name: row[name.replace(".", "_")] for name in AXES if name != DIGEST}
+    values = {name: tuple(value) if AXES[name].kind is tuple else value for name, value in values.items()}
+    if row.get("model") in PRESETS:
+        values = {"model": row["model"]} | {k: v for k, v in values.items() if not k.startswith("model.")}
+    if not values["data.files"]:
+        del values["data.files"]
+    if not _is_of(values, row):
+        return None
+    for name in list(values):
+        fewer = {key: value for key, value in values.items() if key != name}
+        if _is_of(fewer, row):
+            values = fewer
+    return values
+
+
+def _is_of(settings: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    try:
+        trial: TrialConfig = make_trial(**settings)
+    except UserError:
+        return False
+    digest = row.get("data_digest") or ""
+    return bool(replace(trial, data=replace(trial.data, digest=digest)).trial_id == row["trial_id"])
+
+
+def _yaml(name: str, value: Any) -> str:
+    """The value as `--set` reads it back, as plain as that allows."""
+    plain = str(value)
+    if isinstance(value, str) and parse_setting(f"{name}={plain}")[1] == value:
+        return plain
+    return json.dumps(value)

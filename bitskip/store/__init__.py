@@ -1,0 +1,1 @@
+"""Results on disk: Parquet tables, the ledger, heartbeats, locks, file systems."""

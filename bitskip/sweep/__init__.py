@@ -1,0 +1,1 @@
+"""From a sweep file to trials: reading, designs, resources, suggestions."""

@@ -1,0 +1,214 @@
+"""Where a trial is in its training, and what it has learned, as safetensors files.
+
+A *checkpoint* continues an interrupted trial exactly: fp32 weights, optimizer state and the record so far. Batches and
+dropout draws follow from (seed, step), so that no generator's state is part of it. *Weights* are what a finished trial
+is decoded with: ternary matrices as 2-bit codes with their scale, everything else as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bitskip.errors import UserError
+from bitskip.model.bitlinear import BitLinear
+from bitskip.model.decoder import Decoder, build_model
+from bitskip.trial.config import TrialConfig, make_trial
+
+CHECKPOINT_FORMAT = "bitskip-checkpoint-1"
+WEIGHTS_FORMAT = "bitskip-weights-1"
+CODES_PER_BYTE = 4
+EXPORT_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+CODES, SCALE = ".codes", ".scale"
+
+
+@dataclass(frozen=True)
+class CheckpointPlace:
+    """Where a trial keeps its checkpoint, and after how many seconds of training it is renewed."""
+
+    path: Path
+    every_seconds: float = 300.0
+
+
+def save_checkpoint(
+    path: Path,
+    content: str,
+    fingerprint: str,
+    model: Decoder,
+    optimizer: torch.optim.Optimizer,
+    record: Mapping[str, Any],
+    codes: Mapping[str, Tensor],
+) -> None:
+    """Replace the checkpoint atomically.
+
+    `content` is the canonical JSON of what was trained, a trial or a prefix of one, `fingerprint` that of the training
+    text, `record` what JSON can hold, `codes` the ternary weights that the next diagnostics are compared with.
+
+    Raises OSError if it cannot be written.
+    """
+    tensors = {f"model/{name}": parameter.detach() for name, parameter in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer/{name}/{key}"] = value
+    tensors |= {f"codes/{key}": value for key, value in codes.items()}
+    _write(path, tensors, _identity(content, fingerprint) | {"record": json.dumps(record)})
+
+
+def _identity(content: str, fingerprint: str) -> dict[str, str]:
+    return {"format": CHECKPOINT_FORMAT, "trial": content, "text": fingerprint}
+
+
+def load_checkpoint(
+    path: Path,
+    content: str,
+    fingerprint: str,
+    model: Decoder,
+    optimizer: torch.optim.Optimizer,
+    wanted: Callable[[Mapping[str, Any]], bool] = lambda record: True,
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Put a checkpoint into model and optimizer; returns its record and codes, or None if there is none of this.
+
+    A file that is damaged, of another trial, text or format, or whose record is not `wanted`, is no checkpoint:
+    training then starts from its beginning. Exit heads that the file lacks stay as they are: a prefix holds what has
+    been trained.
+    """
+    device = model.head.weight.device
+    try:
+        with safe_open(path, "pt", device=str(device)) as stored:
+            meta = stored.metadata() or {}
+            if meta != (meta | _identity(content, fingerprint)):
+                return None
+            record = dict(json.loads(meta["record"]))
+            if not wanted(record):
+                return None
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError):
+        return None
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if f"model/{name}" in tensors:
+                parameter.copy_(tensors[f"model/{name}"])
+            prefix = f"optimizer/{name}/"
+            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            if state:  # a parameter that no loss has reached yet has none
+                optimizer.state[parameter] = state
+    codes = {name.removeprefix("codes/"): value for name, value in tensors.items() if name.startswith("codes/")}
+    return record, codes
+
+
+def pack_codes(codes: Tensor) -> Tensor:
+    """Ternary codes -1, 0, 1 of any shape as uint8 [ceil(n / 4)], two bits each, the first in the lowest bits."""
+    flat = (codes.flatten() + 1).to(torch.uint8)
+    flat = torch.nn.functional.pad(flat, (0, -len(flat) % CODES_PER_BYTE), value=1)
+    shifts = torch.arange(0, 8, 2, dtype=torch.uint8, device=flat.device)
+    return (flat.view(-1, CODES_PER_BYTE) << shifts).sum(1, dtype=torch.uint8)
+
+
+def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of `pack_codes`: fp32 codes of the given shape."""
+    shifts = torch.arange(0, 8, 2, dtype=torch.uint8, device=packed.device)
+    flat = ((packed[:, None] >> shifts) & 3).flatten()
+    return flat[: shape.numel()].view(shape).float() - 1
+
+
+def packed_state(model: Decoder, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """What is stored of a model: codes and scale of each ternary matrix, every other parameter in `dtype`."""
+    ternary = {
+        id(module.weight): module for module in model.modules() if isinstance(module, BitLinear) and module.ternary
+    }
+    state: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in ternary:
+            # Read off the quantized matrix: a model that was loaded must not be quantized a second time.
+            quantized = ternary[id(parameter)].effective_weight().detach()
+            state[name + CODES] = pack_codes(quantized.sign())
+            state[name + SCALE] = quantized.abs().max()
+        else:
+            state[name] = parameter.detach().to(dtype)
+    return state
+
+
+def stored_bytes(state: Mapping[str, Tensor]) -> int:
+    """Bytes of the tensors, the file's header left aside."""
+    return sum(value.numel() * value.element_size() for value in state.values())
+
+
+def save_weights(path: Path, trial: TrialConfig, model: Decoder, dtype: torch.dtype = torch.float32) -> None:
+    """Store a trained model; in fp32 its forward pass stays bitwise what it was in training. Raises OSError."""
+    axes = {name: value for name, value in trial.axes().items() if name not in ("model", "data")}
+    meta = {"format": WEIGHTS_FORMAT, "trial_id": trial.trial_id, "axes": json.dumps(axes)}
+    _write(path, packed_state(model, dtype), meta)
+
+
+def read_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Decoder, TrialConfig]:
+    """The model, ready to decode, and its trial. Raises UserError if the file does not hold them."""
+    try:
+        with safe_open(path, "pt") as stored:
+            meta = stored.metadata() or {}
+            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be read as weights ({error})") from None
+    if meta.get("format") != WEIGHTS_FORMAT:
+        raise UserError(f"{path}: not weights that bitskip has stored")
+    trial = make_trial(**json.loads(meta["axes"]))
+    model = build_model(trial)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name + CODES in state:
+                parameter.copy_(unpack_codes(state[name + CODES], parameter.shape) * state[name + SCALE])
+            else:
+                parameter.copy_(state[name])
+    for module in model.modules():
+        if isinstance(module, BitLinear) and module.ternary:
+            module.freeze(module.weight.detach())
+    return model.to(device).eval(), trial
+
+
+def weights_path(folder: Path, trial_id: str) -> Path:
+    """Where a sweep's folder keeps the weights of a trial."""
+    return folder / "weights" / f"{trial_id}.safetensors"
+
+
+def load_model(results: Path, trial_id: str, device: str | torch.device = "cpu") -> tuple[Decoder, TrialConfig]:
+    """The stored model of a trial, by its id or the beginning of it, below a results folder or a sweep's own.
+
+    Raises UserError if no weights, or those of several trials, go by that name.
+    """
+    if not trial_id:
+        raise UserError("the trial id is empty; `bitskip report` lists the trials")
+    found = {
+        path.stem: path for path in sorted(results.glob("**/weights/*.safetensors")) if path.stem.startswith(trial_id)
+    }
+    if len(found) > 1:
+        raise UserError(f"{trial_id}: several trials with stored weights begin so: {', '.join([*found][:5])}")
+    if not found:
+        raise UserError(
+            f"{trial_id}: no weights of such a trial in {results}; weights are stored by `bitskip train`, and by a "
+            "sweep with `save_weights: true`"
+        )
+    return read_weights(next(iter(found.values())), device)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> None:
+    """Temporary file beside, fsync, rename: there is the old file or the new one, never a part. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        try:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, dict(meta))
+        except SafetensorError as error:
+            raise OSError(f"cannot write {path}: {error}") from None
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""Held-out quality of every exit layer, and what the model takes to store (docs/measures.md)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bitskip.data.sequences import Sequences
+from bitskip.model.bitlinear import BitLinear, frozen_weights
+from bitskip.model.chunked_cross_entropy import scores
+from bitskip.model.decoder import Decoder
+from bitskip.model.published_defects import compared_tokens
+from bitskip.trial.config import IGNORED_TARGET, TrialConfig
+
+TERNARY_BITS_STORED = 2
+FULL_PRECISION_BYTES = 2
+"""A weight that is not ternary is counted as bf16, the field's usual storage."""
+
+
+@dataclass(frozen=True)
+class ExitQuality:
+    """Held-out measures of one exit: loss in nats per token, agreement = share of top-1 equal to the full model's."""
+
+    exit_layer: int
+    loss: float
+    agreement: float
+
+
+def held_out_batches(
+    sequences: Sequences, tokens: int, trial: TrialConfig, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The first `tokens` of the held-out sequences (or all of them) in batches, with what their losses compare with."""
+    count = min(sequences.count, max(1, tokens // sequences.length))
+    size = trial.training.micro_batch or trial.training.batch_size
+    for start in range(0, count, size):
+        inputs, targets = sequences.batch(range(start, min(start + size, count)), device)
+        yield inputs, compared_tokens(inputs, targets, trial.artefacts.target_shift)
+
+
+@torch.no_grad()
+def held_out_loss(model: Decoder, sequences: Sequences, tokens: int, trial: TrialConfig) -> float:
+    """Nats per token of the full model: sum of nll over sum of tokens, in fp64."""
+    nll, count = 0.0, 0
+    with frozen_weights(model):
+        for inputs, targets in held_out_batches(sequences, tokens, trial, model.head.weight.device):
+            nll += _nll(model(inputs), targets)
+            count += int((targets != IGNORED_TARGET).sum())
+    return nll / count
+
+
+@torch.no_grad()
+def exit_quality(model: Decoder, sequences: Sequences, tokens: int, trial: TrialConfig) -> list[ExitQuality]:
+    """Loss of every exit 1…L on the same held-out tokens, from one pass: sum of nll over sum of tokens, in fp64."""
+    depth = model.sizes.layers
+    device = model.head.weight.device
+    nll = torch.zeros(depth, dtype=torch.float64, device=device)
+    equal = torch.zeros(depth, dtype=torch.int64, device=device)
+    count = 0
+    with frozen_weights(model):
+        for inputs, targets in held_out_batches(sequences, tokens, trial, device):
+            counted = targets != IGNORED_TARGET
+            choices = []
+            for index, hidden in enumerate(model.hidden_states(inputs)):
+                exit_layer = index + 1
+                state = model.norm_of(exit_layer)(hidden)
+                losses, chosen = scores(model.head_of(exit_layer).weight, state, targets)
+                nll[index] += losses
+                choices.append(chosen[counted])
+            equal += torch.stack([(chosen == choices[-1]).sum() for chosen in choices])
+            count += int(counted.sum())
+    found = zip(nll.tolist(), equal.tolist(), strict=True)
+    return [ExitQuality(layer, losses / count, agreeing / count) for layer, (losses, agreeing) in enumerate(found, 1)]
+
+
+def _nll(logits: Tensor, targets: Tensor) -> float:
+    """Sum of the negative log-likelihood in nats over the targets that count, added up in fp64."""
+    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    return float(losses.double().sum())
+
+
+def perplexity(loss: float) -> float | None:
+    """exp(loss), or None where that overflows."""
+    return math.exp(loss) if loss < 700 else None
+
+
+def bits_per_byte(loss: float, bytes_per_token: float) -> float:
+    """Nats per token to bits per byte of UTF-8 text: comparable across tokenizers."""
+    return loss / math.log(2) / bytes_per_token
+
+
+def weight_bytes(model: Decoder) -> int:
+    """Bytes to store the model: ternary matrices at 2 bits a weight with an fp32 scale, everything else as bf16."""
+    ternary = [m.weight for m in model.modules() if isinstance(m, BitLinear) and m.ternary]
+    packed = sum(-(-weight.numel() * TERNARY_BITS_STORED // 8) + 4 for weight in ternary)
+    rest = sum(p.numel() for p in model.parameters()) - sum(weight.numel() for weight in ternary)
+    return packed + rest * FULL_PRECISION_BYTES

@@ -1,0 +1,342 @@
+"""One trial's way through its training: what each step needs, and what becomes of what the step showed.
+
+Whoever computes the steps, one model by itself or several packed into one program, asks a `Course` what comes next and
+tells it what came out: which step is sampled, measured, stored for others or kept against an interruption is known here
+alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bitskip.data.sequences import Sequences
+from bitskip.model.decoder import Decoder
+from bitskip.model.layerskip import dropout_progress, dropout_rates, loss_weights
+from bitskip.model.random_streams import generator
+from bitskip.store.heartbeat import Report
+from bitskip.training.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
+from bitskip.training.layer_stats import Diagnostics, LayerRow, sampled_sequences
+from bitskip.training.shared_prefix import Prefix, Prefixes, prefix_content
+from bitskip.trial.config import TrainingConfig, TrialConfig
+from bitskip.trial.schedule import (
+    bits_at,
+    learning_rate,
+    measured_steps,
+    phase_at,
+    phase_progress,
+    sampled_steps,
+    step_count,
+)
+
+DIVERGENCE_MARGIN = 0.5
+"""Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Losses in nats per token at one step; `train_loss` is the full model's on the training batch."""
+
+    step: int
+    tokens: int
+    phase: str
+    train_loss: float | None
+    val_loss: float | None
+    lr: float
+    grad_norm: float | None
+
+    def below(self, ceiling: float) -> bool:
+        """Whether the held-out loss is finite and no larger than this."""
+        return self.val_loss is not None and self.val_loss <= ceiling
+
+
+@dataclass
+class Progress:
+    """What training has seen so far. `seconds` are those spent, before an interruption or a fork included.
+
+    The curve also holds points that only trials forked from this one ask for.
+    """
+
+    curve: list[CurvePoint] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
+    step: int = 0
+    last_finite_loss: float | None = None
+    diverged: str | None = None
+    seconds: float = 0.0
+    diagnostic_seconds: float = 0.0
+    resumed_at: int | None = None
+    forked_from: str | None = None
+    forked_at: int | None = None
+    shared_seconds: float | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it; JSON writes a float so that reading it gives the same one."""
+        return {
+            "curve": [asdict(point) for point in self.curve],
+            "layers": [asdict(row) for row in self.layers],
+            "step": self.step,
+            "last_finite_loss": self.last_finite_loss,
+            "seconds": self.seconds,
+            "diagnostic_seconds": self.diagnostic_seconds,
+            "fork": (self.forked_from, self.forked_at, self.shared_seconds),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Progress:
+        """Where an interrupted trial goes on."""
+        progress = cls(
+            curve=[CurvePoint(**point) for point in record["curve"]],
+            layers=[LayerRow(**row) for row in record["layers"]],
+            step=record["step"],
+            last_finite_loss=record["last_finite_loss"],
+            seconds=record["seconds"],
+            diagnostic_seconds=record["diagnostic_seconds"],
+            resumed_at=record["step"],
+        )
+        progress.forked_from, progress.forked_at, progress.shared_seconds = record.get("fork", (None, None, None))
+        return progress
+
+    @classmethod
+    def from_prefix(cls, record: Mapping[str, Any], key: str) -> Progress:
+        """Where a trial starts that takes over the prefix of another."""
+        progress = cls.from_record(record)
+        progress.resumed_at = None
+        progress.forked_from, progress.forked_at, progress.shared_seconds = key, progress.step, progress.seconds
+        return progress
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimizer step takes.
+
+    `inputs` and `targets` [B, T]; the losses' `weights` of exits 1…L; `keep` [L, B], the blocks that each sequence
+    runs, or None for all; the learning rate; the activation bits of this step.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    weights: tuple[float, ...]
+    keep: Tensor | None
+    lr: float
+    bits: int
+
+
+class Course:
+    """Where a trial stands: it goes on from its own checkpoint, else from the longest prefix that another has left.
+
+    Loads that into `model` and `optimizer`. `on_point` is called with every point of the trial's own curve and the
+    number of steps, `report` is told of every step.
+    """
+
+    def __init__(
+        self,
+        trial: TrialConfig,
+        model: Decoder,
+        optimizer: torch.optim.Optimizer,
+        train_on: Sequences,
+        fingerprint: str,
+        on_point: Callable[[CurvePoint, int], None] | None = None,
+        checkpoint: CheckpointPlace | None = None,
+        prefixes: Prefixes | None = None,
+        report: Report | None = None,
+    ) -> None:
+        self.trial, self.fingerprint, self.device = trial, fingerprint, model.head.weight.device
+        self.train_on, self.on_point, self.checkpoint, self.prefixes = train_on, on_point, checkpoint, prefixes
+        self.report = report
+        self.steps = step_count(trial.training)
+        began = time.perf_counter()
+        self.progress, codes = self._resumed(model, optimizer)
+        self.diagnostics = Diagnostics(codes)
+        self.order = batch_order(trial.seed, train_on.count, trial.training.batch_size, self.progress.step)
+        self.shared = {prefix.step: prefix for prefix in prefixes.write} if prefixes else {}
+        self.own_points = measured_steps(trial, self.steps)
+        self.points: Set[int] = self.own_points | prefixes.measure if prefixes else self.own_points
+        self.sampled = sampled_steps(trial.training, self.steps)
+        self.ceiling = math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN
+        self.saved = time.perf_counter()
+        self.progress.seconds += self.saved - began
+        if report:
+            report.training(self.progress.step, self.progress.resumed_at)
+
+    @property
+    def ended(self) -> bool:
+        return self.progress.diverged is not None or self.progress.step >= self.steps
+
+    def next(self) -> Step:
+        """What the next optimizer step takes."""
+        trial, step, steps = self.trial, self.progress.step, self.steps
+        keep, weights = None, loss_weights("proportional", "all", trial.model.layers, 0.0, step, steps)
+        if phase_at(trial, step, steps) == "2":
+            keep = kept_blocks(trial, step, steps)
+            weights = exit_loss_weights(trial, step, steps)
+        inputs, targets = self.train_on.batch(next(self.order), self.device)
+        self.now = Step(
+            inputs, targets, weights, keep, learning_rate(trial.training, step, steps), bits_at(trial, step, steps)
+        )
+        return self.now
+
+    def took(self, total: float, main: float, norm: float) -> bool:
+        """Note the step's training loss, the full model's, and the gradient norm; False if there is no update to make.
+
+        That is the case when one is not finite: the trial has diverged.
+        """
+        self.main, self.norm = main, norm
+        self.progress.step += 1
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            what = "loss" if not math.isfinite(total) else "gradient norm"
+            self.progress.diverged = f"non-finite training {what} at step {self.progress.step} of {self.steps}"
+            return False
+        self.progress.last_finite_loss = main
+        if self.report:
+            self.report.step(self.progress.step, phase_at(self.trial, self.progress.step - 1, self.steps), main)
+        return True
+
+    @property
+    def measures(self) -> bool:
+        """Whether the held-out loss is asked for after the step just taken."""
+        return self.progress.step in self.points
+
+    def settle(self, held_out: Callable[[], float], state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
+        """After the update: sample, measure, and store what others or a next attempt go on from.
+
+        `held_out` gives the full model's held-out loss, `state` model and optimizer as they are now; each is called
+        only if this step asks for it.
+        """
+        step = self.progress.step
+        if step in self.sampled:
+            began = time.perf_counter()
+            rows = slice(sampled_sequences(self.trial.training))
+            model, _ = state()
+            with precision_context(self.trial.training, self.device):
+                self.progress.layers += self.diagnostics.sample(
+                    model, step, self.now.inputs[rows], self.now.targets[rows], self.now.weights
+                )
+            self.progress.diagnostic_seconds += time.perf_counter() - began
+        if self.measures and not self._measure(held_out()):
+            return
+        # A trial that asks for a point at which it ends as diverged has to find out by itself.
+        if step in self.shared and all(point.below(self.ceiling) for point in self.progress.curve):
+            self._share(self.shared[step], *state())
+        self._keep_when_due(state)
+
+    def _measure(self, held_out: float) -> bool:
+        """Add a point to the curve; False if the trial has diverged there."""
+        step, training = self.progress.step, self.trial.training
+        finite = math.isfinite(held_out)
+        point = CurvePoint(
+            step,
+            step * training.batch_size * training.seq_len,
+            phase_at(self.trial, step - 1, self.steps),
+            self.main,
+            held_out if finite else None,
+            self.now.lr,
+            self.norm,
+        )
+        self.progress.curve.append(point)
+        if step not in self.own_points:
+            return True
+        if self.on_point:
+            self.on_point(point, self.steps)
+        if not point.below(self.ceiling):
+            shown = f"{held_out:.2f}, above ln V + {DIVERGENCE_MARGIN}," if finite else "non-finite"
+            self.progress.diverged = f"held-out loss {shown} at step {step} of {self.steps}"
+            return False
+        return True
+
+    def _share(self, prefix: Prefix, model: Decoder, optimizer: torch.optim.Optimizer) -> None:
+        assert self.prefixes is not None
+        content = prefix_content(self.trial, prefix.step)
+        record, codes = self.progress.to_record(), self.diagnostics.codes
+        with contextlib.suppress(OSError):  # a full disk costs the saving, not the trial
+            save_checkpoint(self.prefixes.path(prefix), content, self._made_of(), model, optimizer, record, codes)
+
+    def _keep_when_due(self, state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
+        if self.checkpoint is not None and time.perf_counter() - self.saved >= self.checkpoint.every_seconds:
+            self.keep(*state())
+
+    def keep(self, model: Decoder, optimizer: torch.optim.Optimizer) -> None:
+        """Store what the next attempt goes on from, where the trial has a place for it."""
+        if self.checkpoint is None:
+            return
+        content, record = self.trial.canonical_json(), self.progress.to_record()
+        save_checkpoint(
+            self.checkpoint.path, content, self.fingerprint, model, optimizer, record, self.diagnostics.codes
+        )
+        self.saved = time.perf_counter()
+
+    def _resumed(self, model: Decoder, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]]:
+        """Progress, and the ternary codes that the next diagnostics are compared with."""
+        if self.checkpoint:
+            content = self.trial.canonical_json()
+            own = load_checkpoint(self.checkpoint.path, content, self.fingerprint, model, optimizer)
+            if own:
+                record, codes = own
+                return Progress.from_record(record), codes
+        measured = measured_steps(self.trial, self.steps)
+        for prefix in self.prefixes.start if self.prefixes else ():
+
+            def complete(record: Mapping[str, Any], step: int = prefix.step) -> bool:
+                points = {point["step"] for point in record["curve"]}
+                return {point for point in measured if 0 < point <= step} <= points
+
+            assert self.prefixes is not None
+            content, path = prefix_content(self.trial, prefix.step), self.prefixes.path(prefix)
+            left = load_checkpoint(path, content, self._made_of(), model, optimizer, complete)
+            if left:
+                record, codes = left
+                return Progress.from_prefix(record, prefix.key), codes
+        return Progress(), {}
+
+    def _made_of(self) -> str:
+        """Text and kind of device of a prefix: a trial on the CPU takes over nothing that a GPU has computed."""
+        return f"{self.fingerprint} {self.device.type}"
+
+
+def batch_order(seed: int, count: int, batch_size: int, start: int = 0) -> Iterator[list[int]]:
+    """Endless batches of sequence indices from batch `start` on: a fresh permutation every epoch, by seed alone."""
+    epoch, offset = divmod(start * batch_size, count)
+    pending: list[int] = []
+    while True:
+        while len(pending) < batch_size:
+            pending += torch.randperm(count, generator=generator(seed, "order", epoch)).tolist()[offset:]
+            epoch, offset = epoch + 1, 0
+        yield pending[:batch_size]
+        del pending[:batch_size]
+
+
+def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
+    """Which block each sequence of the batch runs at a step, bool [L, B]; None where layer dropout is off.
+
+    The uniforms follow from (seed, step) alone, so that all trials of a seed share them.
+    """
+    method, layers = trial.method, trial.model.layers
+    if method.dropout == "none":
+        return None
+    rates = dropout_rates(method.dropout, layers, method.dropout_max, method.dropout_norm, method.dropout_last)
+    uniform = torch.rand(layers, trial.training.batch_size, generator=generator(trial.seed, "dropout", step))
+    growth = dropout_progress(method.dropout_curriculum, *phase_progress(trial, step, steps))
+    return uniform >= torch.tensor(rates)[:, None] * growth
+
+
+def exit_loss_weights(trial: TrialConfig, step: int, steps: int) -> tuple[float, ...]:
+    """Weights of the losses of exits 1…L at a step of phase 2."""
+    method = trial.method
+    progress = phase_progress(trial, step, steps)
+    return loss_weights(method.exit_scale, method.exit_curriculum, trial.model.layers, method.exit_weight, *progress)
+
+
+def precision_context(training: TrainingConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bf16 autocast where the configuration or, for `auto`, a GPU asks for it.
+
+    To be entered anew for every forward pass: autocast keeps its bf16 copies of the weights until it is left, and a
+    pass after an optimizer step would still see the old ones.
+    """
+    wanted = training.precision == "bf16" or (training.precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()

@@ -1,0 +1,391 @@
+"""One trial, from its configuration to its measured result: phases, schedule, divergence, evaluation."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bitskip.data import TokenData, load_data
+from bitskip.data.sequences import Sequences, cut
+from bitskip.errors import UserError
+from bitskip.model.bitlinear import quantized_once
+from bitskip.model.decoder import Decoder, build_model
+from bitskip.model.layerskip import loss_weights
+from bitskip.model.random_streams import generator
+from bitskip.store.heartbeat import Report
+from bitskip.training.checkpoint import CheckpointPlace, save_weights
+from bitskip.training.decode_speed import exit_speed, throughput_batch
+from bitskip.training.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
+from bitskip.training.exits import best_exit
+from bitskip.training.guards import check_causality, check_trial
+from bitskip.training.layer_stats import LayerRow
+from bitskip.training.loop import (
+    DIVERGENCE_MARGIN,
+    Course,
+    CurvePoint,
+    Progress,
+    exit_loss_weights,
+    kept_blocks,
+    precision_context,
+)
+from bitskip.training.packing.stacked_decoder import PackedDecoder
+from bitskip.training.shared_prefix import Prefixes
+from bitskip.trial.config import IGNORED_TARGET, TrainingConfig, TrialConfig
+from bitskip.trial.schedule import measured_steps, phase_at, step_count
+
+COMPILED_PROGRAMS = 64
+
+
+@dataclass(frozen=True)
+class ExitResult:
+    """One exit layer: quality on held-out text and measured speed, of one and of `batch` sequences (see `speed`)."""
+
+    exit_layer: int
+    depth: int
+    loss: float
+    ppl: float | None
+    bpb: float
+    agreement: float
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    speed_gain: float
+    speed_gain_spread: float
+    speed_gain_limit: float
+    speed_rounds: int
+    batch: int
+    batch_prefill_tokens_per_second: float
+    batch_decode_tokens_per_second: float
+    batch_speed_gain: float
+    batch_speed_gain_spread: float
+    batch_speed_gain_limit: float
+    batch_speed_rounds: int
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What one training run showed. `status` is ok, stalled or diverged (docs/measures.md); losses in nats a token.
+
+    A trial that took its first `forked_at_step` steps over from another has the prefix's key in `forked_from`;
+    `shared_seconds` is the part of `train_seconds` that the other one spent.
+    """
+
+    trial: TrialConfig
+    status: str
+    reason: str | None
+    params: int
+    tokens_trained: int
+    loss: float | None
+    ppl: float | None
+    bpb: float | None
+    unigram_entropy: float
+    best_exit: int | None
+    best_exit_speed_gain: float | None
+    best_exit_ppl: float | None
+    weight_bytes: int
+    train_seconds: float
+    eval_seconds: float
+    tokens_per_second: float
+    diverged_at_step: int | None = None
+    last_finite_loss: float | None = None
+    skipped_guards: str | None = None
+    resumed_at_step: int | None = None
+    diagnostic_seconds: float = 0.0
+    forked_from: str | None = None
+    forked_at_step: int | None = None
+    shared_seconds: float | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    exits: tuple[ExitResult, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+
+
+def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW that decays matrices only: no decay on norms and embeddings (docs/method.md, model)."""
+    embedding = {id(model.embedding.weight)}
+    decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in embedding]
+    rest = [p for p in model.parameters() if p.ndim < 2 or id(p) in embedding]
+    groups = [
+        {"params": decayed, "weight_decay": training.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, training.lr, (training.beta1, training.beta2), fused=True)
+
+
+def run_trial(
+    trial: TrialConfig,
+    device: str | torch.device = "cpu",
+    data: TokenData | None = None,
+    on_point: Callable[[CurvePoint, int], None] | None = None,
+    checkpoint: CheckpointPlace | None = None,
+    save_weights_to: Path | None = None,
+    prefixes: Prefixes | None = None,
+    report: Report | None = None,
+) -> TrialResult:
+    """Train and evaluate one trial on one device.
+
+    `on_point` is called with every point of the curve and the number of steps. With `checkpoint`, a trial that was
+    interrupted goes on where its checkpoint stands; `prefixes` are what it takes over from other trials and stores for
+    them; `report` is told of every step. Equal trials give equal losses on the CPU, interrupted, forked or neither.
+    Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
+    ends the trial as `diverged`.
+    """
+    ready = prepare(trial, torch.device(device), data)
+    training, model = trial.training, ready.model
+    if compiles(training, model.head.weight.device):
+        compile_blocks(model)
+    optimizer = optimizer_for(model, training)
+    course = ready.course(optimizer, on_point, checkpoint, prefixes, report)
+    _train(course, model, optimizer, ready.measured_on)
+    if report:
+        report.evaluating()
+    return conclude(ready, course.progress, save_weights_to)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A trial before its first step: its text cut into sequences, and its untrained model, which has been checked."""
+
+    trial: TrialConfig
+    text: TokenData
+    train_on: Sequences
+    measured_on: Sequences
+    model: Decoder
+    skipped_guards: tuple[str, ...]
+
+    def course(
+        self,
+        optimizer: torch.optim.Optimizer,
+        on_point: Callable[[CurvePoint, int], None] | None = None,
+        checkpoint: CheckpointPlace | None = None,
+        prefixes: Prefixes | None = None,
+        report: Report | None = None,
+    ) -> Course:
+        """The trial's way through its training, from where it was interrupted or can start from another."""
+        text = self.text.fingerprint
+        return Course(self.trial, self.model, optimizer, self.train_on, text, on_point, checkpoint, prefixes, report)
+
+
+def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:
+    """Text and model of a trial. Raises UserError and GuardError as `run_trial` does."""
+    training = trial.training
+    text = data or load_data(trial.data, training.tokens, max(training.eval_tokens, training.curve_tokens))
+    if text.vocab_size != trial.data.vocab_size:
+        raise UserError(
+            f"data.vocab_size is {trial.data.vocab_size}, but the tokenizer '{trial.data.tokenizer}' has "
+            f"{text.vocab_size}: set data.vocab_size={text.vocab_size}"
+        )
+    train_on = cut(text.train, trial, text.end_of_document, "training")
+    held_out = text.train if trial.artefacts.eval_on_train else text.validation
+    measured_on = cut(held_out, trial, text.end_of_document, "held-out")
+    model = build_model(trial).to(device)
+    skipped = check_trial(model, trial, text, own_text=data is not None)
+    return Ready(trial, text, train_on, measured_on, model, skipped)
+
+
+def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = None) -> TrialResult:
+    """Evaluate a trained model, unless its training diverged, and put together what the trial has shown."""
+    trial, text, model = ready.trial, ready.text, ready.model
+    training, device = trial.training, model.head.weight.device
+    began = time.perf_counter()
+    exits = () if progress.diverged else _evaluate(model, trial, ready.measured_on, text, device)
+    eval_seconds = time.perf_counter() - began
+    if save_weights_to is not None and not progress.diverged:
+        save_weights(save_weights_to, trial, model)
+    full = exits[-1] if exits else None
+    status, reason = _verdict(trial, text, progress, full)
+    measured = measured_steps(trial, step_count(training))
+    tokens = progress.step * training.batch_size * training.seq_len
+    chosen = None
+    if full is not None and status == "ok":
+        chosen = exits[best_exit([e.loss for e in exits], [e.speed_gain for e in exits]) - 1]
+    return TrialResult(
+        trial=trial,
+        status=status,
+        reason=reason,
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        tokens_trained=tokens,
+        loss=full.loss if full else None,
+        ppl=full.ppl if full else None,
+        bpb=full.bpb if full else None,
+        unigram_entropy=text.unigram_entropy,
+        best_exit=chosen.exit_layer if chosen else None,
+        best_exit_speed_gain=chosen.speed_gain if chosen else None,
+        best_exit_ppl=chosen.ppl if chosen else None,
+        weight_bytes=weight_bytes(model),
+        train_seconds=progress.seconds,
+        eval_seconds=eval_seconds,
+        tokens_per_second=tokens / progress.seconds,
+        diverged_at_step=progress.step if status == "diverged" else None,
+        last_finite_loss=progress.last_finite_loss,
+        skipped_guards=", ".join(ready.skipped_guards) or None,
+        resumed_at_step=progress.resumed_at,
+        diagnostic_seconds=progress.diagnostic_seconds,
+        forked_from=progress.forked_from,
+        forked_at_step=progress.forked_at,
+        shared_seconds=progress.shared_seconds,
+        curve=tuple(point for point in progress.curve if point.step in measured),
+        exits=exits,
+        layers=tuple(progress.layers),
+    )
+
+
+def _train(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, measured_on: Sequences) -> None:
+    """One model by itself through its course."""
+    trial, training, device = course.trial, course.trial.training, model.head.weight.device
+
+    def held_out() -> float:
+        model.eval()
+        with precision_context(training, device):
+            loss = held_out_loss(model, measured_on, training.curve_tokens, trial)
+        model.train()
+        return loss
+
+    model.train()
+    while not course.ended:
+        train_step(course, model, optimizer, held_out)
+    model.set_activation_bits(trial.method.bits)
+
+
+def train_step(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, held_out: Callable[[], float]) -> None:
+    """One optimizer step, and what the course asks for after it."""
+    began = time.perf_counter()
+    step, training = course.next(), course.trial.training
+    model.set_activation_bits(step.bits)
+    for group in optimizer.param_groups:
+        group["lr"] = step.lr
+    losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
+    # One transfer for all three: each would wait for a GPU by itself.
+    if course.took(*torch.cat([losses, norm[None]]).tolist()):
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        course.settle(held_out, lambda: (model, optimizer))
+    course.progress.seconds += time.perf_counter() - began
+
+
+def compiles(training: TrainingConfig, device: torch.device) -> bool:
+    """Whether a trial's blocks are compiled there."""
+    return training.compile == "on" or (training.compile == "auto" and device.type == "cuda")
+
+
+def compile_blocks(model: Decoder | PackedDecoder) -> None:
+    """One program serves all blocks of a trial: they have one code and differ in their weights only."""
+    from torch._dynamo import config
+
+    # Layer dropout makes batches of several sizes, and a process may train one trial after another: past the limit of 8
+    # programs for one code, the compiler would run it uncompiled.
+    config.recompile_limit = max(config.recompile_limit, COMPILED_PROGRAMS)
+    model.compile_blocks()
+
+
+def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:
+    """So many optimizer steps of the trial's costliest phase on random tokens, one each time: for timing them.
+
+    Blocks are compiled only where the trial asks for it outright: compiling takes longer than many steps.
+    """
+    training, sizes = trial.training, trial.model
+    model = build_model(trial).to(device)
+    if training.compile == "on":
+        compile_blocks(model)
+    model.train()
+    optimizer = optimizer_for(model, training)
+    last = step_count(training) - 1
+    shape = (training.batch_size, training.seq_len)
+    for step in range(steps):
+        keep, weights = None, loss_weights("proportional", "all", sizes.layers, 0.0, last, last + 1)
+        if phase_at(trial, last, last + 1) == "2":
+            keep = kept_blocks(trial, last, last + 1)
+            weights = exit_loss_weights(trial, last, last + 1)
+        tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
+        _accumulate(model, tokens, tokens, weights, keep, training)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        yield
+
+
+def _accumulate(
+    model: Decoder,
+    inputs: Tensor,
+    targets: Tensor,
+    weights: tuple[float, ...],
+    keep: Tensor | None,
+    training: TrainingConfig,
+) -> Tensor:
+    """Backward over micro-batches; (training loss, full model's loss) of the whole batch, per token that counts.
+
+    Shape [2], fp64, on the model's device: reading them there waits for it.
+    """
+    micro_batch = training.micro_batch or len(inputs)
+    whole = micro_batch >= len(inputs)
+    counted = [] if whole else (targets != IGNORED_TARGET).sum(1).tolist()
+    losses = torch.zeros(2, dtype=torch.float64, device=inputs.device)
+    with contextlib.nullcontext() if whole else quantized_once(model):
+        for start in range(0, len(inputs), micro_batch):
+            rows = slice(start, start + micro_batch)
+            kept = None if keep is None else keep[:, rows]
+            with precision_context(training, inputs.device):
+                total, main = model.losses(inputs[rows], targets[rows], weights, kept)
+            share = 1.0 if whole else sum(counted[rows]) / sum(counted)
+            (total * share).backward()  # type: ignore[no-untyped-call]
+            losses += torch.stack([total.detach(), main.detach()]).double() * share
+    return losses
+
+
+def _evaluate(
+    model: Decoder, trial: TrialConfig, measured_on: Sequences, text: TokenData, device: torch.device
+) -> tuple[ExitResult, ...]:
+    """Every exit's quality and speed, or nothing if a loss is not finite."""
+    check_causality(model, trial)
+    model.eval()
+    length = min(trial.training.seq_len, len(text.validation))
+    prompt = torch.from_numpy(np.asarray(text.validation[:length], dtype=np.int64))[None].to(device)
+    with precision_context(trial.training, device):
+        quality = exit_quality(model, measured_on, trial.training.eval_tokens, trial)
+        if not all(math.isfinite(found.loss) for found in quality):
+            return ()
+        single = exit_speed(model, prompt)
+        batched = exit_speed(model, prompt, throughput_batch(device))
+    return tuple(
+        ExitResult(
+            exit_layer=found.exit_layer,
+            depth=trial.model.layers,
+            loss=found.loss,
+            ppl=perplexity(found.loss),
+            bpb=bits_per_byte(found.loss, text.bytes_per_token),
+            agreement=found.agreement,
+            prefill_tokens_per_second=one.prefill_tokens_per_second,
+            decode_tokens_per_second=one.decode_tokens_per_second,
+            speed_gain=one.speed_gain,
+            speed_gain_spread=one.speed_gain_spread,
+            speed_gain_limit=one.speed_gain_limit,
+            speed_rounds=one.speed_rounds,
+            batch=many.batch,
+            batch_prefill_tokens_per_second=many.prefill_tokens_per_second,
+            batch_decode_tokens_per_second=many.decode_tokens_per_second,
+            batch_speed_gain=many.speed_gain,
+            batch_speed_gain_spread=many.speed_gain_spread,
+            batch_speed_gain_limit=many.speed_gain_limit,
+            batch_speed_rounds=many.speed_rounds,
+        )
+        for found, one, many in zip(quality, single, batched, strict=True)
+    )
+
+
+def _verdict(
+    trial: TrialConfig, text: TokenData, progress: Progress, full: ExitResult | None
+) -> tuple[str, str | None]:
+    if progress.diverged or full is None:
+        return "diverged", progress.diverged or "non-finite held-out loss after training"
+    if full.loss > math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN:
+        return "diverged", f"held-out loss {full.loss:.3f} is above ln V + {DIVERGENCE_MARGIN}"
+    if full.loss >= text.unigram_entropy:
+        return "stalled", f"held-out loss {full.loss:.3f} is not below the unigram entropy {text.unigram_entropy:.3f}"
+    return "ok", None

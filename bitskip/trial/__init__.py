@@ -1,0 +1,1 @@
+"""What a trial is: a value for every axis, its identity, what it does at which step, what it costs."""

@@ -1,0 +1,135 @@
+"""What a trial will cost, from its shapes alone: parameters, training FLOPs, memory. No model is built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bitskip.trial.config import TrialConfig
+from bitskip.trial.schedule import measured_steps, step_count
+
+CPU_FLOPS_PER_CORE = 25e9
+GPU_FLOPS = 125e12
+"""Assumed speeds: a CPU core on models of `nano` size, and an A100-class GPU at 40 % of its 312 bf16 TFLOP/s."""
+
+TRAINING_BYTES_PER_PARAMETER = 16
+"""fp32 weight, gradient and two AdamW moments."""
+
+ACTIVATIONS_PER_TOKEN_AND_BLOCK = 34
+"""Values of width D kept for the backward pass of one block, per token (Korthikanti et al., arXiv 2205.05198, eq. 2,
+without the attention scores, which flash attention does not keep)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one trial's training; `memory_bytes` is the peak on the training device, `seconds` at the assumed speed."""
+
+    params: int
+    tokens: int
+    flops: float
+    memory_bytes: float
+    seconds: float
+
+
+def parameter_count(trial: TrialConfig) -> int:
+    """Parameters of the decoder, exit heads included."""
+    sizes, vocab = trial.model, trial.data.vocab_size
+    width, key_value = sizes.width, sizes.kv_heads * sizes.head_width
+    block = 2 * width * width + 2 * width * key_value + 3 * width * sizes.ffn_width + 2 * width
+    early = sizes.layers - 1
+    norms = 1 + early * (trial.method.exit_head != "shared")
+    heads = 1 + early * (trial.method.exit_head == "own-head")
+    return sizes.layers * block + norms * width + heads * vocab * width + vocab * width
+
+
+def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:
+    """Training cost: 6 FLOPs per multiplied weight and token, plus attention; heads count once per trained exit."""
+    sizes, training, vocab = trial.model, trial.training, trial.data.vocab_size
+    params = parameter_count(trial)
+    exits = sizes.layers if trial.method.exit_weight > 0 else 1
+    blocks = params - vocab * sizes.width * (2 + (sizes.layers - 1) * (trial.method.exit_head == "own-head"))
+    attention = 2 * sizes.layers * training.seq_len * sizes.width
+    flops = 6.0 * training.tokens * (blocks + exits * vocab * sizes.width + attention)
+    in_flight = (training.micro_batch or training.batch_size) * training.seq_len
+    value_bytes = 2 if gpus else 4
+    kept = in_flight * (
+        ACTIVATIONS_PER_TOKEN_AND_BLOCK * sizes.layers * sizes.width * value_bytes + exits * vocab * (4 + value_bytes)
+    )
+    seconds = flops / assumed_speed(cpus, gpus).at(flops)
+    return Cost(params, training.tokens, flops, params * TRAINING_BYTES_PER_PARAMETER + kept, seconds)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """FLOP/s that training reached, by the FLOPs of one step; between and beyond what was measured, log-linear."""
+
+    measured: tuple[tuple[float, float], ...]
+
+    def at(self, flops_per_step: float) -> float:
+        points = sorted(self.measured)
+        if flops_per_step <= points[0][0] or len(points) == 1:
+            return points[0][1]
+        if flops_per_step >= points[-1][0]:
+            return points[-1][1]
+        (small, slow), (large, fast) = points[0], points[-1]
+        share = math.log(flops_per_step / small) / math.log(large / small)
+        return math.exp((1 - share) * math.log(slow) + share * math.log(fast))
+
+
+def assumed_speed(cpus: float, gpus: float) -> Speed:
+    """Of hardware that nothing has been measured on."""
+    return Speed(((1.0, GPU_FLOPS * gpus if gpus else CPU_FLOPS_PER_CORE * cpus),))
+
+
+def flops_per_step(trial: TrialConfig) -> float:
+    """Training FLOPs of one optimizer step."""
+    training = trial.training
+    return estimate(trial).flops / training.tokens * training.batch_size * training.seq_len
+
+
+def evaluation_flops(trial: TrialConfig, start: int = 0) -> float:
+    """FLOPs of measuring held-out losses: the full model along the curve after step `start`, every exit at the end."""
+    training, vocab, width = trial.training, trial.data.vocab_size, trial.model.width
+    points = sum(point > start for point in measured_steps(trial, step_count(training)))
+    blocks = estimate(trial).flops / training.tokens / 6.0  # multiplied weights; a forward pass takes two FLOPs each
+    heads = (trial.model.layers - 1) * vocab * width
+    return 2.0 * (points * training.curve_tokens * blocks + training.eval_tokens * (blocks + heads))
+
+
+def trial_seconds(trial: TrialConfig, speed: Speed, start: int = 0) -> float:
+    """Wall-clock of training from step `start` on and of evaluation, the start of a process left aside."""
+    step = flops_per_step(trial)
+    return ((step_count(trial.training) - start) * step + evaluation_flops(trial, start)) / speed.at(step)
+
+
+def total_seconds(
+    trials: Sequence[TrialConfig], speed: Speed, slots: int, starts: Mapping[str, int] | None = None
+) -> tuple[float, float]:
+    """(seconds of all trials together, wall-clock when `slots` run at once); `starts` are steps by trial_id."""
+    each = [trial_seconds(trial, speed, (starts or {}).get(trial.trial_id, 0)) for trial in trials]
+    return sum(each), max(sum(each) / max(1, slots), max(each, default=0.0))
+
+
+def checkpoint_bytes(trial: TrialConfig) -> int:
+    """Of a checkpoint or prefix: fp32 weights and two moments."""
+    return 12 * parameter_count(trial)
+
+
+def weights_bytes(trial: TrialConfig) -> int:
+    """Of stored weights: two bits for each ternary weight, fp32 for the rest."""
+    params = parameter_count(trial)
+    if trial.method.weights != "ternary":
+        return 4 * params
+    sizes = trial.model
+    key_value = sizes.kv_heads * sizes.head_width
+    ternary = sizes.layers * (2 * sizes.width**2 + 2 * sizes.width * key_value + 3 * sizes.width * sizes.ffn_width)
+    return 4 * (params - ternary) + -(-ternary // 4)
+
+
+def exit_weight_bytes(blocks: int, width: int, key_value: int, ffn_width: int, vocab: int, ternary: bool) -> int:
+    """Bytes to store embedding, the first `blocks` blocks, a norm and a head: ternary matrices at 2 bits a weight with
+    an fp32 scale, everything else as bf16 (`evaluate.weight_bytes`)."""
+    matrices = [width * width] * 2 + [width * key_value] * 2 + [width * ffn_width] * 3
+    stored = sum(-(-size // 4) + 4 for size in matrices) if ternary else 2 * sum(matrices)
+    return blocks * (stored + 2 * 2 * width) + 2 * (2 * vocab * width + width)

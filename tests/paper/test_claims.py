@@ -1,0 +1,122 @@
+"""Claims of the paper and causes of its numbers, on trials whose truth is known."""
+
+import math
+
+import pytest
+from simulated_results import results_from, trial_row
+
+from bitskip.paper.attribution import ORDER, attributions, change
+from bitskip.paper.claims import (
+    CLAIMS,
+    CONTRADICTED,
+    NOT_MEASURED,
+    SUPPORTED,
+    UNRESOLVED,
+    Finding,
+    findings,
+    published_exit,
+)
+from bitskip.store.tables import Results
+from bitskip.trial.config import POINTS, make_trial
+
+
+def measured(losses: dict[str, list[float]], **extra: object) -> Results:
+    """Named variants with a loss per seed."""
+    rows = [
+        trial_row(make_trial(**POINTS[name], seed=seed), loss, **extra)
+        for name, values in losses.items()
+        for seed, loss in enumerate(values)
+    ]
+    return results_from(rows)
+
+
+def found(results: Results) -> dict[str, Finding]:
+    return {each.claim: each for each in findings(results)}
+
+
+def test_verdicts_follow_from_interval_and_region() -> None:
+    claims = found(
+        measured({"baseline": [3.0, 3.1, 2.9], "V1": [2.9, 3.0, 2.8], "V2": [8.0, 8.1, 7.9], "V3": [2.9, 3.0, 2.8]})
+    )
+    better = claims["quantized-beats-full"]
+    assert (better.verdict, better.seeds, len(better.trials)) == (SUPPORTED, 3, 6)
+    assert better.value == pytest.approx(math.exp(-0.1))
+    assert better.low == pytest.approx(better.value) == better.high
+    assert claims["four-bit-hadamard-collapse"].verdict == SUPPORTED
+    assert claims["hadamard-catastrophe"].verdict == CONTRADICTED
+    assert claims["four-bit-above-eight"].verdict == CONTRADICTED
+    assert claims["exit-cost"].verdict == NOT_MEASURED
+    assert {claim.name for claim in CLAIMS} == claims.keys()
+
+
+def test_noise_and_single_seeds_decide_nothing() -> None:
+    noisy = found(measured({"baseline": [3.0, 3.4, 2.6], "V1": [3.3, 2.9, 2.8]}))["quantized-beats-full"]
+    assert noisy.verdict == UNRESOLVED
+    assert noisy.low < 1 < noisy.high
+    alone = found(measured({"baseline": [3.0], "V1": [2.0]}))["quantized-beats-full"]
+    assert (alone.verdict, alone.low, alone.seeds) == (UNRESOLVED, None, 1)
+
+
+def test_failed_trials_and_artefacts_are_no_evidence() -> None:
+    losses = {"baseline": [3.0, 3.0], "V1": [2.0, 2.1]}
+    assert found(measured(losses, status="diverged"))["quantized-beats-full"].verdict == NOT_MEASURED
+    assert all(each.verdict == NOT_MEASURED for each in findings(measured(losses, artefact=True)))
+    assert findings(results_from([])) == []
+
+
+@pytest.mark.parametrize(("depth", "layer"), [(24, 18), (6, 5), (12, 9), (4, 3), (1, 1)])
+def test_the_published_exit_at_other_depths(depth: int, layer: int) -> None:
+    assert published_exit(depth) == layer
+
+
+def audit() -> Results:
+    """Log perplexity 3; the mask takes 2 off, initialisation adds .5, both together .2; the order adds 4."""
+    changes = {
+        (): 0.0,
+        ("causal_mask",): -2.0,
+        ("tiny_init",): 0.5,
+        ("causal_mask", "tiny_init"): 0.2,
+    }
+    values = {"causal_mask": False, "tiny_init": True}
+    rows = []
+    for seed, shift in enumerate((0.0, 0.1, -0.1)):
+        for names, effect in changes.items():
+            artefacts = {name: values[name] for name in names}
+            for variant, order in (("bitnet-v2", 0.0), ("as-published", 4.0)):
+                axes = {**POINTS["V3"], "hadamard": variant, "artefacts": artefacts, "seed": seed}
+                rows.append(trial_row(make_trial(**axes), 3.0 + effect + order + shift, artefact=bool(names)))
+    return results_from(rows)
+
+
+def test_causes_are_added_and_removed_alone() -> None:
+    (told,) = attributions(audit())
+    assert (told.model, told.correct.ppl) == ("V3", pytest.approx(math.exp(3.0)))
+    assert told.total.ratio == pytest.approx(math.exp(4.2))
+    causes = {cause.defect: cause for cause in told.causes}
+    assert causes.keys() == {"causal_mask: false", "tiny_init: true", ORDER}
+    mask = causes["causal_mask: false"]
+    assert mask.added.ratio == pytest.approx(math.exp(-2.0))
+    assert mask.removed.ratio == pytest.approx(math.exp(0.2 - 0.5))
+    assert causes[ORDER].added.ratio == pytest.approx(causes[ORDER].removed.ratio) == pytest.approx(math.exp(4.0))
+    assert told.causes[0].defect == ORDER, "the largest first"
+    assert mask.alone.seeds == mask.added.seeds == 3
+
+
+def test_a_change_is_students_interval() -> None:
+    assert change([]) is None
+    assert change([0.3]) == type(told := change([0.3]))(told.ratio, None, None, 1)
+    three = change([0.1, 0.2, 0.3])
+    assert three.ratio == pytest.approx(math.exp(0.2))
+    assert math.log(three.high) == pytest.approx(0.2 + 4.302653 * 0.1 / math.sqrt(3), abs=1e-5)
+
+
+def test_failed_runs_are_counted() -> None:
+    rows = [
+        trial_row(
+            make_trial(**POINTS["V1"], seed=seed, artefacts=artefacts), loss, status=status, artefact=bool(artefacts)
+        )
+        for seed in (0, 1)
+        for artefacts, loss, status in (({}, 3.0, "ok"), ({"tiny_init": True}, None, "diverged"))
+    ]
+    (told,) = attributions(results_from(rows))
+    assert (told.published.ppl, told.published.failed, told.total) == (None, 2, None)

@@ -1,0 +1,146 @@
+"""Suggested trials: what they cover, how much they teach, and that `bitskip sweep` takes them as they are."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from simulated_results import grid, results_from, simulate, trial_row, with_interactions
+
+from bitskip.analysis.factorial import NEUTRAL, levels_of
+from bitskip.predict.features import encode
+from bitskip.predict.kernel_ridge import Graded
+from bitskip.sweep.suggest import (
+    INTERACTION_SHARE,
+    NOISE,
+    measured_space,
+    suggest,
+    suggest_trials,
+    sweep_documents,
+    tuned_in,
+)
+from bitskip.sweep.sweep_file import load_sweep
+from bitskip.trial.config import make_trial
+
+SPACE = grid(
+    bits=(16, 8, 4), hadamard=("none", "bitnet-v2"), dropout=("none", "quadratic"), exit_weight=(0.0, 0.1, 0.3)
+)
+
+
+def pairs_of(trials):
+    covered = set()
+    for trial in trials:
+        levels = levels_of(trial.axes())
+        moved = [(index, level) for index, level in enumerate(levels) if level != NEUTRAL[index]]
+        covered |= set(itertools.combinations(moved, 2))
+    return covered
+
+
+def information(trials):
+    """log det(I + K / noise) of the design, up to the constant of the intercept."""
+    cells = [levels_of(trial.axes()) for trial in trials]
+    encoding = encode([levels_of(trial.axes()) for trial in SPACE], 6)
+    codes = encoding.codes(cells)
+    covariance = Graded(INTERACTION_SHARE, tuple(encoding.columns.values())).covariance(codes, codes)
+    return np.linalg.slogdet(np.eye(len(cells)) + covariance / NOISE)[1]
+
+
+def test_a_design_from_nothing_covers_every_pair_of_levels():
+    chosen = suggest_trials(None, SPACE, 16)
+    assert len(set(chosen)) == 16
+    assert pairs_of(chosen) == pairs_of(SPACE)
+    assert make_trial() in chosen
+    assert {trial.seed for trial in chosen} == {0}
+
+
+def test_the_design_teaches_more_than_random_ones():
+    ours = information(suggest_trials(None, SPACE, 18, by_cost=False))
+    source = np.random.default_rng(0)
+    random = [information([SPACE[i] for i in source.choice(len(SPACE), 18, replace=False)]) for _ in range(30)]
+    assert ours > np.mean(random) + 2 * np.std(random)
+
+
+def test_greedy_choice_equals_brute_force():
+    run = suggest_trials(None, SPACE, 20)
+    results = simulate(run, with_interactions, seeds=1)
+    (found,) = suggest_trials(results, SPACE, 1, by_cost=False)
+    left = [trial for trial in SPACE if trial not in run]
+    best = max(information([*run, trial]) for trial in left)
+    assert information([*run, found]) == pytest.approx(best, abs=1e-6)
+
+
+def test_a_pair_never_run_together_comes_first():
+    apart = [t for t in SPACE if not (t.method.bits == 4 and t.method.dropout != "none")]
+    (first, *_) = suggest(simulate(apart, with_interactions), SPACE, 3)
+    assert (first.trial.method.bits, first.trial.method.dropout) == (4, "quadratic")
+    assert first.reason == "bits 4 and dropout quadratic 0.1 were never run together"
+
+
+def test_seeds_go_where_a_verdict_hangs_once_the_space_is_run():
+    results = simulate(SPACE, with_interactions, seeds=2, sigma=0.03)
+    chosen = suggest(results, SPACE, 8)
+    assert {each.trial.seed for each in chosen} == {2}
+    assert "hangs on seeds" in chosen[0].reason
+    known = {row["trial_id"] for row in results.trials.to_pylist()}
+    assert not known & {each.trial.trial_id for each in chosen}
+
+
+def test_cost_is_weighed_unless_ignored():
+    sizes = grid(bits=(16, 8, 4), hadamard=("none", "bitnet-v2"), exit_weight=(0.0, 0.3), model=("nano", "micro"))
+    seconds = [sum(each.seconds for each in suggest(None, sizes, 14, by_cost=by_cost)) for by_cost in (True, False)]
+    assert seconds[0] < 0.8 * seconds[1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_never_suggests_what_was_run_and_always_as_many_as_asked(data):
+    run = data.draw(st.lists(st.sampled_from(SPACE), max_size=20, unique=True))
+    count = data.draw(st.integers(1, 30))
+    results = simulate(run, with_interactions, seeds=data.draw(st.integers(1, 2))) if run else results_from([])
+    chosen = suggest_trials(results, SPACE, count)
+    assert len(set(chosen)) == len(chosen) == count
+    assert not {trial.trial_id for trial in chosen} & {row["trial_id"] for row in results.trials.to_pylist()}
+
+
+def test_sweep_files_hold_exactly_the_suggested_trials(tmp_path):
+    big = grid(bits=(16, 4), hadamard=("none", "random-sign"), dropout=("none", "linear"), phase=("2", "1+2"),
+               model=("micro",), tokens=(5000,), lr=(0.01,), weights=("ternary",))  # fmt: skip
+    mixed = [*suggest_trials(None, big, 6), *(make_trial(bits=8, seed=seed) for seed in (0, 3))]
+    loaded = set()
+    for number, document in enumerate(sweep_documents(mixed)):
+        path = tmp_path / f"{number}.yaml"
+        with path.open("w") as sink:
+            YAML().dump(document, sink)
+        loaded |= {trial.trial_id for trial in load_sweep(path).trials}
+    assert loaded == {trial.trial_id for trial in mixed}
+
+
+def test_the_measured_space_is_the_crossing_of_what_was_measured():
+    run = [make_trial(bits=b, exit_weight=w) for b, w in ((16, 0.0), (4, 0.0), (16, 0.3))]
+    expected = {make_trial(bits=b, exit_weight=w) for b in (16, 4) for w in (0.0, 0.3)}
+    assert set(measured_space(simulate(run, with_interactions))) == expected
+    assert measured_space(results_from([])) == []
+
+
+def test_suggestions_keep_what_was_tuned(tmp_path):
+    """A configuration that was not run takes the rate of its precision, and stays comparable."""
+    rates = {16: 4e-3, 8: 8e-3, 4: 2e-3}
+    run = [
+        make_trial(bits=bits, hadamard=h, exit_weight=w, lr=rates[bits], seed=seed)
+        for bits, h, w, seed in itertools.product(rates, (False, True), (0.0, 0.3), (0, 1))
+        if (bits, w) != (4, 0.3)
+    ]
+    results = results_from([trial_row(trial, with_interactions(trial), tuned="lr") for trial in run])
+    space = measured_space(results)
+    assert {(trial.method.bits, trial.training.lr) for trial in space} == set(rates.items())
+    chosen = suggest(results, space, 2)
+    assert {(each.trial.method.bits, each.trial.method.exit_weight) for each in chosen} == {(4, 0.3)}
+    tuned = {trial.configuration_id: tuned_in(results) for trial in space}
+    others = [make_trial(bits=8, lr=1e-3)]
+    document, plain = sweep_documents([*(each.trial for each in chosen), *others], tuned=tuned)
+    assert "tuned" not in plain
+    with (tmp_path / "more.yaml").open("w") as sink:
+        YAML().dump(document, sink)
+    assert load_sweep(tmp_path / "more.yaml").tuned == ("lr",)

@@ -1,0 +1,52 @@
+"""Exit quality against separate passes; storage."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from bitskip.data.sequences import cut, packed
+from bitskip.errors import UserError
+from bitskip.model.decoder import build_model
+from bitskip.training.evaluate import bits_per_byte, exit_quality, perplexity, weight_bytes
+from bitskip.trial.config import TrialConfig, make_trial
+
+STREAM = np.random.default_rng(0).integers(0, 257, 1000).astype(np.uint16)
+
+
+def tiny(**axes: object) -> TrialConfig:
+    model = {"layers": 3, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}
+    return make_trial(**{"model": model, "data.tokenizer": "bytes", "seq_len": 16, "batch_size": 4, **axes})
+
+
+def test_one_pass_over_all_exits_equals_a_pass_per_exit() -> None:
+    trial = tiny(bits=8)
+    model = build_model(trial).eval()
+    windows = np.stack([STREAM[i * 16 : i * 16 + 17] for i in range(10)]).astype(np.int64)
+    tokens = torch.from_numpy(windows)
+    full = model(tokens[:, :-1]).argmax(-1)
+    for found in exit_quality(model, packed(STREAM, 16), 160, trial):
+        logits = model(tokens[:, :-1], found.exit_layer).double()
+        loss = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean().item()
+        assert found.loss == pytest.approx(loss, rel=1e-5)
+        assert found.agreement == pytest.approx((logits.argmax(-1) == full).double().mean().item(), abs=0.02)
+
+
+def test_weight_bytes_by_hand() -> None:
+    """D = 32, kv 16, F = 64, V = 257, L = 3: matrices at 2 bits and a scale, the rest as bf16."""
+    matrices = [32 * 32, 32 * 16, 32 * 16, 32 * 32, 32 * 64, 32 * 64, 64 * 32]
+    rest = 2 * 257 * 32 + 3 * 2 * 32 + 32
+    assert weight_bytes(build_model(tiny(bits=8))) == 3 * sum(n // 4 + 4 for n in matrices) + 2 * rest
+    assert weight_bytes(build_model(tiny())) == 2 * (3 * sum(matrices) + rest)
+
+
+def test_units() -> None:
+    assert perplexity(math.log(7)) == pytest.approx(7)
+    assert perplexity(1e4) is None
+    assert bits_per_byte(math.log(2), 4.0) == pytest.approx(0.25)
+
+
+def test_too_little_held_out_text_is_refused() -> None:
+    with pytest.raises(UserError, match="fewer than one sequence"):
+        cut(STREAM[:10], tiny(), 256, "held-out")
