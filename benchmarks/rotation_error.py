@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bitskip.model.hadamard import hadamard_transform, random_signs
-from bitskip.model.quantizers import quantize_activations
+from bitskip.ops.hadamard import hadamard_transform, random_signs
+from bitskip.ops.quantizers import quantize_activations
 
 ROWS, WIDTH = 64, 2048
 SIGNS = random_signs(WIDTH, 0)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from bitskip.model.decoder import rotary_table
-from bitskip.model.fused_ops import RMSNorm, rotate
-from bitskip.model.hadamard import hadamard_transform
-from bitskip.model.quantizers import quantize_activations, ternarize
+from bitskip.ops.fused import RMSNorm, rotate
+from bitskip.ops.hadamard import hadamard_transform
+from bitskip.ops.quantizers import quantize_activations, ternarize
 from bitskip.trial.config import PRESETS
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bitskip.errors import UserError
-from bitskip.trial.config import IGNORED_TARGET, TrialConfig
+from bitskip.ops.conventions import IGNORED_TARGET
+from bitskip.trial.config import TrialConfig
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitskip.model.bitlinear import BitLinear, shared_input
-from bitskip.model.chunked_cross_entropy import cross_entropies
-from bitskip.model.fused_ops import RMSNorm, gated, rotate
-from bitskip.model.published_defects import compared_tokens, tiny_initial
-from bitskip.model.random_streams import derive_seed, generator
-from bitskip.trial.config import ArtefactConfig, MethodConfig, ModelConfig, TrialConfig
-
-LinearFactory = Callable[[int, int, str], BitLinear]
-"""(inputs, outputs, site) to the block's linear layer there."""
-
+from bitskip.ops.cross_entropy import cross_entropies
+from bitskip.ops.fused import RMSNorm, gated, rotate
+from bitskip.ops.published_defects import compared_tokens
+from bitskip.ops.random_streams import generator
+from bitskip.techniques.base import LinearLayer, Op, Techniques
+from bitskip.techniques.early_exit import EarlyExit
+from bitskip.techniques.published_defects import PublishedDefects
+from bitskip.trial.config import ModelConfig, TrialConfig
 
 class KeyValueCache:
     """Keys and values of every block for up to `capacity` tokens, [L][B, G, capacity, K].
@@ -49,18 +48,20 @@ class KeyValueCache:
 
 
 class Attention(nn.Module):
-    """Causal grouped-query attention with rotary positions."""
+    """Causal grouped-query attention with rotary positions; `key_value_ops` act on keys and values behind these."""
 
-    def __init__(self, sizes: ModelConfig, layer: int, linear: LinearFactory, causal: bool) -> None:
+    def __init__(self, sizes: ModelConfig, layer: int, causal: bool) -> None:
         super().__init__()
         self.sizes, self.layer, self.causal = sizes, layer, causal
         width, kv_width = sizes.width, sizes.kv_heads * sizes.head_width
-        self.q = linear(width, width, "q")
-        self.k = linear(width, kv_width, "k")
-        self.v = linear(width, kv_width, "v")
-        self.o = linear(width, width, "o")
+        self.q = BitLinear(width, width, "q")
+        self.k = BitLinear(width, kv_width, "k")
+        self.v = BitLinear(width, kv_width, "v")
+        self.o = BitLinear(width, width, "o")
+        self.key_value_ops: tuple[Op, ...] = ()
 
-    def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None) -> Tensor:
+    def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None, seen_keys: Tensor | None = None) -> Tensor:
+        """Output [B, T, D]; `seen_keys` bool [B, 1, T, all keys so far] leaves keys out, besides those to come."""
         batch, length, width = x.shape
 
         def heads(y: Tensor) -> Tensor:
@@ -68,6 +69,8 @@ class Attention(nn.Module):
 
         query, key, value = map(heads, shared_input(x, self.q, self.k, self.v))
         query, key = rotate(query, rotary), rotate(key, rotary)
+        for op in self.key_value_ops:
+            key, value = op(key), op(value)
         causal, mask = self.causal, None
         if cache is not None:
             seen = cache.length
@@ -76,6 +79,8 @@ class Attention(nn.Module):
                 # SDPA's is_causal aligns to the top left; with a cache, row t may see seen + t + 1 keys.
                 mask = torch.ones(length, seen + length, dtype=torch.bool, device=x.device).tril(seen)
             causal = self.causal and seen == 0
+        if seen_keys is not None:
+            causal, mask = False, seen_keys
         groups = self.sizes.heads // self.sizes.kv_heads
         # A cache is read in place, and so is everything on the CPU; on a GPU not every kernel of SDPA takes groups.
         in_place = groups > 1 and (cache is not None or not x.is_cuda)
@@ -88,12 +93,12 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """SwiGLU: down(silu(gate x) * up x)."""
 
-    def __init__(self, sizes: ModelConfig, linear: LinearFactory) -> None:
+    def __init__(self, sizes: ModelConfig) -> None:
         super().__init__()
         width, hidden = sizes.width, sizes.ffn_width
-        self.gate = linear(width, hidden, "gate")
-        self.up = linear(width, hidden, "up")
-        self.down = linear(hidden, width, "down")
+        self.gate = BitLinear(width, hidden, "gate")
+        self.up = BitLinear(width, hidden, "up")
+        self.down = BitLinear(hidden, width, "down")
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = shared_input(x, self.gate, self.up)
@@ -101,47 +106,53 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm x), then x + feed_forward(norm x)."""
+    """x + attention(norm x), then x + feed_forward(norm x), in the way of the modules in `around`, if there are any."""
 
-    def __init__(self, sizes: ModelConfig, layer: int, linear: LinearFactory, causal: bool) -> None:
+    def __init__(self, sizes: ModelConfig, layer: int, causal: bool, around: Sequence[nn.Module]) -> None:
         super().__init__()
         self.attention_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
-        self.attention = Attention(sizes, layer, linear, causal)
+        self.attention = Attention(sizes, layer, causal)
         self.feed_forward_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
-        self.feed_forward = FeedForward(sizes, linear)
+        self.feed_forward = FeedForward(sizes)
+        self.around = nn.ModuleList(around)
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotary, cache)
+        body: Callable[..., Tensor] = self.body
+        for module in self.around:
+            body = functools.partial(module, body)
+        return body(x, rotary, cache)
+
+    def body(
+        self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None, seen_keys: Tensor | None = None
+    ) -> Tensor:
+        """The block itself; `seen_keys` as for `Attention`."""
+        x = x + self.attention(self.attention_norm(x), rotary, cache, seen_keys)
         return cast(Tensor, x + self.feed_forward(self.feed_forward_norm(x)))
 
 
 class Decoder(nn.Module):
     """Token ids [B, T] to logits [B, T, V] at any exit layer 1…L; see `build_model`."""
 
-    def __init__(
-        self, sizes: ModelConfig, method: MethodConfig, vocab_size: int, seed: int, artefacts: ArtefactConfig
-    ) -> None:
+    def __init__(self, sizes: ModelConfig, techniques: Techniques, vocab_size: int, seed: int) -> None:
         super().__init__()
-        self.sizes, self.method, self.artefacts = sizes, method, artefacts
+        self.sizes, self.seed, self.in_force = sizes, seed, Techniques()
+        self.defects = techniques.of(PublishedDefects)
         self.embedding = nn.Embedding(vocab_size, sizes.width)
         self.blocks = nn.ModuleList()
         for layer in range(sizes.layers):
-
-            def linear(inputs: int, outputs: int, site: str, layer: int = layer) -> BitLinear:
-                sign_seed = derive_seed(seed, "signs", layer, site)
-                return BitLinear(inputs, outputs, method, site, sign_seed, artefacts)
-
-            self.blocks.append(Block(sizes, layer, linear, artefacts.causal_mask))
+            around = [module for each in techniques if (module := each.around(layer, sizes)) is not None]
+            self.blocks.append(Block(sizes, layer, self.defects.causal_mask, around))
         self.norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.head = nn.Linear(sizes.width, vocab_size, bias=False)
-        early = sizes.layers - 1
-        own_norm, own_head = method.exit_head != "shared", method.exit_head == "own-head"
+        early, exit_head = sizes.layers - 1, techniques.of(EarlyExit).exit_head
+        own_norm, own_head = exit_head != "shared", exit_head == "own-head"
         self.exit_norms = nn.ModuleList(RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm))
         self.exit_heads = nn.ModuleList(nn.Linear(sizes.width, vocab_size, bias=False) for _ in range(early * own_head))
-        self._initialise(seed)
+        self._initialise(techniques)
+        self.use(techniques)
 
     @torch.no_grad()
-    def _initialise(self, seed: int) -> None:
+    def _initialise(self, techniques: Techniques) -> None:
         """Normal(0, init_std); the matrices that write to the residual stream are scaled by 1/sqrt(2L).
 
         Each parameter draws from its own stream, so that models share the weights they have in common.
@@ -149,24 +160,35 @@ class Decoder(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.ndim < 2:
                 continue
-            if self.artefacts.tiny_init:
-                parameter.copy_(tiny_initial(name, parameter.shape, generator(seed, "init", name)))
-                continue
-            writes_residual = name.endswith(("o.weight", "down.weight"))
-            scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
-            drawn = torch.randn(parameter.shape, generator=generator(seed, "init", name))
-            parameter.copy_(drawn * (self.sizes.init_std * scale))
+            own = (each.initial(name, parameter.shape, generator(self.seed, "init", name)) for each in techniques)
+            drawn = next((values for values in own if values is not None), None)
+            if drawn is None:
+                writes_residual = name.endswith(("o.weight", "down.weight"))
+                scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
+                drawn = torch.randn(parameter.shape, generator=generator(self.seed, "init", name))
+                drawn *= self.sizes.init_std * scale
+            parameter.copy_(drawn)
+
+    def use(self, techniques: Techniques) -> None:
+        """Let these techniques act in the blocks from now on (two-stage training changes bits on the way)."""
+        if techniques == self.in_force:
+            return
+        before, self.in_force = self.in_force, techniques
+        for index, block in enumerate(self.blocks):
+            layers = [module for module in block.modules() if isinstance(module, BitLinear)]
+            for layer in layers:
+                at = LinearLayer(layer.site, layer.weight.shape[1], layer.weight.shape[0], index, self.seed, techniques)
+                ops = techniques.linear(at)
+                if ops != layer.ops:  # a compiled block is compiled anew for other ops
+                    layer.use(ops)
+            block.attention.key_value_ops = tuple(op for each in techniques if (op := each.key_value(index)))
+        if before:
+            self.to(self.head.weight.device)
 
     def compile_blocks(self) -> None:
         """From now on blocks run compiled."""
         for block in self.blocks:
             block.compile()
-
-    def set_activation_bits(self, bits: int) -> None:
-        """Quantize the activations to so many bits from now on (two-stage training, BitNet v2)."""
-        for module in self.modules():
-            if isinstance(module, BitLinear):
-                module.bits = bits
 
     def compute_dtype(self) -> torch.dtype:
         device = self.head.weight.device.type
@@ -220,7 +242,7 @@ class Decoder(nn.Module):
 
     def training_state(self, hidden: Tensor, exit_layer: int) -> Tensor:
         """What the head sees in training, [B, T, D]: the norm's output, unless an artefact leaves out that of exits."""
-        if exit_layer < self.sizes.layers and self.artefacts.exit_norm == "none":
+        if exit_layer < self.sizes.layers and self.defects.exit_norm == "none":
             return hidden
         return cast(Tensor, self.norm_of(exit_layer)(hidden))
 
@@ -239,7 +261,8 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(training loss, full model's cross-entropy) in nats per token; `targets` [B, T] are the next tokens.
 
-        The training loss is sum_l weights[l] CE_l; exits of weight zero are not computed. Targets of -100 do not count.
+        The training loss is sum_l weights[l] CE_l and what techniques add to it; exits of weight zero are not computed.
+        Targets of -100 do not count.
         """
         final = self.sizes.layers - 1
         # By head, the full model's last: one matrix and its gradient serve all exits that share it.
@@ -247,12 +270,15 @@ class Decoder(nn.Module):
         for index, hidden in enumerate(self.hidden_states(tokens, keep)):
             if weights[index] == 0.0 and index < final:
                 continue
-            shift = self.artefacts.exit_target_shift if index < final else self.artefacts.target_shift
+            shift = self.defects.exit_target_shift if index < final else self.defects.target_shift
             entry = self.training_state(hidden, index + 1), compared_tokens(tokens, targets, shift), weights[index]
             exits.setdefault(self.head_of(index + 1), []).append(entry)
         total, main = cross_entropies(self.head.weight, exits.pop(self.head))
         for head, entries in exits.items():
             total = total + cross_entropies(head.weight, entries)[0]
+        for technique in self.in_force:
+            penalty = technique.penalty(self)
+            total = total if penalty is None else total + penalty
         return total, main
 
 
@@ -278,4 +304,4 @@ def uncompiled() -> contextlib.AbstractContextManager[object]:
 
 def build_model(trial: TrialConfig) -> Decoder:
     """The untrained model of a trial, on the CPU, with the weights its seed gives."""
-    return Decoder(trial.model, trial.method, trial.data.vocab_size, trial.seed, trial.artefacts)
+    return Decoder(trial.model, trial.techniques, trial.data.vocab_size, trial.seed)

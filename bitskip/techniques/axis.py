@@ -7,9 +7,12 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from bitskip.errors import UserError, nearest
+
+
+_AS_DEFAULT = object()
 
 
 def axis(
@@ -20,15 +23,30 @@ def axis(
     low: float | None = None,
     high: float | None = None,
     below: float | None = None,
+    allowed: Callable[[Any], str | None] | None = None,
+    spelling: Callable[[Any], Any] | None = None,
+    since: str | None = None,
+    neutral: Any = _AS_DEFAULT,
 ) -> Any:
-    """A dataclass field that carries its own bounds: low <= value <= high, value < below."""
-    bounds = {"doc": doc, "choices": choices, "low": low, "high": high, "below": below}
-    return dataclasses.field(default=default, metadata=bounds)
+    """A dataclass field that is an axis and carries its own bounds: low <= value <= high, value < below.
+
+    `allowed` says what is wrong with a value, or None; `spelling` translates other ways to write one. `since` is the
+    version that brought the axis: trials from before it have its `neutral` value, which is the default unless a better
+    default came later (docs/architecture.md, identity).
+    """
+    bounds = {"doc": doc, "choices": choices, "low": low, "high": high, "below": below, "allowed": allowed}
+    neutral = default if neutral is _AS_DEFAULT else neutral
+    return dataclasses.field(
+        default=default, metadata=bounds | {"spelling": spelling, "since": since, "neutral": neutral}
+    )
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One factor of the design space, read off the dataclass field that declares it."""
+    """One factor of the design space, read off the dataclass field that declares it.
+
+    `group` is the part of a trial that holds it; `technique` is the class that declares it, if one does.
+    """
 
     name: str
     kind: type
@@ -39,6 +57,11 @@ class Axis:
     low: float | None = None
     high: float | None = None
     below: float | None = None
+    allowed: Callable[[Any], str | None] | None = None
+    spelling: Callable[[Any], Any] | None = None
+    since: str | None = None
+    neutral: Any = None
+    technique: Any = None
 
     @functools.cached_property
     def field(self) -> str:
@@ -46,12 +69,18 @@ class Axis:
         return self.name.rpartition(".")[2]
 
     def read(self, trial: Any) -> Any:
-        owner = getattr(trial, self.group) if self.group else trial
-        return getattr(owner, self.field)
+        """The value that a trial has."""
+        if self.technique is not None:
+            return getattr(trial.of(self.technique), self.field)
+        return getattr(getattr(trial, self.group) if self.group else trial, self.field)
+
+    def hashed(self, value: Any) -> bool:
+        """Whether the value is part of a trial's identity: an axis that came later is not while it is neutral."""
+        return self.since is None or value != self.neutral
 
     def check(self, value: Any) -> Any:
         """The value in this axis's type; raises UserError with the cause and the cure."""
-        coerced = _COERCE[self.kind](self, value)
+        coerced = _COERCE[self.kind](self, value if self.spelling is None else self.spelling(value))
         if self.choices is not None and coerced not in self.choices:
             raise UserError(
                 f"{self.name}: unknown value '{value}'{nearest(value, self.choices)} (one of {', '.join(self.choices)})"
@@ -60,6 +89,9 @@ class Axis:
         too_high = (self.high is not None and coerced > self.high) or (self.below is not None and coerced >= self.below)
         if too_low or too_high:
             raise UserError(f"{self.name}: {value} is out of range ({self.bounds()})")
+        complaint = self.allowed(coerced) if self.allowed else None
+        if complaint:
+            raise UserError(f"{self.name}: {complaint}")
         return coerced
 
     def bounds(self) -> str:
@@ -108,12 +140,6 @@ def _to_bool(entry: Axis, value: Any) -> bool:
 
 
 def _to_str(entry: Axis, value: Any) -> str:
-    if entry.name == "hadamard" and isinstance(value, bool):
-        return "bitnet-v2" if value else "none"
-    if entry.name == "hadamard" and str(value).lower() in ("true", "false"):
-        return "bitnet-v2" if str(value).lower() == "true" else "none"
-    if entry.name == "phase" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if value is None and "none" in (entry.choices or ()):
         return "none"
     if not isinstance(value, str):
@@ -135,3 +161,18 @@ _COERCE: dict[type, Callable[[Axis, Any], Any]] = {
     str: _to_str,
     tuple: _to_names,
 }
+
+
+def axes_in(
+    owner: type, group: str, prefix: str = "", technique: type | None = None, since: str | None = None
+) -> tuple[Axis, ...]:
+    """The axes that a dataclass declares with `axis`, in order; `since` is that of axes that name none."""
+    hints = get_type_hints(owner)
+    found = []
+    for declared in dataclasses.fields(owner):
+        if declared.metadata:
+            kind = tuple if get_args(hints[declared.name]) else hints[declared.name]
+            facts = dict(declared.metadata)
+            facts["since"] = facts["since"] or since
+            found.append(Axis(prefix + declared.name, kind, group, declared.default, technique=technique, **facts))
+    return tuple(found)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bitskip.data.sequences import Sequences
 from bitskip.model.bitlinear import BitLinear, frozen_weights
-from bitskip.model.chunked_cross_entropy import scores
+from bitskip.ops.cross_entropy import scores
 from bitskip.model.decoder import Decoder
-from bitskip.model.published_defects import compared_tokens
+from bitskip.ops.published_defects import compared_tokens
 from bitskip.trial.config import IGNORED_TARGET, TrialConfig
 
 TERNARY_BITS_STORED = 2

@@ -19,7 +19,7 @@ from torch import Tensor
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import BitLinear, frozen_weights
 from bitskip.model.decoder import Decoder, KeyValueCache, rotary_table
-from bitskip.model.random_streams import generator
+from bitskip.ops.random_streams import generator
 
 DRAFT_TOKENS = 4
 

@@ -13,7 +13,7 @@ import torch
 from bitskip.data import TokenData
 from bitskip.errors import UserError
 from bitskip.model.decoder import Decoder, uncompiled
-from bitskip.model.random_streams import generator
+from bitskip.ops.random_streams import generator
 from bitskip.trial.config import TrialConfig
 
 PROBE_TOKENS = 32

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, uncompiled
-from bitskip.model.quantizers import quantize_activations, ternarize, ternary_codes
+from bitskip.ops.quantizers import quantize_activations, ternarize, ternary_codes
 from bitskip.trial.config import TrainingConfig
 
 SAMPLED_SHARE = 0.25

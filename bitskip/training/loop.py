@@ -20,7 +20,7 @@ from torch import Tensor
 from bitskip.data.sequences import Sequences
 from bitskip.model.decoder import Decoder
 from bitskip.model.layerskip import dropout_progress, dropout_rates, loss_weights
-from bitskip.model.random_streams import generator
+from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
 from bitskip.training.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
 from bitskip.training.layer_stats import Diagnostics, LayerRow, sampled_sequences

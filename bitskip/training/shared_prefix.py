@@ -66,27 +66,12 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
     Shares of the budget become steps, and what acts later is taken out: the exits before phase 2, the second bit width
     in the first stage, the length of the run while its learning rate does not depend on it.
     """
-    method, training = trial.method, trial.training
+    training = trial.training
     steps = step_count(training)
     facts: dict[str, Any] = {"steps": step, "warm_up": warm_up_steps(training, steps)}
-    if method.phase == "1+2":
-        hand_over = hand_over_step(trial, steps)
-        if step <= hand_over:
-            method = replace(method, phase="1")
-        elif hand_over == 0:
-            method = replace(method, phase="2")
-        else:
-            facts["hand_over"] = hand_over
-            method = replace(method, phase1_share=_default("phase1_share"))
-    if method.first_bits:
-        first_stage = first_stage_steps(trial, steps)
-        if step <= first_stage:
-            method = replace(method, bits=method.first_bits, first_bits=0)
-        elif first_stage == 0:
-            method = replace(method, first_bits=0)
-        else:
-            facts["first_stage"] = first_stage
-            method = replace(method, first_bits_share=_default("first_bits_share"))
+    earlier = [technique.before(step, steps) for technique in trial.techniques]
+    for _, own_facts in earlier:
+        facts |= own_facts
     if step > facts["warm_up"] and training.min_lr != 1.0:
         facts |= {"of": steps, "min_lr": training.min_lr}  # on the cosine
     # Weight flips are counted from the sample before: only runs that sample at the same steps have the same rows.
@@ -95,12 +80,12 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
         held_out = max(training.eval_tokens, training.curve_tokens)
         facts["streams"] = [size_class(training.tokens), size_class(held_out)]
     elsewhere = ("tokens", "warmup", "min_lr", "curve_points", "diagnostic_points", "eval_tokens")
-    training = replace(training, **{name: _default(name) for name in elsewhere})
-    alike = replace(trial, training=training)
-    if method is not trial.method:
-        alike = canonical(replace(alike, method=method))
-    if alike.method.dropout_curriculum != "none" or alike.method.exit_curriculum == "gradual":
+    techniques = trial.techniques.with_(*(technique for technique, _ in earlier))
+    # Made canonical with its own number of steps, which settings may be shares of; what that resets stays reset.
+    alike = canonical(replace(trial, techniques=techniques))
+    if any(technique.depends_on_length for technique in alike.techniques):
         facts["of"] = steps
+    alike = replace(alike, training=replace(training, **{name: _default(name) for name in elsewhere}))
     return alike.canonical_json() + json.dumps(facts, sort_keys=True, separators=(",", ":"))
 
 
@@ -154,12 +139,7 @@ def _branches(family: Sequence[TrialConfig]) -> dict[str, tuple[Prefix, ...]]:
 
 
 def _partings(trial: TrialConfig, steps: int) -> set[int]:
-    found = {steps}
-    if trial.method.phase == "1+2":
-        found.add(hand_over_step(trial, steps))
-    if trial.method.first_bits:
-        found.add(first_stage_steps(trial, steps))
-    return found
+    return {steps}.union(*(technique.partings(steps) for technique in trial.techniques))
 
 
 def start_steps(trials: Iterable[TrialConfig], paths: Paths, stored: Iterable[str] = ()) -> dict[str, int]:

@@ -19,7 +19,7 @@ from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, build_model
 from bitskip.model.layerskip import loss_weights
-from bitskip.model.random_streams import generator
+from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch

@@ -11,44 +11,20 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar, get_args, get_type_hints
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from bitskip.errors import UserError, nearest
-from bitskip.techniques.axis import Axis, axis
+from bitskip.techniques import registry
+from bitskip.techniques.axis import Axis, axes_in, axis
+from bitskip.techniques.base import Technique, Techniques
+from bitskip.techniques.phases import Phases
+from bitskip.techniques.published_defects import PublishedDefects
+
+T = TypeVar("T", bound=Technique)
 
 METHOD_VERSION = 1
 """Part of every trial's identity: raised when the same configuration would train differently."""
-
-IGNORED_TARGET = -100
-"""Target of a position that counts in no loss (torch's convention)."""
-
-UNQUANTIZED_BITS = 16
-ABSMEAN_UP_TO_BITS = 4
-"""BitNet v2 scales 4-bit activations by their mean and wider ones by their maximum (arXiv 2504.18415)."""
-
-ALL_SITES = ("q", "k", "v", "o", "gate", "up", "down")
-ROTATED_SITES: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "bitnet-v2": ("o", "down"),
-    "bitnet-v2-all": ALL_SITES,
-    "o-only": ("o",),
-    "down-only": ("down",),
-    "random-sign": ("o", "down"),
-    "as-published": ALL_SITES,
-}
-"""Hadamard variants, and the linear layers of a block whose input they rotate. BitNet v2 chose the two that no norm
-precedes and that carry the outliers (arXiv 2504.18415)."""
-ACTIVATION_SCALES = ("auto", "absmax", "absmean")
-DROPOUT_SCHEDULES = ("none", "constant", "linear", "quadratic", "exponential", "log", "sin", "sigmoid")
-DROPOUT_NORMS = ("none", "sum1", "sum1-all")
-EXIT_SCALES = (
-    "proportional", "proportional-all", "proportional-raw", "uniform", "triangular", "linspace", "cumulative",
-    "layerskip",
-)  # fmt: skip
-EXIT_CURRICULA = ("all", "rotational", "gradual")
-EXIT_HEADS = ("shared", "own-norm", "own-head")
-PHASES = ("1", "2", "1+2")
 
 
 @dataclass(frozen=True)
@@ -88,32 +64,6 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class MethodConfig:
-    """What the paper is about: precision, rotation, layer dropout and early exit."""
-
-    bits: int = axis(UNQUANTIZED_BITS, "activation bits; 16 = not quantized")
-    first_bits: int = axis(0, "activation bits of a first stage, before `bits`; 0 = one stage")
-    first_bits_share: float = axis(0.95, "share of the tokens trained with first_bits", low=0.0, high=1.0)
-    activation_scale: str = axis(
-        "auto", "scale of the activations; auto = absmean up to 4 bits, else absmax", choices=ACTIVATION_SCALES
-    )
-    weights: str = axis("full", "weight precision", choices=("full", "ternary"))
-    hadamard: str = axis("none", "Hadamard variant", choices=tuple(ROTATED_SITES))
-    hadamard_blocks: bool = axis(False, "transform in blocks where a width is no power of two")
-    dropout: str = axis("none", "layer-dropout schedule over depth", choices=DROPOUT_SCHEDULES)
-    dropout_max: float = axis(0.1, "largest layer-dropout rate", low=0.0, below=1.0)
-    dropout_norm: str = axis("none", "normalisation of the rates", choices=DROPOUT_NORMS)
-    dropout_last: bool = axis(False, "the last block is dropped, too, as in LayerSkip")
-    dropout_curriculum: str = axis("none", "growth of the rates over training", choices=("none", "exponential"))
-    exit_weight: float = axis(0.0, "weight of the early-exit loss, lambda", low=0.0)
-    exit_scale: str = axis("proportional", "share of each exit in the exit loss", choices=EXIT_SCALES)
-    exit_curriculum: str = axis("all", "which exits are trained at which step", choices=EXIT_CURRICULA)
-    exit_head: str = axis("shared", "head of the early exits", choices=EXIT_HEADS)
-    phase: str = axis("2", "1 = plain training, 2 = with dropout and exit loss", choices=PHASES)
-    phase1_share: float = axis(0.5, "share of the tokens trained in phase 1 of 1+2", low=0.0, high=1.0)
-
-
-@dataclass(frozen=True)
 class TrainingConfig:
     """Budget, optimizer and evaluation."""
 
@@ -138,36 +88,35 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class ArtefactConfig:
-    """Defects of the published code as switches, so that their influence can be measured (docs/method.md).
-
-    The defaults are the correct behaviour. A trial that departs from one is marked and kept out of effects.
-    """
-
-    causal_mask: bool = axis(True, "false: every position sees the whole sequence")
-    target_shift: int = axis(1, "0: the loss compares with the current token, in evaluation too", low=0, high=1)
-    exit_target_shift: int = axis(1, "0: early exits are trained on the current token", low=0, high=1)
-    exit_norm: str = axis("final", "none: early exits are trained without the norm", choices=("final", "none"))
-    count_padding: bool = axis(False, "true: padding counts in the loss, in evaluation too")
-    hadamard_scale: str = axis("ortho", "none: the transform lacks its 1/sqrt(n)", choices=("ortho", "none"))
-    hadamard_grad: str = axis(
-        "exact", "identity: gradients pass the transform unchanged", choices=("exact", "identity")
-    )
-    relu2_in_linear: bool = axis(False, "true: every quantizable linear layer ends in a squared ReLU")
-    tiny_init: bool = axis(False, "true: embeddings of std 0.001, head 0.002, linear layers a tenth of Kaiming's")
-    eval_on_train: bool = axis(False, "true: quality is measured on the training text")
-
-
-@dataclass(frozen=True)
 class TrialConfig:
-    """A value for every axis. Built by `make_trial`, which validates and canonicalises."""
+    """A value for every axis. Built by `make_trial`, which validates and canonicalises.
+
+    `trial["bits"]` is the value of any axis by its name.
+    """
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
-    method: MethodConfig = MethodConfig()
+    techniques: Techniques = Techniques()
     training: TrainingConfig = TrainingConfig()
-    artefacts: ArtefactConfig = ArtefactConfig()
     seed: int = axis(0, "initial weights, data order and dropout draws", low=0)
+
+    def __getitem__(self, name: str) -> Any:
+        return AXES[name].read(self)
+
+    def of(self, kind: type[T]) -> T:
+        """The technique of a kind, with its settings."""
+        return self.techniques.of(kind)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the token budget, at least one."""
+        training = self.training
+        return max(1, training.tokens // (training.batch_size * training.seq_len))
+
+    @property
+    def phase_steps(self) -> int:
+        """Optimizer steps from where phase 2 begins."""
+        return self.of(Phases).moment(0, self.steps).phase_steps
 
     @functools.cached_property
     def trial_id(self) -> str:
@@ -180,16 +129,19 @@ class TrialConfig:
         return replace(self, seed=0).trial_id
 
     def canonical_json(self) -> str:
-        # Defaults are spelt out: a changed default is another trial.
-        content = self._values()
+        """What the identity is the hash of.
+
+        Defaults are spelt out: a changed default is another trial. Axes that came later are left out while neutral:
+        the trials from before them keep their ids.
+        """
+        content = {name: value for name, value in self._values().items() if AXES[name].hashed(value)}
         if self.data.digest:  # the content is the identity; the same text elsewhere is the same trial
             del content["data.files"]
         content["method_version"] = METHOD_VERSION
         return _ENCODER.encode(content)
 
     def _values(self) -> dict[str, Any]:
-        groups = {name: getattr(self, name) if name else self for name in _GROUPS}
-        return {name: getattr(groups[entry.group], entry.field) for name, entry in AXES.items()}
+        return {name: entry.read(self) for name, entry in AXES.items()}
 
     @property
     def artefact(self) -> bool:
@@ -198,19 +150,13 @@ class TrialConfig:
 
     def artefact_switches(self) -> dict[str, Any]:
         """The switches that depart from correct behaviour, with their values."""
-        return {
-            name: entry.read(self)
-            for name, entry in AXES.items()
-            if entry.group == "artefacts" and entry.read(self) != entry.default
-        }
+        return self.of(PublishedDefects).switched()
 
     def axes(self) -> dict[str, Any]:
         """Every axis by its flat name, as in a sweep file and in the Parquet columns."""
         flat: dict[str, Any] = {"model": model_label(self.model), "data": data_label(self.data)}
         return flat | self._values()
 
-
-_Group = TypeVar("_Group", MethodConfig, ArtefactConfig)
 
 PRESETS: dict[str, ModelConfig] = {
     "nano": ModelConfig(layers=6, width=64, heads=4, kv_heads=2, ffn_width=256),
@@ -233,38 +179,40 @@ POINTS: dict[str, dict[str, Any]] = {
 
 
 def _collect_axes() -> dict[str, Axis]:
+    by_group: dict[str, list[Axis]] = {"method": [], "training": list(axes_in(TrainingConfig, "training"))}
+    for technique in registry.techniques():
+        by_group.setdefault(technique.group, []).extend(technique.axes())
+    for name, owner in (("model", ModelConfig), ("data", DataConfig)):
+        by_group[name] = list(axes_in(owner, name, f"{name}."))
+    by_group[""] = list(axes_in(TrialConfig, ""))
     table: dict[str, Axis] = {}
-    groups = (
-        ("method", MethodConfig, ""),
-        ("training", TrainingConfig, ""),
-        ("artefacts", ArtefactConfig, ""),
-        ("model", ModelConfig, "model."),
-        ("data", DataConfig, "data."),
-        ("", TrialConfig, ""),
-    )
-    for group, owner, prefix in groups:
-        hints = get_type_hints(owner)
-        for declared in fields(owner):
-            if not declared.metadata:
-                continue
-            kind = hints[declared.name]
-            name = prefix + declared.name
-            kind = tuple if get_args(kind) else kind
-            table[name] = Axis(name, kind, group, declared.default, **declared.metadata)
+    for entry in (entry for group in by_group.values() for entry in group):
+        if entry.name in table:
+            first, second = (_owner(each) for each in (table[entry.name], entry))
+            raise UserError(f"the axis '{entry.name}' stands in {first} and in {second}; leave one of them out")
+        table[entry.name] = entry
     return table
 
 
-_GROUPS = ("method", "training", "artefacts", "model", "data", "")
+def _owner(entry: Axis) -> str:
+    return registry.told(entry.technique) if entry.technique else "bitskip's recipe"
+
+
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
-AXES: dict[str, Axis] = _collect_axes()
-"""Every axis by name. `model`, `data` and `artefacts` stand for their groups: a preset or corpus name, or a mapping."""
+AXES: Mapping[str, Axis] = registry.Table(_collect_axes)
+"""Every axis by name, those of plug-ins included. `model`, `data` and `artefacts` stand for their groups: a preset or
+corpus name, or a mapping."""
 
 RECIPE_AXES = ("lr", "min_lr", "warmup", "weight_decay", "beta1", "beta2", "grad_clip")
 """How a trial is optimized: what may be tuned for each configuration without making a comparison unfair."""
 
 GROUPS = ("model", "data", "artefacts")
-AXIS_NAMES: tuple[str, ...] = (*GROUPS, *AXES)
+
+
+def axis_names() -> tuple[str, ...]:
+    """What may stand under `base` and `space`."""
+    return (*GROUPS, *AXES)
 
 
 def model_label(model: ModelConfig) -> str:
@@ -297,7 +245,7 @@ def flatten_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
         elif name in AXES:
             flat[name] = value
         else:
-            raise UserError(f"unknown axis '{name}'{nearest(name, AXIS_NAMES)}")
+            raise UserError(f"unknown axis '{name}'{nearest(name, axis_names())}")
     return flat
 
 
@@ -340,7 +288,6 @@ def _prefixed(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{group}.{key}": value for key, value in settings.items()}
 
 
-@functools.cache
 def _names_in(group: str) -> tuple[str, ...]:
     return tuple(name.partition(".")[2] for name in AXES if name.startswith(f"{group}."))
 
@@ -353,38 +300,32 @@ def make_trial(**axes: Any) -> TrialConfig:
     """
     flat = flatten_axes({"model": "nano"} | axes)
     values = {name: AXES[name].check(value) for name, value in flat.items()}
-    _check_bits(values)
     fixed = TOKENIZER_VOCABULARIES.get(values.get("data.tokenizer", ""))
     if fixed is not None:
         values["data.vocab_size"] = fixed
-    quantized = values.get("bits", UNQUANTIZED_BITS) < UNQUANTIZED_BITS
-    values.setdefault("weights", "ternary" if quantized else "full")
     if values.get("data.files"):
         values.setdefault("data.corpus", "files")
-    if values.get("count_padding"):
-        values.setdefault("documents", "padded")
-
-    groups: dict[str, dict[str, Any]] = defaultdict(dict)
-    for name, value in values.items():
-        groups[AXES[name].group][AXES[name].field] = value
-    trial = TrialConfig(
-        ModelConfig(**groups["model"]),
-        DataConfig(**groups["data"]),
-        MethodConfig(**groups["method"]),
-        TrainingConfig(**groups["training"]),
-        ArtefactConfig(**groups["artefacts"]),
-        **groups[""],
-    )
+    for technique in registry.techniques():
+        values = technique.implied(values) | values
+    trial = _of_values(values)
     _check_sizes(trial)
+    for each in trial.techniques:
+        each.check(trial)
     return canonical(trial)
 
 
-def _check_bits(values: Mapping[str, Any]) -> None:
-    for name, neutral in (("bits", UNQUANTIZED_BITS), ("first_bits", 0)):
-        bits = values.get(name, neutral)
-        if bits not in (neutral, UNQUANTIZED_BITS) and not 2 <= bits <= 8:
-            allowed = f"2…8 or {UNQUANTIZED_BITS} (not quantized)"
-            raise UserError(f"{name}: {bits} is not one of {allowed}" + (" or 0 (one stage)" if not neutral else ""))
+def _of_values(values: Mapping[str, Any]) -> TrialConfig:
+    parts: dict[Any, dict[str, Any]] = defaultdict(dict)
+    for name, value in values.items():
+        entry = AXES[name]
+        parts[entry.technique or entry.group][entry.field] = value
+    return TrialConfig(
+        ModelConfig(**parts["model"]),
+        DataConfig(**parts["data"]),
+        Techniques(technique(**parts[technique]) for technique in registry.techniques()),
+        TrainingConfig(**parts["training"]),
+        **parts[""],
+    )
 
 
 def _check_sizes(trial: TrialConfig) -> None:
@@ -395,17 +336,6 @@ def _check_sizes(trial: TrialConfig) -> None:
         raise UserError(f"model: heads ({model.heads}) must be a multiple of kv_heads ({model.kv_heads})")
     if training.micro_batch and training.batch_size % training.micro_batch:
         raise UserError(f"micro_batch: {training.micro_batch} does not divide batch_size {training.batch_size}")
-    if trial.method.hadamard != "none":
-        for name, width in transformed_widths(trial).items():
-            if width % 2:
-                raise UserError(f"model.{name}: {width} is odd; a Hadamard transform needs an even width")
-            if width & (width - 1) and not trial.method.hadamard_blocks:
-                raise UserError(
-                    f"model.{name}: {width} must be a power of two for a Hadamard transform, "
-                    "or set hadamard_blocks: true"
-                )
-    if trial.artefacts.count_padding and training.documents == "packed":
-        raise UserError("count_padding: packed documents have no padding; leave documents out or set it to padded")
     if (data.corpus == "files") != bool(data.files):
         raise UserError(
             "data: corpus 'files' needs data.files, a list of paths"
@@ -414,57 +344,27 @@ def _check_sizes(trial: TrialConfig) -> None:
         )
 
 
-def transformed_widths(trial: TrialConfig) -> dict[str, int]:
-    """Widths that the trial's Hadamard variant may transform, by the name of the axis that sets them."""
-    model, sites = trial.model, ROTATED_SITES[trial.method.hadamard]
-    widths = {}
-    if any(site != "down" for site in sites):
-        widths["width"] = model.width
-    if "down" in sites:
-        widths["ffn_width"] = model.ffn_width
-    if trial.method.hadamard == "as-published":  # it rotates outputs too, keys and values among them
-        widths["kv_heads"] = model.kv_heads * model.head_width
-    return widths
-
-
 def canonical(trial: TrialConfig) -> TrialConfig:
-    """The same training run with every inert axis at its default, so that equal runs have equal ids."""
-    method, artefacts = trial.method, trial.artefacts
-    if method.phase == "1":
-        method = replace(method, dropout="none", exit_weight=0.0)
-    if trial.model.layers == 1:  # no early exit, and no block but the last to drop
-        method = replace(method, exit_weight=0.0, dropout=method.dropout if method.dropout_last else "none")
-    if method.dropout_max == 0.0 or method.dropout == "none":
-        method = _reset(method, "dropout", "dropout_max", "dropout_norm", "dropout_last", "dropout_curriculum")
-    if method.dropout_last and method.dropout_norm == "sum1-all":
-        method = replace(method, dropout_norm="sum1")
-    if method.exit_weight == 0.0:
-        method = _reset(method, "exit_scale", "exit_curriculum", "exit_head")
-        artefacts = _reset(artefacts, "exit_target_shift", "exit_norm")
-    if method.dropout == "none" and method.exit_weight == 0.0:
-        method = replace(method, phase="1")
-    if method.phase != "1+2":
-        method = _reset(method, "phase1_share")
-    if method.first_bits in (0, method.bits) or method.first_bits_share == 0.0:
-        method = _reset(method, "first_bits", "first_bits_share")
-    if method.activation_scale != "auto" and all(
-        scale_rule(bits) in (None, method.activation_scale) for bits in (method.bits, method.first_bits)
-    ):
-        method = _reset(method, "activation_scale")
-    if method.hadamard == "none":
-        artefacts = _reset(artefacts, "hadamard_scale", "hadamard_grad")
-    if method.hadamard == "none" or not any(width & (width - 1) for width in transformed_widths(trial).values()):
-        method = _reset(method, "hadamard_blocks")
-    return replace(trial, method=method, artefacts=artefacts)
+    """The same training with every inert axis neutral, so that equal runs have equal ids.
+
+    Techniques are asked in turn until none has more to say, as one that is off may make another inert. Raises
+    UserError for a technique whose canonical form changes when it is made canonical again.
+    """
+    before = None
+    while before is not trial:
+        before = trial
+        for each in trial.techniques:
+            found = _canonical_technique(trial.of(type(each)), trial)
+            if found != trial.of(type(each)):
+                trial = replace(trial, techniques=trial.techniques.with_(found))
+                if _canonical_technique(found, trial) != found:
+                    raise UserError(
+                        f"{registry.told(type(each))}: its canonical form is not idempotent, so that a trial would have "
+                        f"several ids: {found} becomes {_canonical_technique(found, trial)}; its author has to mend it"
+                    )
+    return trial
 
 
-def scale_rule(bits: int) -> str | None:
-    """The scale that activations of so many bits use when none is asked for; None where nothing is quantized."""
-    if bits in (0, UNQUANTIZED_BITS):
-        return None
-    return "absmean" if bits <= ABSMEAN_UP_TO_BITS else "absmax"
-
-
-def _reset(config: _Group, *names: str) -> _Group:
-    defaults = {name: AXES[name].default for name in names}
-    return replace(config, **defaults) if any(getattr(config, n) != value for n, value in defaults.items()) else config
+def _canonical_technique(technique: Technique, trial: TrialConfig) -> Technique:
+    resting = technique.trained_in_phase_2 and trial.of(Phases).phase == "1"
+    return technique.neutral() if resting else technique.canonical(trial)

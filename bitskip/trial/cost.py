@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bitskip.trial.config import TrialConfig
+from bitskip.techniques.base import weight_bytes
+from bitskip.trial.config import ModelConfig, TrialConfig
 from bitskip.trial.schedule import measured_steps, step_count
 
 CPU_FLOPS_PER_CORE = 25e9
@@ -33,23 +34,23 @@ class Cost:
 
 
 def parameter_count(trial: TrialConfig) -> int:
-    """Parameters of the decoder, exit heads included."""
+    """Parameters of the decoder, those that techniques add included."""
     sizes, vocab = trial.model, trial.data.vocab_size
     width, key_value = sizes.width, sizes.kv_heads * sizes.head_width
     block = 2 * width * width + 2 * width * key_value + 3 * width * sizes.ffn_width + 2 * width
-    early = sizes.layers - 1
-    norms = 1 + early * (trial.method.exit_head != "shared")
-    heads = 1 + early * (trial.method.exit_head == "own-head")
-    return sizes.layers * block + norms * width + heads * vocab * width + vocab * width
+    own = sum(technique.extra_parameters(sizes, vocab) for technique in trial.techniques)
+    return sizes.layers * block + width + 2 * vocab * width + own
 
 
 def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:
     """Training cost: 6 FLOPs per multiplied weight and token, plus attention; heads count once per trained exit."""
     sizes, training, vocab = trial.model, trial.training, trial.data.vocab_size
     params = parameter_count(trial)
-    exits = sizes.layers if trial.method.exit_weight > 0 else 1
-    blocks = params - vocab * sizes.width * (2 + (sizes.layers - 1) * (trial.method.exit_head == "own-head"))
-    attention = 2 * sizes.layers * training.seq_len * sizes.width
+    exits = max(technique.trained_heads(sizes.layers) for technique in trial.techniques)
+    left = math.prod(technique.compute_share(sizes) for technique in trial.techniques)
+    heads = vocab * sizes.width * (2 + (sizes.layers - 1) * (trial["exit_head"] == "own-head"))
+    blocks = left * (params - heads)
+    attention = left * 2 * sizes.layers * training.seq_len * sizes.width
     flops = 6.0 * training.tokens * (blocks + exits * vocab * sizes.width + attention)
     in_flight = (training.micro_batch or training.batch_size) * training.seq_len
     value_bytes = 2 if gpus else 4
@@ -116,15 +117,18 @@ def checkpoint_bytes(trial: TrialConfig) -> int:
     return 12 * parameter_count(trial)
 
 
+def matrices(sizes: ModelConfig) -> list[tuple[int, int]]:
+    """(outputs, inputs) of the linear layers of a block."""
+    width, key_value, hidden = sizes.width, sizes.kv_heads * sizes.head_width, sizes.ffn_width
+    return [(width, width)] * 2 + [(key_value, width)] * 2 + [(hidden, width)] * 2 + [(width, hidden)]
+
+
 def weights_bytes(trial: TrialConfig) -> int:
-    """Of stored weights: two bits for each ternary weight, fp32 for the rest."""
-    params = parameter_count(trial)
-    if trial.method.weights != "ternary":
-        return 4 * params
+    """Of stored weights: the matrices of blocks as small as a technique stores them, fp32 for the rest."""
     sizes = trial.model
-    key_value = sizes.kv_heads * sizes.head_width
-    ternary = sizes.layers * (2 * sizes.width**2 + 2 * sizes.width * key_value + 3 * sizes.width * sizes.ffn_width)
-    return 4 * (params - ternary) + -(-ternary // 4)
+    shapes = matrices(sizes)
+    rest = parameter_count(trial) - sizes.layers * sum(outputs * inputs for outputs, inputs in shapes)
+    return 4 * rest + sizes.layers * sum(weight_bytes(trial.techniques, *shape, full=4) for shape in shapes)
 
 
 def exit_weight_bytes(blocks: int, width: int, key_value: int, ffn_width: int, vocab: int, ternary: bool) -> int:

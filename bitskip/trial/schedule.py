@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from bitskip.techniques.base import Moment, Techniques
+from bitskip.techniques.phases import Phases
 from bitskip.trial.config import TrainingConfig, TrialConfig
 
 
@@ -26,42 +28,18 @@ def learning_rate(training: TrainingConfig, step: int, steps: int) -> float:
     return training.lr * (training.min_lr + (1 - training.min_lr) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def hand_over_step(trial: TrialConfig, steps: int) -> int:
-    """Steps that a `1+2` trial spends in phase 1."""
-    return round(trial.method.phase1_share * steps)
-
-
-def phase_at(trial: TrialConfig, step: int, steps: int) -> str:
-    """`1` (plain) or `2` (layer dropout and exit loss) at a step; both phases share one schedule and optimizer."""
-    method = trial.method
-    if method.phase != "1+2":
-        return method.phase
-    return "1" if step < hand_over_step(trial, steps) else "2"
-
-
-def first_stage_steps(trial: TrialConfig, steps: int) -> int:
-    """Steps that a trial with `first_bits` spends with them."""
-    return round(trial.method.first_bits_share * steps)
-
-
-def bits_at(trial: TrialConfig, step: int, steps: int) -> int:
-    """Activation bits at a step: those of the first stage, then `bits` (two-stage training, BitNet v2)."""
-    method = trial.method
-    first = method.first_bits and step < first_stage_steps(trial, steps)
-    return method.first_bits if first else method.bits
-
-
-def phase_progress(trial: TrialConfig, step: int, steps: int) -> tuple[int, int]:
-    """(step, steps) of phase 2 by itself, which is what curricula count."""
-    start = hand_over_step(trial, steps) if trial.method.phase == "1+2" else 0
-    return step - start, steps - start
+def acting(trial: TrialConfig, step: int) -> tuple[Techniques, Moment]:
+    """The techniques in force at a step, and the step as curricula count it."""
+    phases, steps = trial.of(Phases), trial.steps
+    moment, plain = phases.moment(step, steps), phases.phase_at(step, steps) == "1"
+    in_force = (t.neutral() if plain and t.trained_in_phase_2 else t.at(moment) for t in trial.techniques)
+    return Techniques(in_force), moment
 
 
 def measured_steps(trial: TrialConfig, steps: int) -> set[int]:
     """After how many steps the held-out loss is measured: evenly spread, and where phase 1 hands over to phase 2."""
     points = trial.training.curve_points
-    spread = {round(point * steps / points) for point in range(1, points + 1)}
-    return spread | {hand_over_step(trial, steps)} if trial.method.phase == "1+2" else spread
+    return {round(point * steps / points) for point in range(1, points + 1)} | trial.of(Phases).partings(steps)
 
 
 def sampled_steps(training: TrainingConfig, steps: int) -> frozenset[int]:

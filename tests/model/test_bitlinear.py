@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from bitskip.model.bitlinear import BitLinear, frozen_weights, quantized_once, shared_input
-from bitskip.model.hadamard import hadamard_transform
-from bitskip.model.quantizers import ternary_codes, ternary_scale
+from bitskip.ops.hadamard import hadamard_transform
+from bitskip.ops.quantizers import ternary_codes, ternary_scale
 from bitskip.trial.config import make_trial
 
 W_A = [[0.9, -0.2, 0.05, -1.4], [0.3, -0.31, 0.0, 0.62]]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bitskip.model.bitlinear import BitLinear, frozen_weights
 from bitskip.model.decoder import Decoder, KeyValueCache, build_model
-from bitskip.model.hadamard import hadamard_transform
+from bitskip.ops.hadamard import hadamard_transform
 from bitskip.trial.config import TrialConfig, make_trial
 from bitskip.trial.cost import parameter_count
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import build_model
 from bitskip.model.layerskip import DEPTH_SCALES, dropout_rates, enabled_exits, exit_weights, loss_weights
-from bitskip.model.quantizers import quantize_activations, ternarize, ternary_codes
+from bitskip.ops.quantizers import quantize_activations, ternarize, ternary_codes
 from bitskip.trial.config import make_trial
 
 

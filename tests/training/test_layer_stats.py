@@ -16,7 +16,7 @@ from training.test_trainer import counting_text, tiny
 from bitskip.engine.worker import Job, run_job
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, build_model
-from bitskip.model.quantizers import quantize_activations
+from bitskip.ops.quantizers import quantize_activations
 from bitskip.store.tables import load_results
 from bitskip.training.layer_stats import (
     Diagnostics,

@@ -19,8 +19,8 @@ from torch.utils.checkpoint import checkpoint
 
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, rotary_table
-from bitskip.model.fused_ops import rotate
-from bitskip.model.quantizers import ternarize
+from bitskip.ops.fused import rotate
+from bitskip.ops.quantizers import ternarize
 from bitskip.trial.config import IGNORED_TARGET, ArtefactConfig, ModelConfig
 
 Named = TypeVar("Named")

@@ -1,65 +1,23 @@
-"""Layer-dropout rates, exit-loss weights and their curricula (docs/method.md; LayerSkip, arXiv 2404.16710).
+"""Early exit: how the exit loss is shared out, when which exit is trained, and the exits' heads (docs/method.md).
 
-Layers are counted l = 0 … L-1. Exit E of the field (blocks executed) is l = E - 1.
+Layers are counted l = 0 … L-1; exit E of the field (blocks executed) is l = E - 1. Sources: BitSkip (2510.23766),
+LayerSkip (2404.16710), torchtune.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
-from bitskip.trial.config import DROPOUT_NORMS
+from bitskip.techniques.axis import axis
+from bitskip.techniques.base import Moment, Technique
 
 ROTATION_INTERVAL = 3
 """R of LayerSkip's rotational curriculum: every R-th exit is trained, shifted by one each step."""
-
-DEPTH_SCALES: dict[str, Callable[[int, int], float]] = {
-    "none": lambda layer, deepest: 0.0,
-    "constant": lambda layer, deepest: 1.0,
-    "linear": lambda layer, deepest: layer / deepest,
-    "quadratic": lambda layer, deepest: (layer / deepest) ** 2,
-    "exponential": lambda layer, deepest: 2.0 ** (layer / deepest) - 1.0,
-    "log": lambda layer, deepest: math.log(layer + 1) / math.log(deepest + 1),
-    "sin": lambda layer, deepest: math.sin(math.pi / 2 * layer / deepest),
-    "sigmoid": lambda layer, deepest: 1 / (1 + math.exp(-10 * (layer / deepest - 0.5))),
-}
-"""Rate of a layer as a share of the largest one. Quadratic is BitSkip's, exponential LayerSkip's, the last three are
-torchtune's."""
-
-
-def dropout_rates(
-    schedule: str, num_layers: int, p_max: float, norm: str = "none", last: bool = False
-) -> tuple[float, ...]:
-    """Probability of skipping each block, length L; the last block is spared (BitSkip) unless `last` (LayerSkip).
-
-    `norm="sum1"` divides by the sum of the rates that count, `"sum1-all"` by the sum with the last block's, as if that
-    were spared afterwards. Either way p_max cancels, and rates are clamped below 1. Raises ValueError for an unknown
-    schedule or norm and for p_max outside [0, 1).
-    """
-    if schedule not in DEPTH_SCALES:
-        raise ValueError(f"unknown dropout schedule '{schedule}': one of {', '.join(DEPTH_SCALES)}")
-    if norm not in DROPOUT_NORMS:
-        raise ValueError(f"unknown dropout normalisation '{norm}': one of {', '.join(DROPOUT_NORMS)}")
-    if not 0.0 <= p_max < 1.0:
-        raise ValueError(f"p_max must lie in [0, 1), got {p_max}")
-    deepest = max(num_layers - 1, 1)
-    rates = [p_max * DEPTH_SCALES[schedule](layer, deepest) for layer in range(num_layers)]
-    kept = rates if last else [*rates[:-1], 0.0]
-    total = sum(rates if norm == "sum1-all" else kept)
-    if norm != "none" and total > 0.0:
-        # L = 3 would skip block 1 always: leave every block some training.
-        kept = [min(rate / total, 0.95) for rate in kept]
-    return tuple(kept)
-
-
-def dropout_progress(curriculum: str, step: int, steps: int) -> float:
-    """S(t), the factor on all rates: 1, or LayerSkip's 2^(t/(T-1)) - 1 for training from scratch."""
-    if curriculum == "none" or steps <= 1:
-        return 1.0
-    return float(2.0 ** (step / (steps - 1)) - 1.0)
-
 
 @dataclass(frozen=True)
 class ExitScale:
@@ -158,3 +116,73 @@ def loss_weights(
     if EXIT_SCALES[scale].alone:
         return shares
     return tuple(own + exit_weight * share for own, share in zip(main, shares, strict=True))
+
+
+EXIT_CURRICULA = ("all", "rotational", "gradual")
+EXIT_HEADS = ("shared", "own-norm", "own-head")
+
+
+@dataclass(frozen=True)
+class EarlyExit(Technique):
+    """Every block may be the last one: exits are trained with a loss of their own."""
+
+    trained_in_phase_2: ClassVar[bool] = True
+
+    exit_weight: float = axis(0.0, "weight of the early-exit loss, lambda", low=0.0)
+    exit_scale: str = axis("proportional", "share of each exit in the exit loss", choices=tuple(EXIT_SCALES))
+    exit_curriculum: str = axis("all", "which exits are trained at which step", choices=EXIT_CURRICULA)
+    exit_head: str = axis("shared", "head of the early exits", choices=EXIT_HEADS)
+
+    def canonical(self, trial: Any) -> Self:
+        layers, steps = trial.model.layers, trial.phase_steps
+        if layers == 1:
+            return self.neutral()
+        moments = [Moment(step, steps, step, steps) for step in _telling_steps(self.exit_curriculum, layers, steps)]
+
+        def weights(exits: EarlyExit) -> list[tuple[float, ...] | None]:
+            return [exits.loss_weights(layers, moment) for moment in moments]
+
+        own = weights(self)
+        if all(found is None or (not any(found[:-1]) and found[-1] == 1.0) for found in own):
+            return self.neutral()
+        # Shares coincide where few exits are on: with one early exit, a proportional share is a uniform one.
+        alike = (dataclasses.replace(self, exit_scale=scale) for scale in EXIT_SCALES)
+        return next(each for each in alike if weights(each) == own)
+
+    @property
+    def depends_on_length(self) -> bool:
+        return self.exit_curriculum == "gradual"
+
+    def loss_weights(self, layers: int, moment: Moment) -> tuple[float, ...] | None:
+        if self.exit_weight == 0.0:
+            return None
+        progress = moment.phase_step, moment.phase_steps
+        return loss_weights(self.exit_scale, self.exit_curriculum, layers, self.exit_weight, *progress)
+
+    def extra_parameters(self, sizes: Any, vocab: int) -> int:
+        norm, head = self.exit_head != "shared", self.exit_head == "own-head"
+        return int((sizes.layers - 1) * (norm * sizes.width + head * vocab * sizes.width))
+
+    def trained_heads(self, layers: int) -> int:
+        return layers if self.exit_weight > 0 else 1
+
+    @classmethod
+    def features(cls, settings: Mapping[str, Any], layers: int) -> dict[str, float]:
+        """The weight and its root; shares, curriculum and heads count in proportion to it."""
+        weight, *shape = settings.values()
+        nested = {f"{position} {value}": float(weight) for position, value in enumerate(shape)}
+        return nested | {"weight": float(weight), "root weight": math.sqrt(weight)}
+
+    @classmethod
+    def words(cls, settings: Mapping[str, Any]) -> list[str]:
+        return [f"exits {settings['exit_weight']:g}"] * (settings["exit_weight"] > 0)
+
+
+def _telling_steps(curriculum: str, layers: int, steps: int) -> list[int]:
+    """Steps of phase 2 that show all sets of exits a curriculum trains."""
+    if curriculum == "rotational":
+        return list(range(min(ROTATION_INTERVAL, steps)))
+    if curriculum == "gradual":
+        changes = {-(-reached * steps // (2 * layers)) for reached in range(2 * layers + 1)}
+        return sorted(step for step in changes if step < steps)
+    return [0]

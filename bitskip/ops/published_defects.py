@@ -1,17 +1,19 @@
 """Defects of the published BitSkip code, each by itself, to measure what it does (docs/method.md, artefacts).
 
-They are switches of `config.ArtefactConfig`, all off by default. Nothing here is a technique of the method.
+Their switches stand in `techniques.published_defects`, all off by default.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bitskip.trial.config import IGNORED_TARGET, ArtefactConfig
+from bitskip.ops.conventions import IGNORED_TARGET
+from bitskip.ops.hadamard import Hadamard
 
 TINY_EMBEDDING_STD = 0.001
 TINY_HEAD_STD = 0.002
@@ -32,17 +34,23 @@ class _IdentityGradient(torch.autograd.Function):
         return grads[0], None
 
 
-def published_transform(transform: Transform, block: int, artefacts: ArtefactConfig) -> Transform:
-    """The orthonormal `transform` of blocks of `block` entries with the artefacts that concern it, or as it is."""
-    scaled = transform
-    if artefacts.hadamard_scale == "none":
+@dataclass(frozen=True)
+class PublishedHadamard:
+    """The transform of blocks of `block` entries, without its 1/sqrt(n) or with the identity for its gradient."""
 
-        def scaled(x: Tensor) -> Tensor:
-            return transform(x) * math.sqrt(block)
+    transform: Hadamard
+    block: int
+    scaled: bool
+    exact_gradient: bool
 
-    if artefacts.hadamard_grad == "exact":
-        return scaled
-    return lambda x: _IdentityGradient.apply(x, scaled)  # type: ignore[no-untyped-call]
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.exact_gradient:
+            return self._scaled(x)
+        return _IdentityGradient.apply(x, self._scaled)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        y = self.transform(x)
+        return y if self.scaled else y * math.sqrt(self.block)
 
 
 def squared_relu(y: Tensor) -> Tensor:

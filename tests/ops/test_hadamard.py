@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.linalg import hadamard as scipy_hadamard
 
 from bitskip.model.decoder import Decoder, build_model
-from bitskip.model.hadamard import hadamard_transform, largest_block, random_signs
-from bitskip.model.quantizers import quantize_activations
+from bitskip.ops.hadamard import hadamard_transform, largest_block, random_signs
+from bitskip.ops.quantizers import quantize_activations
 from bitskip.training.trainer import compile_blocks
 from bitskip.trial.config import make_trial
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitskip.model.quantizers import quantize_activations, ternarize, ternary_codes, ternary_scale
+from bitskip.ops.quantizers import quantize_activations, ternarize, ternary_codes, ternary_scale
 
 W_A = [[0.9, -0.2, 0.05, -1.4], [0.3, -0.31, 0.0, 0.62]]
 TIES = [[0.5, -0.5, 1.5, -1.5], [1.0, 1.0, 1.0, 1.0]]

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitskip.model.decoder import rotary_table
-from bitskip.model.fused_ops import RMSNorm, gated, rotate
+from bitskip.ops.fused import RMSNorm, gated, rotate
 from bitskip.trial.config import PRESETS
 
 

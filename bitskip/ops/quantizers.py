@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bitskip.model.fused_ops import transformed
-from bitskip.trial.config import UNQUANTIZED_BITS, scale_rule
+from bitskip.ops.fused import transformed
+from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
 
 EPSILON = 1e-5
 """Floor of every scale: an all-zero tensor quantizes to zeros with finite gradients."""
@@ -37,7 +38,8 @@ class _StraightThrough(torch.autograd.Function):
         return grads[0], None
 
 
-def _straight_through(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+def straight_through(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+    """rounding(value) in fp32, returned in the dtype of `value`; its gradient is the identity (Bengio, 1308.3432)."""
     return _StraightThrough.apply(value, rounding)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -71,7 +73,7 @@ def _into(target: Tensor, operation: Callable[..., Tensor], *operands: Tensor | 
 
 def ternarize(weight: Tensor) -> Tensor:
     """alpha * T, gradient 1 everywhere (absmean, BitNet b1.58). Same shape and dtype as `weight`."""
-    return _straight_through(weight, _ternary_rounding)
+    return straight_through(weight, _ternary_rounding)
 
 
 def _absmax_rounding(bits: int) -> Callable[[Tensor], Tensor]:
@@ -123,4 +125,27 @@ def quantize_activations(x: Tensor, bits: int, scale: str = "auto") -> Tensor:
     rule = scale_rule(bits) if scale == "auto" else scale
     if rule not in ROUNDINGS:
         raise ValueError(f"unknown activation scale '{scale}': one of auto, {', '.join(ROUNDINGS)}")
-    return _straight_through(x, ROUNDINGS[rule](bits))
+    return straight_through(x, ROUNDINGS[rule](bits))
+
+
+@dataclass(frozen=True)
+class ActivationQuantizer:
+    """`quantize_activations` with its settings: equal settings, equal results."""
+
+    bits: int
+    scale: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return quantize_activations(x, self.bits, self.scale)
+
+
+@dataclass(frozen=True)
+class TernaryQuantizer:
+    """`ternarize`, and what storing its result takes."""
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        return ternarize(weight)
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Integers [out, in] behind the quantized weight, fp32."""
+        return ternary_codes(weight)

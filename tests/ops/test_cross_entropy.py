@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bitskip.model import chunked_cross_entropy as cross_entropy
-from bitskip.model.chunked_cross_entropy import cross_entropies, largest, scores
-from bitskip.trial.config import IGNORED_TARGET
+from bitskip.ops import cross_entropy
+from bitskip.ops.cross_entropy import cross_entropies, largest, scores
+from bitskip.ops.conventions import IGNORED_TARGET
 
 WEIGHTS = (0.2, 0.0, 0.7)
 

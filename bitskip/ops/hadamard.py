@@ -10,10 +10,11 @@ import functools
 import importlib.util
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 LARGEST_FACTOR = 64
 """H_n is applied as Kronecker factors of at most this size: few matmuls instead of log2(n) memory-bound passes.
@@ -109,3 +110,30 @@ def random_signs(n: int, seed: int) -> Tensor:
     """A fixed diagonal D of random signs, shape [n]: H D stays orthonormal and spreads a non-zero mean."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 2, (n,), generator=generator).mul_(2).sub_(1).float()
+
+
+@dataclass(frozen=True)
+class Hadamard:
+    """`hadamard_transform` of the whole width, or of blocks of `block` entries."""
+
+    block: int | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return hadamard_transform(x, self.block)
+
+
+def hadamard_of(width: int) -> Hadamard:
+    """The transform of a width: whole where it is a power of two, else in the largest blocks that are."""
+    block = largest_block(width)
+    return Hadamard(None if block == width else block)
+
+
+class RandomSigns(nn.Module):
+    """x * D with the fixed signs of `random_signs`, shape as x [..., width]."""
+
+    def __init__(self, width: int, seed: int) -> None:
+        super().__init__()
+        self.register_buffer("signs", random_signs(width, seed), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * cast(Tensor, self.signs).to(x.dtype)
