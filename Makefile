@@ -39,7 +39,6 @@ bench: install
 bench-all: bench
 	$(BIN)/python benchmarks/bench.py sweep_overhead growth
 	$(BIN)/python benchmarks/breakdown.py
-	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/stories.py
 	$(BIN)/python benchmarks/exits.py
 	$(BIN)/python benchmarks/decoding.py

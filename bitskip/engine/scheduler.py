@@ -7,7 +7,6 @@ An executor asks for the next trial, says when it has started and how it ended, 
 | its worker returns a row that is in the ledger | that is its result, or a failed attempt with its reason |
 | its worker returns and the ledger has no row | the same as a worker that died |
 | its worker dies | it is run once more; if that worker dies too, the attempt is stored as `error` |
-| its worker dies with a pack of trials | those that are not in the ledger are run once more, each alone |
 | it makes no progress for too long | its worker is ended, the attempt stored as `timeout` |
 | its row cannot be written (disk full, read-only) | no other trial is started, the sweep ends with that reason |
 
@@ -24,14 +23,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from bitskip.store.heartbeat import Running, log_path, remove_running, running_trial
+from bitskip.store.heartbeat import log_path, remove_running, running_trial
 from bitskip.store.tables import COMMIT_TABLE, DONE, Failure, column_name, committed, load_results, write_trial
 from bitskip.sweep.sweep_file import Resources
-from bitskip.training.packing.plan import fair_size, pack_key, pack_size
 from bitskip.training.shared_prefix import Prefixes, PrefixQueue
 from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import assumed_speed, trial_seconds
@@ -75,29 +73,19 @@ class Setting:
 
 @dataclass(frozen=True)
 class Task:
-    """A trial for a worker: its point's name, the prefixes it takes over and leaves, how it failed before.
-
-    Its companions are trained with it, as one program.
-    """
+    """A trial for a worker: its point's name, the prefixes it takes over and leaves, how it failed before."""
 
     trial: TrialConfig
     point: str | None
     prefixes: Prefixes | None
     earlier: Failure | None
-    companions: tuple[Task, ...] = ()
-
-    @property
-    def pack(self) -> tuple[Task, ...]:
-        return (self, *self.companions)
 
 
 @dataclass
 class _Begun:
-    """A trial in a worker's hands, one of `size` in the task that `first` names."""
+    """A trial in a worker's hands."""
 
     task: Task
-    first: str
-    size: int = 1
     started: bool = False
     updated_at: float | None = None
     seen: float = field(default_factory=time.monotonic)
@@ -107,8 +95,8 @@ class _Begun:
 class Dispatch:
     """The trials of one run, from the queue to the ledger.
 
-    `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker, `slots` by one that runs several
-    tasks at once. `beat` is called every ten seconds. After the run, `stopped` is why it ended early.
+    `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker. `beat` is called every ten
+    seconds. After the run, `stopped` is why it ended early.
     """
 
     def __init__(
@@ -124,13 +112,9 @@ class Dispatch:
         self.setting, self.queue, self.listener = setting, queue, listener
         self.point_of, self.failures, self.deadline, self.beat = point_of, failures or {}, deadline, beat
         self.end_worker: Callable[[str, str, int], None] | None = None
-        self.slots = 1
         self.stopped: str | None = None
         self.running: dict[str, _Begun] = {}
         self.crashes: Counter[str] = Counter()
-        self.alone: set[str] = set()
-        self.largest_pack = pack_size(setting.resources)
-        self._keys: dict[str, str | None] = {}
         self.endings: list[tuple[str, str]] = []
         self._told: set[str] = set()
         self._ticked = self._beaten = 0.0
@@ -152,87 +136,47 @@ class Dispatch:
             row = self._committed_row(trial.trial_id)
             if row is not None:
                 self.queue.waiting.remove(trial)
-                self.running[trial.trial_id] = _Begun(Task(trial, self.point_of(trial), None, None), trial.trial_id)
+                self.running[trial.trial_id] = _Begun(Task(trial, self.point_of(trial), None, None))
                 self._settle(trial.trial_id, row)
 
     def next(self) -> Task | None:
-        """The next trial with its companions, or None where there is none now: ask again unless `over`."""
-        free = max(1, self.slots - len({begun.first for begun in self.running.values()}))
-        size = min(self.largest_pack, fair_size(self.setting.resources, len(self.queue.waiting), free))
+        """The next trial, or None where there is none now: ask again unless `over`."""
         ready = None if self.closed else self.queue.next()
         if ready is None:
             return None
-        first, companions = self._task(*ready), list[Task]()
-        key = self._pack_key(first.trial) if size > 1 else None
-        while key and len(companions) + 1 < size:
-            ready = self.queue.next(lambda trial: self._pack_key(trial) == key)
-            if ready is None:
-                break
-            companions.append(self._task(*ready))
-        task = replace(first, companions=tuple(companions))
-        for each in task.pack:
-            self.running[each.trial.trial_id] = _Begun(each, first.trial.trial_id, len(task.pack))
-        self.running[first.trial.trial_id].task = task
+        trial, prefixes = ready
+        task = Task(trial, self.point_of(trial), prefixes, self.failures.get(trial.trial_id))
+        self.running[trial.trial_id] = _Begun(task)
         return task
 
-    def _task(self, trial: TrialConfig, prefixes: Prefixes) -> Task:
-        return Task(trial, self.point_of(trial), prefixes, self.failures.get(trial.trial_id))
-
-    def _pack_key(self, trial: TrialConfig) -> str | None:
-        """Of a trial that may be packed; counted once, as all that wait are asked whenever one starts."""
-        if trial.trial_id in self.alone:
-            return None
-        if trial.trial_id not in self._keys:
-            self._keys[trial.trial_id] = pack_key(trial)
-        return self._keys[trial.trial_id]
-
-    def _pack(self, trial_id: str) -> list[str]:
-        """The trials that still run in the pack of its first one."""
-        begun = self.running.get(trial_id)
-        found = [task.trial.trial_id for task in begun.task.pack] if begun else []
-        return [each for each in found if each in self.running]
-
     def started(self, trial_id: str) -> None:
-        """A worker has a task in its hands, known by its first trial."""
-        for each in self._pack(trial_id):
-            self.running[each].started, self.running[each].seen = True, time.monotonic()
-            self._tell(self.listener.started, each)
+        """A worker has the trial in its hands."""
+        begun = self.running.get(trial_id)
+        if begun is not None:
+            begun.started, begun.seen = True, time.monotonic()
+            self._tell(self.listener.started, trial_id)
 
     def ended(self, trial_id: str, found: Mapping[str, Any]) -> None:
-        """A worker has returned a task, known by its first trial.
-
-        For each trial of it `found` has the `row` that was stored, why it is `unwritable`, or another `reason`.
-        """
-        for each in self._pack(trial_id):
-            self._ended(each, found.get(each) or {})
-
-    def _ended(self, trial_id: str, found: Mapping[str, Any]) -> None:
+        """A worker has returned: `found` has the `row` it stored, why it is `unwritable`, or another `reason`."""
+        if trial_id not in self.running:
+            return
         row, unwritable = found.get("row"), found.get("unwritable")
         if unwritable:
             self._wait_again(trial_id)
             self.stop(f"cannot write results: {unwritable}; free some space or mend the folder")
         elif row is None or not self._in_ledger(trial_id):
-            self._lost(trial_id, found.get("reason") or "its worker returned without a row")
+            self.lost(trial_id, found.get("reason") or "its worker returned without a row")
         else:
             self._settle(trial_id, {key: row.get(key) for key in SHOWN})
 
     def lost(self, trial_id: str, reason: str = "its worker process died") -> None:
-        """A worker is gone. What it has committed counts, all else of its task is run once more."""
-        for each in self._pack(trial_id):
-            self._lost(each, reason)
-
-    def _lost(self, trial_id: str, reason: str) -> None:
-        begun = self.running[trial_id]
+        """A worker is gone: what it has committed counts, else the trial is run once more or has failed."""
+        begun = self.running.get(trial_id)
+        if begun is None:
+            return
         row = self._committed_row(trial_id)
         if row is not None:
             self._settle(trial_id, row)
-        elif begun.size > 1:
-            # Whose fault it was is not known: alone, each answers for itself.
-            self.alone.add(trial_id)
-            self._wait_again(trial_id)
-            if "OutOfMemory" in reason:
-                self.largest_pack = max(1, min(self.largest_pack, begun.size // 2))
-            self.note(f"a pack of trials was lost ({reason}); those without a result are run alone")
         elif begun.stalled:
             self._fail(begun.task, "timeout", begun.stalled)
         elif self.crashes[trial_id] < STARTS_AFTER_A_CRASH:
@@ -269,27 +213,18 @@ class Dispatch:
         if now - self._beaten >= BEAT_SECONDS:
             self._beaten = now
             self.beat()
-        watched = {key: begun for key, begun in self.running.items() if begun.started and not begun.stalled}
-        told = {trial_id: self._heard(trial_id, begun, now) for trial_id, begun in watched.items()}
-        begun_packs = {watched[trial_id].first for trial_id, running in told.items() if running is not None}
-        for trial_id, begun in watched.items():
-            if told[trial_id] is None and begun.first in begun_packs:
-                continue  # it has ended before its companions, who are watched, too
-            # Members of a pack train together, but are evaluated in turn: hung is one of which nobody moves.
-            seen = max(each.seen for each in watched.values() if each.first == begun.first)
-            self._judge(trial_id, begun, told[trial_id], now - seen)
+        for trial_id, begun in list(self.running.items()):
+            if begun.started and not begun.stalled:
+                self._watch(trial_id, begun, now)
 
-    def _heard(self, trial_id: str, begun: _Begun, now: float) -> Running | None:
+    def _watch(self, trial_id: str, begun: _Begun, now: float) -> None:
+        """End the worker of a trial that has been silent for too long."""
         told = running_trial(self.setting.folder, trial_id)
         if told is not None and told.updated_at != begun.updated_at:
             # Only that it changes counts: clocks of two machines may differ.
             begun.updated_at, begun.seen = told.updated_at, now
-        return told
-
-    def _judge(self, trial_id: str, begun: _Begun, told: Running | None, silent: float) -> None:
-        """End the worker of a trial that has been silent for too long."""
         limit = stall_limit(begun.task.trial, self.setting.resources)
-        if silent <= limit or self.end_worker is None:
+        if now - begun.seen <= limit or self.end_worker is None:
             return
         if told is None:
             # Without its process there is nothing to end: a trial that is given up here would be waited for for ever.

@@ -277,18 +277,10 @@ class Lookout:
         for row in rows.values():
             if row["status"] in DONE and row["train_seconds"] is not None:
                 took[row["model"], row["tokens"]].append(_seconds(row))
-        # Trials of a pack train together: their worker is free when the last of them has ended.
-        workers: dict[tuple[str, int], list[Running]] = defaultdict(list)
-        for each in active:
-            workers[each.running.host, each.running.pid].append(each.running)
-        running = [
-            max(left) for of in workers.values() if (left := [s for each in of if (s := _left(each)) is not None])
-        ]
+        running = [left for each in active if (left := _left(each.running)) is not None]
         per_token = [fmean(times) / tokens for (_, tokens), times in took.items()]
         if not per_token:
-            per_token = [
-                1 / rate for of in workers.values() if (rate := sum(each.tokens_per_second or 0 for each in of))
-            ]
+            per_token = [1 / rate for each in active if (rate := each.running.tokens_per_second)]
         if not per_token:
             return None
         waiting = [
@@ -304,7 +296,7 @@ class Lookout:
         ]
         if self.planned is None:
             needed += [fmean(needed or [fmean(times) for times in took.values()] or [0.0])] * unchosen
-        slots = self.slots or max(1, len(workers))
+        slots = self.slots or max(1, len(active))
         return max([(sum(needed) + sum(running)) / slots, *running])
 
 

@@ -13,7 +13,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,50 +98,8 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         return attempt.commit(found)
 
 
-def run_packed(jobs: Sequence[Job]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Train, evaluate and store trials of one shape as one program; yields (trial_id, row of `trials`) as they end.
-
-    The pack has the time that its trials may take one after another. What goes wrong with one trial is its row; what
-    goes wrong with the program stands in the logs of the trials that have not been yielded, which have no row, and is
-    raised.
-    """
-    from bitskip.training.packing.trainer import Member, run_pack
-
-    limit, began = jobs[0].time_limit, time.perf_counter()
-    check_device(jobs[0].device)
-    with contextlib.ExitStack() as stack:
-        attempts = {job.trial.trial_id: stack.enter_context(_opened(job, packed=len(jobs))) for job in jobs}
-        members = [
-            Member(
-                job.trial,
-                attempt.measured,
-                job.checkpoint_place,
-                job.weights_path,
-                job.prefixes,
-                attempt.report,
-            )
-            for job, attempt in zip(jobs, attempts.values(), strict=True)
-        ]
-        results = run_pack(members, jobs[0].device)
-        while attempts:
-            left = None if limit is None else max(1e-3, limit * len(jobs) - (time.perf_counter() - began))
-            try:
-                with _time_limit(left):
-                    member, found = next(results)
-            except TimeLimitError as error:
-                for trial_id, attempt in attempts.items():
-                    yield trial_id, attempt.commit(error)
-                return
-            except Exception as error:
-                for attempt in attempts.values():
-                    attempt.report.note(f"the pack failed: {traceback_lines(error)}")
-                raise
-            trial_id = member.trial.trial_id
-            yield trial_id, attempts.pop(trial_id).commit(found)
-
-
 @contextlib.contextmanager
-def _opened(job: Job, packed: int = 1) -> Iterator[_Attempt]:
+def _opened(job: Job) -> Iterator[_Attempt]:
     """An attempt at a trial that is seen to run while inside."""
     import torch
 
@@ -151,15 +109,15 @@ def _opened(job: Job, packed: int = 1) -> Iterator[_Attempt]:
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
         torch.set_num_threads(job.threads)
         _reset_peak_memory(job.device)
-        yield _Attempt(job, report, packed)
+        yield _Attempt(job, report)
 
 
 class _Attempt:
     """From the start of a trial to its row."""
 
-    def __init__(self, job: Job, report: Report, packed: int) -> None:
+    def __init__(self, job: Job, report: Report) -> None:
         self.job, self.report, self.began = job, report, time.perf_counter()
-        self.row = _description(job) | {"packed": packed}
+        self.row = _description(job)
 
     def measured(self, point: CurvePoint, steps: int) -> None:
         self.report.note(_point_line(point, steps))

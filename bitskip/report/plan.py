@@ -19,7 +19,6 @@ from bitskip.report.live import describe, duration
 from bitskip.sweep.designs import Gap, gaps
 from bitskip.sweep.resources import local_cores, local_gpus, local_slots
 from bitskip.sweep.sweep_file import Resources
-from bitskip.training.packing.plan import fair_size, program_count
 from bitskip.training.shared_prefix import start_steps, stored_prefixes, trained_steps
 from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import (
@@ -53,8 +52,7 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
     together, wall = total_seconds(plan.to_run, speed, slots, starts)
     devices = together / 3600 * (resources.gpus or resources.cpus)
     memory = max((cost.memory_bytes for cost in costs), default=0)
-    size = fair_size(resources, len(plan.to_run), slots)
-    disk = _disk(plan, slots * size)
+    disk = _disk(plan, slots)
     return {
         "name": sweep.name,
         "design": sweep.design,
@@ -84,7 +82,6 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         "memory_bytes_per_trial": memory,
         "disk_bytes": disk,
         "slots": slots,
-        "pack": {"asked": resources.pack, "size": size, "programs": program_count(plan.to_run, size)},
         "estimated_hours": wall / 3600,
         "device_hours": devices,
         "finish": (datetime.datetime.now().astimezone() + datetime.timedelta(seconds=wall)).isoformat(
@@ -92,7 +89,7 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         ),
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
-        "problems": _problems(resources, slots, size, memory, sum(disk.values()), plan.folder),
+        "problems": _problems(resources, slots, memory, sum(disk.values()), plan.folder),
         "trials": [
             {
                 "trial_id": trial.trial_id,
@@ -122,8 +119,8 @@ def _disk(plan: Plan, at_once: int) -> dict[str, int]:
     }
 
 
-def _problems(resources: Resources, slots: int, packed: int, memory: float, disk: int, folder: Path) -> list[str]:
-    """Why this machine cannot run the trials, `packed` at once in a slot; a cluster is asked when the sweep starts."""
+def _problems(resources: Resources, slots: int, memory: float, disk: int, folder: Path) -> list[str]:
+    """Why this machine cannot run the trials; a cluster is asked when the sweep starts."""
     if resources.address is not None:
         return []
     found = []
@@ -134,9 +131,8 @@ def _problems(resources: Resources, slots: int, packed: int, memory: float, disk
         if wanted > there:
             found.append(f"a trial asks for {wanted:g} {name}, here are {there}")
     ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    if not resources.gpus and 0 < ram < slots * packed * memory:
-        at_once = slots * packed
-        found.append(f"{at_once} trials at once need {at_once * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
+    if not resources.gpus and 0 < ram < slots * memory:
+        found.append(f"{slots} trials at once need {slots * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
     there_already = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     free = shutil.disk_usage(there_already).free
     if free < disk:
@@ -259,12 +255,7 @@ def _cost_lines(found: Mapping[str, Any], resources: Resources) -> list[str]:
     device = f"{found['device_hours']:.3g} {'GPU' if gpus else 'core'} hours"
     price = f", price {found['price']:.2f}" if found["price"] is not None else ""
     finish = datetime.datetime.fromisoformat(found["finish"])
-    pack, packed = found["pack"], []
-    if pack["size"] > 1:
-        when = "; where a probe on the GPU shows that it pays" if pack["asked"] == "auto" else ""
-        packed = [f"{len(found['trials'])} trials in {pack['programs']} packs of up to {pack['size']}{when}"]
     return [
-        *packed,
         f"{count(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
         f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; disk {kept}",
         f"about {duration(found['estimated_hours'] * 3600)}, {found['slots']} at once, until {finish:%a %d %b %H:%M}; "

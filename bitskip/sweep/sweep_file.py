@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.errors import UserError, nearest
+from bitskip.store.filesystem import DESIGN_FILE
 from bitskip.sweep.designs import DESIGNS, Grid, Levels
 from bitskip.sweep.located_yaml import Source
 from bitskip.trial.config import AXES, AXIS_NAMES, GROUPS, POINTS, RECIPE_AXES, TrialConfig, flatten_axes, make_trial
@@ -23,6 +24,9 @@ TOP_LEVEL = (
     "name", "description", "base", "space", "points", "exclude", "tuned", "seeds", "design", "resources",
     "save_weights", "share_prefixes", "profiles",
 )  # fmt: skip
+
+RETIRED_RESOURCES = ("pack",)
+"""What a design stored beside its results may still name, and does nothing; in any other file it is an error."""
 
 MAX_POINTS = 1_000_000
 """Spaces beyond this are a slip of the pen; expanding one would look like a hang."""
@@ -36,7 +40,6 @@ class Resources:
     """What one trial is given; a `time_limit` and the age at which a checkpoint is renewed are in seconds.
 
     A trial without progress for `stall_limit` seconds is ended; None = what fits its size (docs/engine.md).
-    `pack` is how many trials of one shape are trained as one program: off, a number, or auto (docs/performance.md).
     `price_per_hour` is that of one GPU or, for trials without, of one core, in any currency.
     """
 
@@ -46,7 +49,6 @@ class Resources:
     stall_limit: float | None = None
     checkpoint_seconds: float = 300.0
     price_per_hour: float | None = None
-    pack: str | int = "auto"
     address: str | None = None
 
 
@@ -447,18 +449,14 @@ def _named_points(source: Source) -> dict[str, _Cell]:
 
 def _resources(source: Source) -> Resources:
     given = source.mapping(("resources",))
+    if Path(source.path).name == DESIGN_FILE:
+        given = {key: value for key, value in given.items() if key not in RETIRED_RESOURCES}
     _check_keys(source, ("resources",), given, tuple(Resources.__dataclass_fields__), "resource")
     for key, value in given.items():
         if key == "address" and (value is None or isinstance(value, str)):
             continue
         if key == "address":
             raise source.error(("resources", key), f"resources: address must be text such as auto, got {value!r}")
-        if key == "pack":
-            if value not in ("auto", "off") and (type(value) is not int or value < 1):
-                raise source.error(
-                    ("resources", key), f"resources: pack must be auto, off or a number of trials, got {value!r}"
-                )
-            continue
         if value is None and key in ("time_limit", "stall_limit", "price_per_hour"):
             continue
         positive = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -1,8 +1,7 @@
 """One trial's way through its training: what each step needs, and what becomes of what the step showed.
 
-Whoever computes the steps, one model by itself or several packed into one program, asks a `Course` what comes next and
-tells it what came out: which step is sampled, measured, stored for others or kept against an interruption is known here
-alone.
+Whoever computes the steps asks a `Course` what comes next and tells it what came out: which step is sampled, measured,
+stored for others or kept against an interruption is known here alone.
 """
 
 from __future__ import annotations
@@ -198,11 +197,6 @@ class Course:
             self.report.step(self.progress.step, phase_at(self.trial, self.progress.step - 1, self.steps), main)
         return True
 
-    @property
-    def measures(self) -> bool:
-        """Whether the held-out loss is asked for after the step just taken."""
-        return self.progress.step in self.points
-
     def settle(self, held_out: Callable[[], float], state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
         """After the update: sample, measure, and store what others or a next attempt go on from.
 
@@ -219,7 +213,7 @@ class Course:
                     model, step, self.now.inputs[rows], self.now.targets[rows], self.now.weights
                 )
             self.progress.diagnostic_seconds += time.perf_counter() - began
-        if self.measures and not self._measure(held_out()):
+        if step in self.points and not self._measure(held_out()):
             return
         # A trial that asks for a point at which it ends as diverged has to find out by itself.
         if step in self.shared and all(point.below(self.ceiling) for point in self.progress.curve):
@@ -258,17 +252,10 @@ class Course:
             save_checkpoint(self.prefixes.path(prefix), content, self._made_of(), model, optimizer, record, codes)
 
     def _keep_when_due(self, state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
-        if self.checkpoint is not None and time.perf_counter() - self.saved >= self.checkpoint.every_seconds:
-            self.keep(*state())
-
-    def keep(self, model: Decoder, optimizer: torch.optim.Optimizer) -> None:
-        """Store what the next attempt goes on from, where the trial has a place for it."""
-        if self.checkpoint is None:
+        if self.checkpoint is None or time.perf_counter() - self.saved < self.checkpoint.every_seconds:
             return
         content, record = self.trial.canonical_json(), self.progress.to_record()
-        save_checkpoint(
-            self.checkpoint.path, content, self.fingerprint, model, optimizer, record, self.diagnostics.codes
-        )
+        save_checkpoint(self.checkpoint.path, content, self.fingerprint, *state(), record, self.diagnostics.codes)
         self.saved = time.perf_counter()
 
     def _resumed(self, model: Decoder, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]]:

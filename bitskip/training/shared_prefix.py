@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -197,15 +197,15 @@ class PrefixQueue:
         self.stored = stored_prefixes(folder)
         self._remove_unneeded(self.stored)
 
-    def next(self, fits: Callable[[TrialConfig], bool] = lambda trial: True) -> tuple[TrialConfig, Prefixes] | None:
-        """The next trial that fits with its prefixes, or None where all of them wait for one that is running."""
+    def next(self) -> tuple[TrialConfig, Prefixes] | None:
+        """The next trial with its prefixes, or None where all of them wait for one that is running."""
         self._look()
         coming = {key for keys in self.writing.values() for key in keys}
         for index, trial in enumerate(self.waiting):
             path = self.paths.get(trial.trial_id, ())
             start = tuple(prefix for prefix in reversed(path) if prefix.key in self.stored)
             ahead = [prefix for prefix in path if not start or prefix.step > start[0].step]
-            if any(prefix.key in coming for prefix in ahead) or not fits(trial):
+            if any(prefix.key in coming for prefix in ahead):
                 continue
             del self.waiting[index]
             write, measure = self._for_others(trial, ahead)

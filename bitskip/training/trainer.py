@@ -36,7 +36,6 @@ from bitskip.training.loop import (
     kept_blocks,
     precision_context,
 )
-from bitskip.training.packing.stacked_decoder import PackedDecoder
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.trial.config import IGNORED_TARGET, TrainingConfig, TrialConfig
 from bitskip.trial.schedule import measured_steps, phase_at, step_count
@@ -275,7 +274,7 @@ def compiles(training: TrainingConfig, device: torch.device) -> bool:
     return training.compile == "on" or (training.compile == "auto" and device.type == "cuda")
 
 
-def compile_blocks(model: Decoder | PackedDecoder) -> None:
+def compile_blocks(model: Decoder) -> None:
     """One program serves all blocks of a trial: they have one code and differ in their weights only."""
     from torch._dynamo import config
 

@@ -69,7 +69,7 @@ def test_a_lost_worker_is_replaced_once_and_then_stored_as_an_error(tmp_path: Pa
     (row,) = load_results(tmp_path).trials.to_pylist()
     assert (row["trial_id"], row["status"], row["failures"], row["loss"]) == (first, "error", 1, None)
     assert not dispatch.over
-    dispatch.ended(second, {second: {"row": commit(tmp_path, second)}})
+    dispatch.ended(second, {"row": commit(tmp_path, second)})
     assert dispatch.over
 
 
@@ -97,7 +97,7 @@ def test_a_row_that_is_not_in_the_ledger_does_not_count(tmp_path: Path) -> None:
     dispatch, heard = dispatching(tmp_path, 1)
     for _ in range(2):
         trial_id = dispatch.next().trial.trial_id
-        dispatch.ended(trial_id, {trial_id: {"row": {"trial_id": trial_id, "status": "ok"}}})
+        dispatch.ended(trial_id, {"row": {"trial_id": trial_id, "status": "ok"}})
     assert heard.rows[0]["reason"] == "its worker returned without a row, twice"
 
 
@@ -137,7 +137,7 @@ def test_the_first_trials_failing_alike_stop_the_sweep(reasons: str, stops: bool
         trial_id = dispatch.next().trial.trial_id
         status = "diverged" if reason == "D" else "error"
         text = f"ValueError: size {at}" if reason == "1" else f"ValueError: {reason}"
-        dispatch.ended(trial_id, {trial_id: {"row": commit(tmp_path, trial_id, status, text)}})
+        dispatch.ended(trial_id, {"row": commit(tmp_path, trial_id, status, text)})
     assert (dispatch.stopped is not None) == dispatch.over == stops
     if stops:
         assert re.match(r"the first 3 trials failed alike: ValueError: .* \(traceback: .*\.log\)", dispatch.stopped)
@@ -147,7 +147,7 @@ def test_the_first_trials_failing_alike_stop_the_sweep(reasons: str, stops: bool
 def test_a_disk_that_fills_during_training_stops_the_sweep(reason: str, tmp_path: Path) -> None:
     dispatch, _ = dispatching(tmp_path)
     trial_id = dispatch.next().trial.trial_id
-    dispatch.ended(trial_id, {trial_id: {"row": commit(tmp_path, trial_id, "error", reason)}})
+    dispatch.ended(trial_id, {"row": commit(tmp_path, trial_id, "error", reason)})
     assert "free some space" in dispatch.stopped
 
 
@@ -155,7 +155,7 @@ def test_a_hook_that_fails_never_raises(tmp_path: Path, capsys: pytest.CaptureFi
     dispatch, heard = dispatching(tmp_path, 1)
     heard.finished = lambda row: 1 / 0
     trial_id = dispatch.next().trial.trial_id
-    dispatch.ended(trial_id, {trial_id: {"row": commit(tmp_path, trial_id)}})
+    dispatch.ended(trial_id, {"row": commit(tmp_path, trial_id)})
     assert dispatch.over
     assert "the display failed (ZeroDivisionError: division by zero); the sweep goes on" in capsys.readouterr().err
     assert dispatch.guarded(lambda: [][0], otherwise="end") == "end"

@@ -80,15 +80,7 @@ def patch_record(record):
         record.run_trial = trial_run
         return run_job(job, *args, **more)
 
-    run_packed = record.run_packed
-
-    def packed_run(jobs):
-        for job in jobs:
-            if FAULT["kind"] in FAULTS and struck(job.trial):
-                FAULTS[FAULT["kind"]](job)
-        return run_packed(jobs)
-
-    record.run_job, record.run_packed = job_run, packed_run
+    record.run_job = job_run
 
 
 def patch_results(results):

@@ -162,6 +162,14 @@ def test_the_resolved_file_is_the_same_sweep(load):
     assert (again.points, again.resources, again.name) == (first.points, first.resources, "full_grid_gpu")
 
 
+def test_a_stored_design_may_name_a_resource_that_is_no_more(tmp_path):
+    """Results outlive options: a folder whose `sweep.yaml` still says `pack` is read, watched and run as before."""
+    stored = tmp_path / "sweep.yaml"
+    stored.write_text("name: s\nspace: {bits: [16, 8]}\nresources: {cpus: 2, pack: 8}\n")
+    sweep = load_sweep(stored)
+    assert (len(sweep.trials), sweep.resources) == (2, Resources(cpus=2))
+
+
 def test_ten_thousand_points_expand_within_seconds(load):
     lr = [round(1e-3 + i * 1e-4, 6) for i in range(25)]
     space = {"bits": [16, 8, 4, 2], "hadamard": ["none", "bitnet-v2"], "lr": lr, "warmup": [0.1, 0.2, 0.3, 0.4, 0.5]}
@@ -423,6 +431,7 @@ MESSAGES = [
     (GOOD + "design: fractal\n", "x.yaml:5: design: unknown design 'fractal'; did you mean 'fractional'? (one of"),
     (GOOD + "design: {random: 0}\n", "x.yaml:5: design: write {random: n}"),
     (GOOD + "resources:\n  cpu: 1\n", "x.yaml:6: unknown resource 'cpu'; did you mean 'cpus'?"),
+    (GOOD + "resources:\n  pack: 4\n", "x.yaml:6: unknown resource 'pack'"),
     (GOOD + "resources:\n  cpus: -1\n", "x.yaml:6: resources: cpus must be a positive number, got -1"),
     (GOOD + "resources:\n  cpus: two\n", "x.yaml:6: resources: cpus must be a positive number, got 'two'"),
     (GOOD + "resources:\n  cpus: .inf\n", "x.yaml:6: resources: cpus must be a positive number, got inf"),

@@ -55,32 +55,22 @@ def open_executor(name: str, address: str | None = None) -> Executor:
 
 
 def work(setting: Setting, task: Task) -> dict[str, Any]:
-    """A worker's part: run a task's trials in a process as good as new; what `Dispatch.ended` is told.
+    """A worker's part: run a trial in a process as good as new; what `Dispatch.ended` is told.
 
     Raises no Exception: a trial without a row was lost.
     """
     from bitskip.engine.hygiene import reset_process
-    from bitskip.engine.worker import run_job, run_packed
+    from bitskip.engine.worker import run_job
 
-    jobs = [_job(setting, each) for each in task.pack]
-    found: dict[str, Any] = {}
+    job = _job(setting, task)
     try:
-        if len(jobs) > 1:
-            reset_process(jobs[0].threads)  # for the probe, too, whose programs then serve the pack
-        if len(jobs) > 1 and _packs(setting.resources, jobs):
-            for trial_id, row in run_packed(jobs):
-                found[trial_id] = {"row": {key: row.get(key) for key in SHOWN}}
-        else:
-            for job in jobs:
-                reset_process(job.threads)
-                row = run_job(job)
-                found[job.trial.trial_id] = {"row": {key: row.get(key) for key in SHOWN}}
-    except Exception as error:  # what a trial raises is stored: this one was raised by storing it, or by a pack
+        reset_process(job.threads)
+        row = run_job(job)
+        return {"row": {key: row.get(key) for key in SHOWN}}
+    except Exception as error:  # what a trial raises is stored: this one was raised by storing it
         full = isinstance(error, OSError) and error.errno in NO_ROOM
         first = (str(error).splitlines() or [""])[0]
-        why = {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {first}"}
-        found = {job.trial.trial_id: why for job in jobs} | found
-    return found
+        return {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {first}"}
 
 
 def _job(setting: Setting, task: Task) -> Job:
@@ -101,10 +91,3 @@ def _job(setting: Setting, task: Task) -> Job:
         prefixes=task.prefixes,
         earlier=task.earlier,
     )
-
-
-def _packs(resources: Resources, jobs: list[Job]) -> bool:
-    """Whether jobs that could be packed are: as the sweep says, or where a probe shows that it pays."""
-    from bitskip.training.packing.trainer import packing_pays
-
-    return resources.pack != "auto" or packing_pays([job.trial for job in jobs], jobs[0].device)

@@ -79,7 +79,7 @@ class RayTune:
 
     def run(self, dispatch: Dispatch, setting: Setting) -> None:
         self._start()
-        slots = dispatch.slots = slots_on(_alive(), setting.resources)
+        slots = slots_on(_alive(), setting.resources)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)  # else short trials run one at a time
         scratch = setting.folder / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
