@@ -17,8 +17,10 @@ from collections.abc import Callable
 import numpy as np
 
 from bitskip.analysis.effects import UNRESOLVED, stratum_effects
-from bitskip.analysis.factorial import METRICS, Cell, Family, Levels, Stratum, baseline_of, levels_of
+from bitskip.analysis.factorial import Cell, Family, Stratum, baseline_of
 from bitskip.analysis.failure_rates import fit_failures
+from bitskip.analysis.levels import Levels, levels_of
+from bitskip.analysis.metrics import METRICS
 from bitskip.predict.cross_validation import r_squared, rank_correlation
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.sweep.suggest import suggest

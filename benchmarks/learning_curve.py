@@ -12,7 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from bitskip.analysis.factorial import METRICS, Family, Levels, axes_of, strata
+from bitskip.analysis.factorial import Family, strata
+from bitskip.analysis.levels import Levels, axes_of
+from bitskip.analysis.metrics import METRICS
 from bitskip.predict.cross_validation import r_squared
 from bitskip.predict.response_surface import fit_surface
 from bitskip.store.tables import load_results

@@ -35,9 +35,9 @@ def simulated(folder: Path, rates: int = 1) -> int:
             trial = make_trial(**dict(zip(AXES, values, strict=True)), lr=(rate + 1) * 1e-3, seed=seed)
             if trial.trial_id in trials:
                 continue
-            method = trial.method
-            damage = 0.0 if method.bits == 16 else math.exp(-method.bits / 2.2)
-            loss = 3 + damage * (1 - 0.4 * (method.hadamard != "none")) + 0.2 * method.exit_weight + 0.01 * rate
+            method = trial
+            damage = 0.0 if method["bits"] == 16 else math.exp(-method["bits"] / 2.2)
+            loss = 3 + damage * (1 - 0.4 * (method["hadamard"] != "none")) + 0.2 * method["exit_weight"] + 0.01 * rate
             loss += source.gauss(0, 0.02)
             trials[trial.trial_id] = {column_name(name): value for name, value in trial.axes().items()} | {
                 "trial_id": trial.trial_id,

@@ -101,25 +101,25 @@ FULL_GRID: dict[str, Sequence[Any]] = {
 
 def single_effects(trial: TrialConfig) -> float:
     """Additive truth."""
-    method = trial.method
-    rate = 0.0 if method.dropout == "none" else method.dropout_max
+    method = trial
+    rate = 0.0 if method["dropout"] == "none" else method["dropout_max"]
     return (
         4.0
-        + {16: 0.0, 8: 0.08, 4: 0.20}[method.bits]
-        + 0.05 * (method.hadamard != "none")
+        + {16: 0.0, 8: 0.08, 4: 0.20}[method["bits"]]
+        + 0.05 * (method["hadamard"] != "none")
         + 0.3 * rate
-        + 0.2 * method.exit_weight
+        + 0.2 * method["exit_weight"]
     )
 
 
 def with_interactions(trial: TrialConfig) -> float:
     """Additive truth, Hadamard that helps 4 bits, dropout that hurts with exits and with 4 bits."""
-    method = trial.method
-    rate = 0.0 if method.dropout == "none" else method.dropout_max
-    rotated = method.hadamard != "none"
+    method = trial
+    rate = 0.0 if method["dropout"] == "none" else method["dropout_max"]
+    rotated = method["hadamard"] != "none"
     return (
         single_effects(trial)
-        - 0.15 * (rotated and method.bits == 4)
-        + 0.6 * rate * method.exit_weight
-        + 0.25 * rate * (method.bits == 4)
+        - 0.15 * (rotated and method["bits"] == 4)
+        + 0.6 * rate * method["exit_weight"]
+        + 0.25 * rate * (method["bits"] == 4)
     )

@@ -19,21 +19,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bitskip.analysis.factorial import (
-    INDEX,
-    TECHNIQUES,
-    Cell,
-    Level,
-    Levels,
-    Metric,
-    Stratum,
-    cell_label,
-    inert,
-    level_label,
-    metric_named,
-    strata,
-    with_level,
-)
+from bitskip.analysis.factorial import Cell, Stratum, strata
+from bitskip.analysis.levels import INDEX, TECHNIQUES, Level, Levels, cell_label, inert, level_label, with_level
+from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm, joint_test
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bitskip.analysis.factorial import FAILED, TECHNIQUES, Cell, Levels, Stratum, level_label
+from bitskip.analysis.factorial import FAILED, Cell, Stratum
+from bitskip.analysis.levels import TECHNIQUES, Levels, level_label
 from bitskip.predict.features import Array, Codes, Encoding, encode
 
 NORMAL_95 = 1.6448536269514722

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitskip.analysis.factorial import FACTORS, Level, Levels
+from bitskip.analysis.levels import FACTORS, Level, Levels
 from bitskip.analysis.seed_noise import SeedNoise
 
 Array = npt.NDArray[np.float64]

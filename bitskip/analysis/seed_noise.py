@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitskip.analysis.factorial import INDEX, Levels
+from bitskip.analysis.levels import INDEX, Levels
 
 Array = npt.NDArray[np.float64]
 VARIANCES = ("moderated", "pooled")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bitskip.errors import UserError
 from bitskip.ops.conventions import IGNORED_TARGET
+from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import TrialConfig
 
 
@@ -72,7 +73,7 @@ def cut(stream: np.ndarray, trial: TrialConfig, end_of_document: int, part: str)
     """The sequences of one part of the text as the trial asks for them. Raises UserError if there is not even one."""
     training = trial.training
     if training.documents == "padded":
-        found = padded(stream, training.seq_len, end_of_document, trial.artefacts.count_padding)
+        found = padded(stream, training.seq_len, end_of_document, trial.of(PublishedDefects).count_padding)
     else:
         found = packed(stream, training.seq_len)
     if found.count < 1:

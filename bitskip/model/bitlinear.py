@@ -44,9 +44,13 @@ class BitLinear(nn.Module):
         """What the activation quantizer sees: shape as `x`."""
         return _through(self.ops.before, x)
 
+    def quantized(self, rotated: Tensor) -> Tensor:
+        """What the activation quantizer makes of its input: shape as that."""
+        return _through(self.ops.quantize, rotated)
+
     def quantized_input(self, x: Tensor) -> Tensor:
         """What the matmul sees: shape as `x`."""
-        return _through(self.ops.after, _through(self.ops.quantize, self.rotated_input(x)))
+        return _through(self.ops.after, self.quantized(self.rotated_input(x)))
 
     def freeze(self, weight: Tensor | None) -> None:
         """Multiply with this weight from now on, or with the quantized parameter again."""

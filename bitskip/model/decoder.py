@@ -26,6 +26,7 @@ from bitskip.techniques.early_exit import EarlyExit
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import ModelConfig, TrialConfig
 
+
 class KeyValueCache:
     """Keys and values of every block for up to `capacity` tokens, [L][B, G, capacity, K].
 
@@ -60,7 +61,9 @@ class Attention(nn.Module):
         self.o = BitLinear(width, width, "o")
         self.key_value_ops: tuple[Op, ...] = ()
 
-    def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None, seen_keys: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None, seen_keys: Tensor | None = None
+    ) -> Tensor:
         """Output [B, T, D]; `seen_keys` bool [B, 1, T, all keys so far] leaves keys out, besides those to come."""
         batch, length, width = x.shape
 
@@ -181,7 +184,8 @@ class Decoder(nn.Module):
                 ops = techniques.linear(at)
                 if ops != layer.ops:  # a compiled block is compiled anew for other ops
                     layer.use(ops)
-            block.attention.key_value_ops = tuple(op for each in techniques if (op := each.key_value(index)))
+            found = (each.key_value(index) for each in techniques)
+            cast(Block, block).attention.key_value_ops = tuple(op for op in found if op is not None)
         if before:
             self.to(self.head.weight.device)
 

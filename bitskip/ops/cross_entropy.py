@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bitskip.ops.fused import transformed
 from bitskip.ops.conventions import IGNORED_TARGET
+from bitskip.ops.fused import transformed
 
 MIN_ROWS = 512
 """Rows of a chunk at least: fewer would cost the matrix products more than the cache gains."""

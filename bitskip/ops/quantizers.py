@@ -7,14 +7,14 @@ fewer use the absmean rule of BitNet v2 (arXiv 2504.18415). All arithmetic is fp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bitskip.ops.fused import transformed
 from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
+from bitskip.ops.fused import transformed
 
 EPSILON = 1e-5
 """Floor of every scale: an all-zero tensor quantizes to zeros with finite gradients."""
@@ -44,12 +44,8 @@ def straight_through(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Ten
 
 
 def ternary_scale(weight: Tensor) -> Tensor:
-    """alpha = max(mean |W|, eps) of a matrix [out, in], 0-d and fp32; of each matrix of a stack, [M, 1, 1]."""
-    return _mean(weight.float().abs()).clamp(min=EPSILON)
-
-
-def _mean(magnitudes: Tensor) -> Tensor:
-    return magnitudes.mean() if magnitudes.ndim <= 2 else magnitudes.mean((-2, -1), keepdim=True)
+    """alpha = max(mean |W|, eps) of a matrix [out, in], 0-d and fp32."""
+    return weight.float().abs().mean().clamp(min=EPSILON)
 
 
 def ternary_codes(weight: Tensor) -> Tensor:
@@ -60,7 +56,7 @@ def ternary_codes(weight: Tensor) -> Tensor:
 def _ternary_rounding(weight: Tensor) -> Tensor:
     # One array for everything: fresh memory costs more than a sweep of arithmetic.
     rounded = weight.abs()
-    scale = _mean(rounded).clamp_(min=EPSILON)
+    scale = rounded.mean().clamp_(min=EPSILON)
     return _into(rounded, torch.div, weight, scale).round_().clamp_(-1, 1).mul_(scale)
 
 
@@ -149,3 +145,30 @@ class TernaryQuantizer:
     def codes(self, weight: Tensor) -> Tensor:
         """Integers [out, in] behind the quantized weight, fp32."""
         return ternary_codes(weight)
+
+    def pack(self, quantized: Tensor) -> dict[str, Tensor]:
+        """A quantized matrix as 2-bit codes and its scale."""
+        return {"codes": pack_codes(quantized.sign(), 2), "scale": quantized.abs().max()}
+
+    def unpack(self, parts: Mapping[str, Tensor], shape: torch.Size) -> Tensor:
+        """The inverse of `pack`, fp32."""
+        return unpack_codes(parts["codes"], shape, 2) * parts["scale"]
+
+
+def pack_codes(codes: Tensor, bits: int) -> Tensor:
+    """Integers from 1 - 2^(bits-1) on, of any shape, as uint8 [ceil(n bits / 8)], the first in the lowest bits.
+
+    `bits` is 2, 4 or 8.
+    """
+    lowest, each = 1 - 2 ** (bits - 1), 8 // bits
+    flat = (codes.flatten() - lowest).to(torch.uint8)
+    flat = torch.nn.functional.pad(flat, (0, -len(flat) % each), value=-lowest)
+    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=flat.device)
+    return (flat.view(-1, each) << shifts).sum(1, dtype=torch.uint8)
+
+
+def unpack_codes(packed: Tensor, shape: torch.Size, bits: int) -> Tensor:
+    """The inverse of `pack_codes`: fp32 integers of the given shape."""
+    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=packed.device)
+    flat: Tensor = ((packed[:, None] >> shifts) & (2**bits - 1)).flatten()
+    return flat[: shape.numel()].view(shape).float() - float(2 ** (bits - 1) - 1)

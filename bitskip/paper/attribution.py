@@ -14,18 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.effects import CONFIDENCE, student_t_quantile
-from bitskip.analysis.factorial import (
-    INDEX,
-    METRICS,
-    NEUTRAL,
-    Cell,
-    Levels,
-    Stratum,
-    cell_label,
-    levels_of,
-    strata,
-    with_level,
-)
+from bitskip.analysis.factorial import Cell, Stratum, strata
+from bitskip.analysis.levels import INDEX, NEUTRAL, Levels, cell_label, levels_of, with_level
+from bitskip.analysis.metrics import METRICS
 from bitskip.trial.config import AXES, POINTS, make_trial
 
 if TYPE_CHECKING:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.effects import CONFIDENCE, compare, student_t_quantile
-from bitskip.analysis.factorial import METRICS, TECHNIQUES, Cell, Row, Stratum, levels_of, strata
+from bitskip.analysis.factorial import Cell, Stratum, strata
+from bitskip.analysis.levels import TECHNIQUES, levels_of
+from bitskip.analysis.metrics import METRICS, Row
 from bitskip.analysis.seed_noise import SeedNoise, seed_noise
 from bitskip.trial.config import POINTS, make_trial
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import bitskip
-from bitskip.analysis.factorial import FACTORS
+from bitskip.analysis.levels import FACTORS
 from bitskip.predict.dataset import measure, measurements_from, plain_measurements
 from bitskip.predict.predictor import Predictor
 from bitskip.store.filesystem import files_in, folders_in

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bitskip.analysis.factorial import Cell, Levels, Row, Stratum, strata
+from bitskip.analysis.factorial import Cell, Stratum, strata
+from bitskip.analysis.levels import Levels
+from bitskip.analysis.metrics import Row
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results

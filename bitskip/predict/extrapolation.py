@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bitskip.analysis.factorial import FACTORS, INDEX, NEUTRAL, SIZES, Family, Level, Levels, idle, level_label
+from bitskip.analysis.factorial import Family
+from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels, idle, level_label
+from bitskip.ops.conventions import UNQUANTIZED_BITS
 from bitskip.predict.features import matrix_parameters
 from bitskip.predict.response_surface import Surface
-from bitskip.trial.config import AXES, UNQUANTIZED_BITS, ModelConfig
+from bitskip.trial.config import AXES, ModelConfig
 
 TIERS = ("interior", "new pair", "outside")
 

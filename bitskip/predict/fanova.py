@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitskip.analysis.factorial import INDEX, inert, varying, with_level
+from bitskip.analysis.factorial import varying
+from bitskip.analysis.levels import INDEX, inert, with_level
 from bitskip.predict.response_surface import Surface
 
 MOST_CELLS = 20_000

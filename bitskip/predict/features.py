@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitskip.analysis.factorial import FACTORS, INDEX, NEUTRAL, Level, Levels
-from bitskip.model.layerskip import dropout_rates
-from bitskip.trial.config import AXES, UNQUANTIZED_BITS, ModelConfig
+from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels
+from bitskip.techniques import registry
+from bitskip.trial.config import ModelConfig
 
 Array = npt.NDArray[np.float64]
 Codes = dict[str, Array]
@@ -25,43 +25,8 @@ Codes = dict[str, Array]
 
 Features = Callable[[Level, int], dict[str, float]]
 
-DAMAGE_BITS = 2.2
-"""gamma of Kumar et al. (arXiv 2411.04330): the damage of b activation bits falls as exp(-b / gamma)."""
-
 PARAMETERS_EXPONENT, TOKENS_EXPONENT = 0.34, 0.28
 """alpha and beta of L = E + A N^-alpha + B D^-beta (Hoffmann et al., arXiv 2203.15556, approach 3)."""
-
-
-def _bits(level: Level, layers: int) -> dict[str, float]:
-    # Two features, not log2(bits): being on the quantized path (ternary weights, extra norm) is one thing,
-    # the damage of few bits another. Full precision is (0, 0).
-    settings = dict(zip(FACTORS["bits"], level, strict=True))
-    quantized = settings["bits"] < UNQUANTIZED_BITS
-    nested = {
-        f"{name} {value}": float(quantized) for name, value in settings.items() if name not in ("bits", "weights")
-    }
-    return nested | {
-        "ternary": float(settings["weights"] == "ternary"),
-        "damage": math.exp(-settings["bits"] / DAMAGE_BITS) if quantized else 0.0,
-        "activations only": float(quantized and settings["weights"] == "full"),
-    }
-
-
-def _dropout(level: Level, layers: int) -> dict[str, float]:
-    # The shape only says something in proportion to the rate: it is nested in it.
-    settings = dict(zip(FACTORS["dropout"], level, strict=True))
-    schedule, norm, last = settings["dropout"], settings["dropout_norm"], settings["dropout_last"]
-    rate = 0.0
-    if schedule != "none":
-        rate = float(np.mean(dropout_rates(schedule, layers, settings["dropout_max"], norm, last)))
-    nested = {f"{name} {value}": rate for name, value in settings.items() if name != "dropout_max"}
-    return nested | {"rate": rate, "root rate": math.sqrt(rate)}
-
-
-def _exit_weight(level: Level, layers: int) -> dict[str, float]:
-    weight, *shape = level
-    nested = {f"{position} {value}": float(weight) for position, value in enumerate(shape)}
-    return nested | {"weight": float(weight), "root weight": math.sqrt(weight)}
 
 
 def _model(level: Level, layers: int) -> dict[str, float]:
@@ -79,24 +44,12 @@ def _tokens(level: Level, layers: int) -> dict[str, float]:
     return {"log tokens": math.log(level[0]), "law": level[0] ** -TOKENS_EXPONENT}
 
 
-def _categorical(level: Level, layers: int) -> dict[str, float]:
-    return {repr(level): 1.0}
-
-
-def _numeric(level: Level, layers: int) -> dict[str, float]:
-    return {"value": float(level[0]), "square": float(level[0]) ** 2}
-
-
-FEATURES: dict[str, Features] = {
-    "bits": _bits, "dropout": _dropout, "exit_weight": _exit_weight, "model": _model, "tokens": _tokens,
-}  # fmt: skip
-"""Features of a level by factor (level, layers of the model). Without an entry, a lone number is coded as a parabola
-and anything else as categories."""
-
-
 def _features_of(factor: str) -> Features:
-    lone_number = len(FACTORS[factor]) == 1 and AXES[FACTORS[factor][0]].kind in (int, float)
-    return FEATURES.get(factor, _numeric if lone_number else _categorical)
+    """(level, layers of the model) to numbers: what the factor's technique says of it, or the law of a size."""
+    if factor in SIZES:
+        return {"model": _model, "tokens": _tokens}[factor]
+    technique, members = registry.leader(factor), FACTORS[factor]
+    return lambda level, layers: technique.features(dict(zip(members, level, strict=True)), layers)
 
 
 @dataclass(frozen=True)

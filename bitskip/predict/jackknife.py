@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitskip.analysis.factorial import FACTORS, Levels
+from bitskip.analysis.levels import FACTORS, Levels
 from bitskip.predict.features import Array
 from bitskip.predict.kernel_ridge import Blend
 

@@ -13,28 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitskip.analysis.factorial import (
+from bitskip.analysis.factorial import Family, Stratum, families, varying
+from bitskip.analysis.failure_rates import FailureModel, Risk, fit_failures
+from bitskip.analysis.levels import (
     FACTORS,
     INDEX,
     NEUTRAL,
     SIZES,
     TECHNIQUES,
-    Family,
     Level,
     Levels,
-    Metric,
-    Stratum,
     axes_of,
     cell_label,
-    families,
     inert,
     level_label,
     levels_of,
-    metric_named,
-    varying,
     with_level,
 )
-from bitskip.analysis.failure_rates import FailureModel, Risk, fit_failures
+from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.errors import UserError
 from bitskip.predict.dataset import Measurements, measure, tupled
 from bitskip.predict.extrapolation import Extrapolation, outside_of

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from bitskip.analysis.factorial import INDEX, Family, Levels, Metric
+from bitskip.analysis.factorial import Family
+from bitskip.analysis.levels import INDEX, Levels
+from bitskip.analysis.metrics import Metric
 from bitskip.analysis.seed_noise import SeedNoise, seed_noise
 from bitskip.errors import UserError
+from bitskip.ops.conventions import UNQUANTIZED_BITS
 from bitskip.predict.cross_validation import (
     Scores,
     ceiling,
@@ -37,7 +40,6 @@ from bitskip.predict.jackknife import (
     widened,
 )
 from bitskip.predict.kernel_ridge import ADDITIVE_GRID, Blend, fit_graded, fit_product, plain_smoother, smoother_from
-from bitskip.trial.config import UNQUANTIZED_BITS
 
 FEWEST_CONFIGURATIONS = 3
 FEWEST_FOR_INTERACTIONS = 12

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.effects import CONFIDENCE, JOINT_VERDICTS, NOT_ESTIMABLE, Effect, student_t_quantile
-from bitskip.analysis.factorial import INDEX, METRICS, Cell, Family, Levels, Row, Stratum, cell_label, level_label
+from bitskip.analysis.factorial import Cell, Family, Stratum
+from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label
+from bitskip.analysis.metrics import METRICS, Row
 from bitskip.errors import UserError
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.report import drawing

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitskip.analysis.factorial import Row, Stratum, cell_label, strata
+from bitskip.analysis.factorial import Stratum, strata
+from bitskip.analysis.levels import cell_label
+from bitskip.analysis.metrics import Row
 from bitskip.errors import UserError
 from bitskip.paper.attribution import Attribution, Change, Run
 from bitskip.paper.claims import Finding

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.effects import Effect
-from bitskip.analysis.factorial import METRICS, Stratum, cell_label
+from bitskip.analysis.factorial import Stratum
+from bitskip.analysis.levels import cell_label
+from bitskip.analysis.metrics import METRICS
 from bitskip.errors import UserError
 from bitskip.paper.attribution import Attribution, Run
 from bitskip.paper.claims import NOT_MEASURED, Finding

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from ruamel.yaml import YAML
 
-from bitskip.analysis.factorial import NEUTRAL, TECHNIQUES, cell_label, levels_of
+from bitskip.analysis.levels import NEUTRAL, TECHNIQUES, cell_label, levels_of
 from bitskip.errors import UserError
 from bitskip.report.live import duration
 from bitskip.sweep.suggest import Suggestion, sweep_documents

@@ -15,21 +15,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.effects import Effect, compare, stratum_effects
-from bitskip.analysis.factorial import (
-    FACTORS,
-    METRICS,
-    Cell,
-    Family,
-    Levels,
-    Row,
-    Stratum,
-    as_plain,
-    cell_label,
-    level_label,
-    levels_of,
-    strata,
-)
+from bitskip.analysis.factorial import Cell, Family, Stratum, as_plain, strata
 from bitskip.analysis.failure_rates import FailureComposition, failure_compositions
+from bitskip.analysis.levels import FACTORS, Levels, cell_label, level_label, levels_of
+from bitskip.analysis.metrics import METRICS, Row
 from bitskip.analysis.multiple_testing import JointTest, joint_test
 from bitskip.analysis.seed_noise import SeedNoise, seed_noise
 from bitskip.errors import UserError

@@ -28,25 +28,27 @@ import numpy as np
 
 from bitskip.analysis.effects import UNRESOLVED, Effect, effect_cells, headline_cells, stratum_effects
 from bitskip.analysis.factorial import (
-    FACTORS,
     FAILED,
-    METRICS,
-    NEUTRAL,
-    SCALE_AXES,
-    SIZE_AXES,
     TUNED,
     Cell,
     Family,
-    Levels,
     Stratum,
-    axes_of,
     baseline_of,
     families,
+    strata,
+)
+from bitskip.analysis.levels import (
+    FACTORS,
+    NEUTRAL,
+    Levels,
+    axes_of,
     inert,
     level_label,
     levels_of,
-    strata,
+    scale_axes,
+    size_axes,
 )
+from bitskip.analysis.metrics import METRICS
 from bitskip.errors import UserError
 from bitskip.predict.features import encode
 from bitskip.predict.kernel_ridge import Graded
@@ -103,7 +105,9 @@ def suggest(results: Results | None, space: Iterable[TrialConfig], n: int, *, by
     return chosen[:n]
 
 
-FAMILY_AXES = tuple(name for name in SCALE_AXES if name not in (*SIZE_AXES, "data.files"))
+def family_axes() -> list[str]:
+    """What trials of one family of scales agree in."""
+    return [name for name in scale_axes() if name not in (*size_axes(), "data.files")]
 
 
 def _by_family(
@@ -111,10 +115,13 @@ def _by_family(
 ) -> list[tuple[Family | None, list[TrialConfig]]]:
     """Configurations with the first family whose scale they have, and those without one by what they share."""
     grouped: dict[object, tuple[Family | None, list[TrialConfig]]] = {}
+    shared = family_axes()
     for trial in configurations:
         axes = trial.axes()
-        own = next((family for family in known if all(family.scale[n] in (axes[n], TUNED) for n in FAMILY_AXES)), None)
-        key = id(own) if own else tuple(axes[name] for name in FAMILY_AXES)
+        own = next(
+            (family for family in known if all(family.scale[n] in (axes[n], TUNED) for n in family_axes())), None
+        )
+        key = id(own) if own else tuple(axes[name] for name in shared)
         grouped.setdefault(key, (own, []))[1].append(trial)
     return list(grouped.values())
 

@@ -17,7 +17,7 @@ from bitskip.errors import UserError, nearest
 from bitskip.store.filesystem import DESIGN_FILE
 from bitskip.sweep.designs import DESIGNS, Grid, Levels
 from bitskip.sweep.located_yaml import Source
-from bitskip.trial.config import AXES, AXIS_NAMES, GROUPS, POINTS, RECIPE_AXES, TrialConfig, flatten_axes, make_trial
+from bitskip.trial.config import AXES, GROUPS, POINTS, RECIPE_AXES, TrialConfig, axis_names, flatten_axes, make_trial
 from bitskip.trial.schedule import step_count
 
 TOP_LEVEL = (
@@ -270,8 +270,8 @@ def _axes(source: Source, path: tuple[Any, ...], mapping: Mapping[str, Any]) -> 
         if key == "seed":
             raise source.error((*path, key), "the seed is no axis of a sweep: write `seeds: 3` or `seeds: [0, 1, 2]`")
         with source.locate((*path, key)):
-            if key not in AXIS_NAMES:
-                raise UserError(f"unknown axis '{key}' in {path[0]}{nearest(str(key), AXIS_NAMES)}")
+            if key not in axis_names():
+                raise UserError(f"unknown axis '{key}' in {path[0]}{nearest(str(key), axis_names())}")
             for part in value if isinstance(value, Mapping) and key in GROUPS else ():
                 with source.locate((*path, key, part)):
                     _checked({key: {part: value[part]}})
@@ -282,8 +282,6 @@ def _axes(source: Source, path: tuple[Any, ...], mapping: Mapping[str, Any]) -> 
 
 def _checked(setting: Mapping[str, Any]) -> _Cell:
     flat = {name: AXES[name].check(item) for name, item in flatten_axes(setting).items()}
-    for name in {"bits", "first_bits"} & flat.keys():
-        make_trial(**{name: flat[name]})  # their values are no range: only make_trial knows them
     return flat
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import LinearLayer, LinearOps, Moment, Technique
-from bitskip.techniques.phases import shortest_share
+from bitskip.techniques.phases import same_share
 
 DAMAGE_BITS = 2.2
 """gamma of Kumar et al. (arXiv 2411.04330): the damage of b activation bits falls as exp(-b / gamma)."""
@@ -37,9 +37,7 @@ class ActivationQuantization(Technique):
     """The inputs of the blocks' linear layers are rounded to integers of `bits` bits, per token."""
 
     bits: int = axis(UNQUANTIZED_BITS, "activation bits; 16 = not quantized", allowed=_width)
-    first_bits: int = axis(
-        0, "activation bits of a first stage, before `bits`; 0 = one stage", allowed=_width_or_none
-    )
+    first_bits: int = axis(0, "activation bits of a first stage, before `bits`; 0 = one stage", allowed=_width_or_none)
     first_bits_share: float = axis(0.95, "share of the tokens trained with first_bits", low=0.0, high=1.0)
     activation_scale: str = axis(
         "auto",
@@ -58,7 +56,7 @@ class ActivationQuantization(Technique):
         if found.first_bits == found.bits or first in (0, trial.steps):
             found = found.reset("first_bits", "first_bits_share")
         else:
-            found = dataclasses.replace(found, first_bits_share=shortest_share(first, trial.steps))
+            found = dataclasses.replace(found, first_bits_share=same_share(first, trial.steps, 0.95))
         if all(scale_rule(bits) in (None, found.activation_scale) for bits in (found.bits, found.first_bits)):
             found = found.reset("activation_scale")
         return found

@@ -11,7 +11,6 @@ from typing import Any, get_args, get_type_hints
 
 from bitskip.errors import UserError, nearest
 
-
 _AS_DEFAULT = object()
 
 

@@ -233,7 +233,7 @@ class Techniques(tuple[Technique, ...]):
 
     def of(self, kind: type[T]) -> T:
         """The technique of a kind; one that is not there is off."""
-        return next((each for each in self if type(each) is kind), None) or kind.neutral()  # type: ignore[return-value]
+        return next((each for each in self if type(each) is kind), None) or kind.neutral()
 
     def with_(self, *changed: Technique) -> Techniques:
         """The same with these in place of their kind."""
@@ -251,14 +251,12 @@ class Techniques(tuple[Technique, ...]):
 
     def kept_blocks(self, layers: int, batch: int, seed: int, moment: Moment) -> Tensor | None:
         """Which block each sequence runs at a step, bool [L, B]; None for all."""
-        kept = None
-        for each in self:
-            own = each.kept_blocks(layers, batch, seed, moment)
-            kept = own if kept is None or own is None else kept & own
-        return kept
+        found = [kept for each in self if (kept := each.kept_blocks(layers, batch, seed, moment)) is not None]
+        return functools.reduce(lambda one, other: one & other, found) if found else None
 
 
-def weight_bytes(techniques: Sequence[Technique], outputs: int, inputs: int, full: int) -> int:
-    """Bytes to store a block's weight; `full` bytes a weight where no technique stores it in fewer."""
+def stored_weight_bytes(techniques: Iterable[Technique], shape: Sequence[int], full: int) -> int:
+    """Bytes to store a block's weight [out, in]; `full` bytes a weight where no technique stores it in fewer."""
+    outputs, inputs = shape
     found = [each.weight_bytes(outputs, inputs) for each in techniques]
     return min((size for size in found if size is not None), default=full * outputs * inputs)

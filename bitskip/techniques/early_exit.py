@@ -19,6 +19,7 @@ from bitskip.techniques.base import Moment, Technique
 ROTATION_INTERVAL = 3
 """R of LayerSkip's rotational curriculum: every R-th exit is trained, shifted by one each step."""
 
+
 @dataclass(frozen=True)
 class ExitScale:
     """How the exit loss is shared out: weights of the layers that are on, as a function of (layers, L, e_scale).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -47,7 +48,7 @@ class Phases(Technique):
             return self.reset("phase1_share")
         if hand_over in (0, trial.steps):
             return type(self)(phase="1" if hand_over else "2")
-        return dataclasses.replace(self, phase1_share=shortest_share(hand_over, trial.steps))
+        return dataclasses.replace(self, phase1_share=same_share(hand_over, trial.steps, 0.5))
 
     def partings(self, steps: int) -> set[int]:
         hand_over = self.hand_over_step(steps)
@@ -66,9 +67,7 @@ class Phases(Technique):
         return [f"phase {settings['phase']}"]
 
 
-def shortest_share(part: int, steps: int) -> float:
-    """The share with the fewest decimals that rounds to `part` of `steps`: shares that train alike become one."""
-    digits = 1
-    while round(round(part / steps, digits) * steps) != part:
-        digits += 1
-    return round(part / steps, digits)
+def same_share(part: int, steps: int, usual: float) -> float:
+    """One share for all that round to `part` of `steps`: the usual one, else that with the fewest decimals."""
+    shares = itertools.chain([usual], (round(part / steps, digits) for digits in itertools.count(1)))
+    return next(share for share in shares if round(share * steps) == part)

@@ -54,9 +54,7 @@ class PublishedDefects(Technique):
 
     def check(self, trial: Any) -> None:
         if self.count_padding and trial.training.documents == "packed":
-            raise UserError(
-                "count_padding: packed documents have no padding; leave documents out or set it to padded"
-            )
+            raise UserError("count_padding: packed documents have no padding; leave documents out or set it to padded")
 
     def canonical(self, trial: Any) -> Self:
         found = self

@@ -26,9 +26,7 @@ from bitskip.trial.config import TrialConfig, make_trial
 
 CHECKPOINT_FORMAT = "bitskip-checkpoint-1"
 WEIGHTS_FORMAT = "bitskip-weights-1"
-CODES_PER_BYTE = 4
 EXPORT_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-CODES, SCALE = ".codes", ".scale"
 
 
 @dataclass(frozen=True)
@@ -105,36 +103,28 @@ def load_checkpoint(
     return record, codes
 
 
-def pack_codes(codes: Tensor) -> Tensor:
-    """Ternary codes -1, 0, 1 of any shape as uint8 [ceil(n / 4)], two bits each, the first in the lowest bits."""
-    flat = (codes.flatten() + 1).to(torch.uint8)
-    flat = torch.nn.functional.pad(flat, (0, -len(flat) % CODES_PER_BYTE), value=1)
-    shifts = torch.arange(0, 8, 2, dtype=torch.uint8, device=flat.device)
-    return (flat.view(-1, CODES_PER_BYTE) << shifts).sum(1, dtype=torch.uint8)
-
-
-def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
-    """The inverse of `pack_codes`: fp32 codes of the given shape."""
-    shifts = torch.arange(0, 8, 2, dtype=torch.uint8, device=packed.device)
-    flat = ((packed[:, None] >> shifts) & 3).flatten()
-    return flat[: shape.numel()].view(shape).float() - 1
-
-
 def packed_state(model: Decoder, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """What is stored of a model: codes and scale of each ternary matrix, every other parameter in `dtype`."""
-    ternary = {
-        id(module.weight): module for module in model.modules() if isinstance(module, BitLinear) and module.ternary
-    }
+    """What is stored of a model: quantized matrices as their quantizer packs them, all else in `dtype`.
+
+    They are read off the quantized matrix, in fp32 where its quantizer cannot pack: a model that was loaded must not be
+    quantized a second time.
+    """
+    quantized = {id(m.weight): m for m in model.modules() if isinstance(m, BitLinear) and m.quantized_weight}
     state: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
-        if id(parameter) in ternary:
-            # Read off the quantized matrix: a model that was loaded must not be quantized a second time.
-            quantized = ternary[id(parameter)].effective_weight().detach()
-            state[name + CODES] = pack_codes(quantized.sign())
-            state[name + SCALE] = quantized.abs().max()
-        else:
+        layer = quantized.get(id(parameter))
+        if layer is None:
             state[name] = parameter.detach().to(dtype)
+            continue
+        weight, packer = layer.effective_weight().detach(), _packer(layer)
+        parts = packer.pack(weight) if packer else {}
+        state |= {f"{name}.{part}": value for part, value in parts.items()} if parts else {name: weight}
     return state
+
+
+def _packer(layer: BitLinear) -> Any:
+    """The quantizer of a weight that can `pack` the quantized matrix into named tensors and `unpack` these again."""
+    return next((op for op in reversed(layer.ops.weight) if hasattr(op, "pack")), None)
 
 
 def stored_bytes(state: Mapping[str, Tensor]) -> int:
@@ -161,14 +151,16 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Decode
         raise UserError(f"{path}: not weights that bitskip has stored")
     trial = make_trial(**json.loads(meta["axes"]))
     model = build_model(trial)
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, BitLinear)}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name + CODES in state:
-                parameter.copy_(unpack_codes(state[name + CODES], parameter.shape) * state[name + SCALE])
-            else:
+            if name in state:
                 parameter.copy_(state[name])
-    for module in model.modules():
-        if isinstance(module, BitLinear) and module.ternary:
+                continue
+            parts = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+            parameter.copy_(_packer(layers[name.removesuffix(".weight")]).unpack(parts, parameter.shape))
+    for module in layers.values():
+        if module.quantized_weight:
             module.freeze(module.weight.detach())
     return model.to(device).eval(), trial
 

@@ -12,14 +12,16 @@ from torch import Tensor
 
 from bitskip.data.sequences import Sequences
 from bitskip.model.bitlinear import BitLinear, frozen_weights
-from bitskip.ops.cross_entropy import scores
 from bitskip.model.decoder import Decoder
+from bitskip.ops.conventions import IGNORED_TARGET
+from bitskip.ops.cross_entropy import scores
 from bitskip.ops.published_defects import compared_tokens
-from bitskip.trial.config import IGNORED_TARGET, TrialConfig
+from bitskip.techniques.base import stored_weight_bytes
+from bitskip.techniques.published_defects import PublishedDefects
+from bitskip.trial.config import TrialConfig
 
-TERNARY_BITS_STORED = 2
 FULL_PRECISION_BYTES = 2
-"""A weight that is not ternary is counted as bf16, the field's usual storage."""
+"""A weight that is not quantized is counted as bf16, the field's usual storage."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def held_out_batches(
     size = trial.training.micro_batch or trial.training.batch_size
     for start in range(0, count, size):
         inputs, targets = sequences.batch(range(start, min(start + size, count)), device)
-        yield inputs, compared_tokens(inputs, targets, trial.artefacts.target_shift)
+        yield inputs, compared_tokens(inputs, targets, trial.of(PublishedDefects).target_shift)
 
 
 @torch.no_grad()
@@ -94,8 +96,8 @@ def bits_per_byte(loss: float, bytes_per_token: float) -> float:
 
 
 def weight_bytes(model: Decoder) -> int:
-    """Bytes to store the model: ternary matrices at 2 bits a weight with an fp32 scale, everything else as bf16."""
-    ternary = [m.weight for m in model.modules() if isinstance(m, BitLinear) and m.ternary]
-    packed = sum(-(-weight.numel() * TERNARY_BITS_STORED // 8) + 4 for weight in ternary)
-    rest = sum(p.numel() for p in model.parameters()) - sum(weight.numel() for weight in ternary)
-    return packed + rest * FULL_PRECISION_BYTES
+    """Bytes to store the model: quantized matrices as their technique stores them, everything else as bf16."""
+    matrices = [module.weight for module in model.modules() if isinstance(module, BitLinear)]
+    rest = sum(p.numel() for p in model.parameters()) - sum(weight.numel() for weight in matrices)
+    stored = (stored_weight_bytes(model.in_force, weight.shape, full=FULL_PRECISION_BYTES) for weight in matrices)
+    return sum(stored) + rest * FULL_PRECISION_BYTES

@@ -332,7 +332,7 @@ def generate(
 
 
 def in_double_precision(model: Decoder) -> Decoder:
-    """The model in fp64 for good, with its ternary weights frozen: what makes greedy strategies agree to the token.
+    """The model in fp64 for good, with its quantized weights frozen: what makes greedy strategies agree to the token.
 
     A matrix product rounds differently for one row and for several, and a value that lies on the edge of a quantizer's
     step turns that last bit into a whole step. In fp64 the last bit is 2^29 times smaller than in fp32.
@@ -340,7 +340,7 @@ def in_double_precision(model: Decoder) -> Decoder:
     model.double()
     with torch.no_grad():
         for module in model.modules():
-            if isinstance(module, BitLinear) and module.ternary:
+            if isinstance(module, BitLinear) and module.quantized_weight:
                 module.freeze(module.effective_weight().double())  # stored weights arrive frozen, in fp32
     return model
 
@@ -363,7 +363,7 @@ def _check_request(model: Decoder, prompt: Sequence[int], max_tokens: int, tempe
         raise UserError(f"max tokens: {max_tokens} leaves nothing to decode; give at least 1")
     if not (math.isfinite(temperature) and temperature >= 0.0):
         raise UserError(f"temperature: {temperature:g} is not a number from 0; give 0 for greedy decoding")
-    if not model.artefacts.causal_mask:
+    if not model.defects.causal_mask:
         raise UserError(
             "the model was trained without a causal mask (an artefact): earlier states would change with every new "
             "token; decode a trial with causal_mask: true"

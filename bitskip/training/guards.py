@@ -14,6 +14,7 @@ from bitskip.data import TokenData
 from bitskip.errors import UserError
 from bitskip.model.decoder import Decoder, uncompiled
 from bitskip.ops.random_streams import generator
+from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import TrialConfig
 
 PROBE_TOKENS = 32
@@ -39,9 +40,9 @@ def check_trial(model: Decoder, trial: TrialConfig, text: TokenData, own_text: b
     """
     skipped = []
     check_causality(model, trial)
-    if not trial.artefacts.causal_mask:
+    if not trial.of(PublishedDefects).causal_mask:
         skipped.append("causality")
-    if trial.artefacts.eval_on_train:
+    if trial.of(PublishedDefects).eval_on_train:
         skipped.append("held-out text")
     elif not own_text:
         check_held_out(text)
@@ -54,7 +55,7 @@ def check_causality(model: Decoder, trial: TrialConfig) -> None:
 
     Run before training and again on the trained model, whose attention does more than the initial one's.
     """
-    if not trial.artefacts.causal_mask:
+    if not trial.of(PublishedDefects).causal_mask:
         return
     length = min(PROBE_TOKENS, trial.training.seq_len)
     half = length // 2

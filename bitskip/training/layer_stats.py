@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, uncompiled
-from bitskip.ops.quantizers import quantize_activations, ternarize, ternary_codes
 from bitskip.trial.config import TrainingConfig
 
 SAMPLED_SHARE = 0.25
@@ -76,7 +75,7 @@ def signal_to_noise(signal: Tensor, approximation: Tensor) -> Tensor:
 
 
 class Diagnostics:
-    """Samples a model in training; `codes` are the ternary weights at the last sample, by `layer/site`."""
+    """Samples a model in training; `codes` are the integer weights at the last sample, by `layer/site`."""
 
     def __init__(self, codes: Mapping[str, Tensor] | None = None) -> None:
         self.codes = dict(codes or {})
@@ -108,23 +107,28 @@ class Diagnostics:
                     layer,
                     site,
                     **activations.get(part, {}),
-                    **self._ternary_measures(part, f"{layer}/{site}"),
+                    **self._weight_measures(part, f"{layer}/{site}"),
                     **_gradient_measures(products, part),
                 )
                 for layer, site, part in parts
             ]
 
-    def _ternary_measures(self, part: nn.Module, key: str) -> dict[str, Any]:
-        """Of a ternary weight: what rounding loses, and how many codes are zero or have changed."""
-        if not (isinstance(part, BitLinear) and part.ternary):
+    def _weight_measures(self, part: nn.Module, key: str) -> dict[str, Any]:
+        """Of a quantized weight: what rounding loses, and how many codes are zero or have changed."""
+        ops = part.ops.weight if isinstance(part, BitLinear) else ()
+        coders: list[Any] = [op for op in ops if hasattr(op, "codes")]
+        if not coders:
             return {}
+        assert isinstance(part, BitLinear)
+        coded = coders[0]
         weight = part.weight.detach()
-        codes, before = ternary_codes(weight).to(torch.int8), self.codes.get(key)
+        codes, before = coded.codes(weight).to(torch.int8), self.codes.get(key)
         self.codes[key] = codes
         flips = None if before is None else int((codes != before).sum())
-        return _finite(
-            weight_snr_db=signal_to_noise(weight, ternarize(weight)), zero_share=(codes == 0).float().mean()
-        ) | {"weight_flips": flips, "weight_flip_share": None if flips is None else flips / codes.numel()}
+        return _finite(weight_snr_db=signal_to_noise(weight, coded(weight)), zero_share=(codes == 0).float().mean()) | {
+            "weight_flips": flips,
+            "weight_flip_share": None if flips is None else flips / codes.numel(),
+        }
 
 
 def _parts(model: Decoder) -> Iterator[tuple[int | None, str, nn.Module]]:
@@ -160,7 +164,7 @@ def _watched(parts: Iterable[tuple[int | None, str, nn.Module]]) -> Iterator[dic
 def _activation_measures(linear: BitLinear, x: Tensor) -> dict[str, Any]:
     """Of the input x [B, T, n] of a linear layer, before and after the rotation that precedes the quantizer."""
     rotated = linear.rotated_input(x)
-    quantized = quantize_activations(rotated, linear.bits, linear.activation_scale)
+    quantized = linear.quantized(rotated)
     before = kurtosis(x), crest_factor(x)
     after = before if rotated is x else (kurtosis(rotated), crest_factor(rotated))
     return _finite(

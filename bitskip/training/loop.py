@@ -18,22 +18,15 @@ from torch import Tensor
 
 from bitskip.data.sequences import Sequences
 from bitskip.model.decoder import Decoder
-from bitskip.model.layerskip import dropout_progress, dropout_rates, loss_weights
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
+from bitskip.techniques.base import Techniques
+from bitskip.techniques.phases import Phases
 from bitskip.training.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
 from bitskip.training.layer_stats import Diagnostics, LayerRow, sampled_sequences
 from bitskip.training.shared_prefix import Prefix, Prefixes, prefix_content
 from bitskip.trial.config import TrainingConfig, TrialConfig
-from bitskip.trial.schedule import (
-    bits_at,
-    learning_rate,
-    measured_steps,
-    phase_at,
-    phase_progress,
-    sampled_steps,
-    step_count,
-)
+from bitskip.trial.schedule import acting, learning_rate, measured_steps, sampled_steps, step_count
 
 DIVERGENCE_MARGIN = 0.5
 """Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
@@ -116,15 +109,15 @@ class Step:
     """What one optimizer step takes.
 
     `inputs` and `targets` [B, T]; the losses' `weights` of exits 1…L; `keep` [L, B], the blocks that each sequence
-    runs, or None for all; the learning rate; the activation bits of this step.
+    runs, or None for all; the learning rate; the techniques in force.
     """
 
     inputs: Tensor
     targets: Tensor
+    techniques: Techniques
     weights: tuple[float, ...]
     keep: Tensor | None
     lr: float
-    bits: int
 
 
 class Course:
@@ -164,20 +157,19 @@ class Course:
         if report:
             report.training(self.progress.step, self.progress.resumed_at)
 
+    def _phase(self, step: int) -> str:
+        return self.trial.of(Phases).phase_at(step, self.steps)
+
     @property
     def ended(self) -> bool:
         return self.progress.diverged is not None or self.progress.step >= self.steps
 
     def next(self) -> Step:
         """What the next optimizer step takes."""
-        trial, step, steps = self.trial, self.progress.step, self.steps
-        keep, weights = None, loss_weights("proportional", "all", trial.model.layers, 0.0, step, steps)
-        if phase_at(trial, step, steps) == "2":
-            keep = kept_blocks(trial, step, steps)
-            weights = exit_loss_weights(trial, step, steps)
+        trial, step = self.trial, self.progress.step
         inputs, targets = self.train_on.batch(next(self.order), self.device)
         self.now = Step(
-            inputs, targets, weights, keep, learning_rate(trial.training, step, steps), bits_at(trial, step, steps)
+            inputs, targets, *drawn(trial, step, self.steps), learning_rate(trial.training, step, self.steps)
         )
         return self.now
 
@@ -194,7 +186,7 @@ class Course:
             return False
         self.progress.last_finite_loss = main
         if self.report:
-            self.report.step(self.progress.step, phase_at(self.trial, self.progress.step - 1, self.steps), main)
+            self.report.step(self.progress.step, self._phase(self.progress.step - 1), main)
         return True
 
     def settle(self, held_out: Callable[[], float], state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
@@ -227,7 +219,7 @@ class Course:
         point = CurvePoint(
             step,
             step * training.batch_size * training.seq_len,
-            phase_at(self.trial, step - 1, self.steps),
+            self._phase(step - 1),
             self.main,
             held_out if finite else None,
             self.now.lr,
@@ -298,25 +290,12 @@ def batch_order(seed: int, count: int, batch_size: int, start: int = 0) -> Itera
         del pending[:batch_size]
 
 
-def kept_blocks(trial: TrialConfig, step: int, steps: int) -> Tensor | None:
-    """Which block each sequence of the batch runs at a step, bool [L, B]; None where layer dropout is off.
-
-    The uniforms follow from (seed, step) alone, so that all trials of a seed share them.
-    """
-    method, layers = trial.method, trial.model.layers
-    if method.dropout == "none":
-        return None
-    rates = dropout_rates(method.dropout, layers, method.dropout_max, method.dropout_norm, method.dropout_last)
-    uniform = torch.rand(layers, trial.training.batch_size, generator=generator(trial.seed, "dropout", step))
-    growth = dropout_progress(method.dropout_curriculum, *phase_progress(trial, step, steps))
-    return uniform >= torch.tensor(rates)[:, None] * growth
-
-
-def exit_loss_weights(trial: TrialConfig, step: int, steps: int) -> tuple[float, ...]:
-    """Weights of the losses of exits 1…L at a step of phase 2."""
-    method = trial.method
-    progress = phase_progress(trial, step, steps)
-    return loss_weights(method.exit_scale, method.exit_curriculum, trial.model.layers, method.exit_weight, *progress)
+def drawn(trial: TrialConfig, step: int, steps: int) -> tuple[Techniques, tuple[float, ...], Tensor | None]:
+    """(techniques in force, weights of the exits' losses [L], blocks that each sequence runs [L, B] or None)."""
+    techniques, moment = acting(trial, step, steps)
+    layers = trial.model.layers
+    kept = techniques.kept_blocks(layers, trial.training.batch_size, trial.seed, moment)
+    return techniques, techniques.loss_weights(layers, moment), kept
 
 
 def precision_context(training: TrainingConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:

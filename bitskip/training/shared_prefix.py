@@ -20,8 +20,6 @@ from typing import Any
 from bitskip.data.stream import size_class
 from bitskip.trial.config import AXES, DataConfig, TrialConfig, canonical
 from bitskip.trial.schedule import (
-    first_stage_steps,
-    hand_over_step,
     measured_steps,
     sampled_steps,
     step_count,

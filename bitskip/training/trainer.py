@@ -18,9 +18,10 @@ from bitskip.data.sequences import Sequences, cut
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, build_model
-from bitskip.model.layerskip import loss_weights
+from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
+from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
@@ -32,13 +33,12 @@ from bitskip.training.loop import (
     Course,
     CurvePoint,
     Progress,
-    exit_loss_weights,
-    kept_blocks,
+    drawn,
     precision_context,
 )
 from bitskip.training.shared_prefix import Prefixes
-from bitskip.trial.config import IGNORED_TARGET, TrainingConfig, TrialConfig
-from bitskip.trial.schedule import measured_steps, phase_at, step_count
+from bitskip.trial.config import TrainingConfig, TrialConfig
+from bitskip.trial.schedule import acting, measured_steps, step_count
 
 COMPILED_PROGRAMS = 64
 
@@ -181,7 +181,7 @@ def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = N
             f"{text.vocab_size}: set data.vocab_size={text.vocab_size}"
         )
     train_on = cut(text.train, trial, text.end_of_document, "training")
-    held_out = text.train if trial.artefacts.eval_on_train else text.validation
+    held_out = text.train if trial.of(PublishedDefects).eval_on_train else text.validation
     measured_on = cut(held_out, trial, text.end_of_document, "held-out")
     model = build_model(trial).to(device)
     skipped = check_trial(model, trial, text, own_text=data is not None)
@@ -249,14 +249,14 @@ def _train(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, mea
     model.train()
     while not course.ended:
         train_step(course, model, optimizer, held_out)
-    model.set_activation_bits(trial.method.bits)
+    model.use(acting(trial, trial.steps, trial.steps)[0])
 
 
 def train_step(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, held_out: Callable[[], float]) -> None:
     """One optimizer step, and what the course asks for after it."""
     began = time.perf_counter()
     step, training = course.next(), course.trial.training
-    model.set_activation_bits(step.bits)
+    model.use(step.techniques)
     for group in optimizer.param_groups:
         group["lr"] = step.lr
     losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
@@ -289,7 +289,7 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
 
     Blocks are compiled only where the trial asks for it outright: compiling takes longer than many steps.
     """
-    training, sizes = trial.training, trial.model
+    training = trial.training
     model = build_model(trial).to(device)
     if training.compile == "on":
         compile_blocks(model)
@@ -297,11 +297,9 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
     optimizer = optimizer_for(model, training)
     last = step_count(training) - 1
     shape = (training.batch_size, training.seq_len)
+    techniques, weights, keep = drawn(trial, last, last + 1)
+    model.use(techniques)
     for step in range(steps):
-        keep, weights = None, loss_weights("proportional", "all", sizes.layers, 0.0, last, last + 1)
-        if phase_at(trial, last, last + 1) == "2":
-            keep = kept_blocks(trial, last, last + 1)
-            weights = exit_loss_weights(trial, last, last + 1)
         tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
         _accumulate(model, tokens, tokens, weights, keep, training)
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)

@@ -357,10 +357,11 @@ def canonical(trial: TrialConfig) -> TrialConfig:
             found = _canonical_technique(trial.of(type(each)), trial)
             if found != trial.of(type(each)):
                 trial = replace(trial, techniques=trial.techniques.with_(found))
-                if _canonical_technique(found, trial) != found:
+                again = _canonical_technique(found, trial)
+                if again != found:
                     raise UserError(
-                        f"{registry.told(type(each))}: its canonical form is not idempotent, so that a trial would have "
-                        f"several ids: {found} becomes {_canonical_technique(found, trial)}; its author has to mend it"
+                        f"{registry.told(type(each))}: its canonical form is not idempotent, so that a trial would "
+                        f"have several ids: {found} becomes {again}; its author has to mend it"
                     )
     return trial
 

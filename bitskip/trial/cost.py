@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bitskip.techniques.base import weight_bytes
+from bitskip.techniques.base import stored_weight_bytes
 from bitskip.trial.config import ModelConfig, TrialConfig
 from bitskip.trial.schedule import measured_steps, step_count
 
@@ -128,7 +128,7 @@ def weights_bytes(trial: TrialConfig) -> int:
     sizes = trial.model
     shapes = matrices(sizes)
     rest = parameter_count(trial) - sizes.layers * sum(outputs * inputs for outputs, inputs in shapes)
-    return 4 * rest + sizes.layers * sum(weight_bytes(trial.techniques, *shape, full=4) for shape in shapes)
+    return 4 * rest + sizes.layers * sum(stored_weight_bytes(trial.techniques, shape, full=4) for shape in shapes)
 
 
 def exit_weight_bytes(blocks: int, width: int, key_value: int, ffn_width: int, vocab: int, ternary: bool) -> int:

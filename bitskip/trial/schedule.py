@@ -28,9 +28,9 @@ def learning_rate(training: TrainingConfig, step: int, steps: int) -> float:
     return training.lr * (training.min_lr + (1 - training.min_lr) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def acting(trial: TrialConfig, step: int) -> tuple[Techniques, Moment]:
-    """The techniques in force at a step, and the step as curricula count it."""
-    phases, steps = trial.of(Phases), trial.steps
+def acting(trial: TrialConfig, step: int, steps: int) -> tuple[Techniques, Moment]:
+    """The techniques in force at a step, and the step as curricula count it; step `steps` is the evaluation."""
+    phases = trial.of(Phases)
     moment, plain = phases.moment(step, steps), phases.phase_at(step, steps) == "1"
     in_force = (t.neutral() if plain and t.trained_in_phase_2 else t.at(moment) for t in trial.techniques)
     return Techniques(in_force), moment

@@ -23,7 +23,8 @@ from bitskip.analysis.effects import (
     main_effects,
     student_t_quantile,
 )
-from bitskip.analysis.factorial import METRICS, strata
+from bitskip.analysis.factorial import strata
+from bitskip.analysis.metrics import METRICS
 from bitskip.analysis.multiple_testing import benjamini_hochberg, holm, joint_test
 from bitskip.analysis.seed_noise import seed_noise, two_way_fit
 from bitskip.errors import UserError
@@ -326,7 +327,7 @@ def test_many_comparisons_of_nothing_find_nothing():
 
 
 def test_an_excluded_combination_has_a_nested_effect():
-    configurations = [c for c in grid(**PAIRS) if c.method.bits < 16 or c.method.hadamard == "none"]
+    configurations = [c for c in grid(**PAIRS) if c["bits"] < 16 or c["hadamard"] == "none"]
     results = simulate(configurations, with_interactions, seeds=2)
     effects = {e.estimand: e for e in composition_effects(results) if e.techniques == ("bits 4", "hadamard bitnet-v2")}
     assert effects["anchored"].verdict == NOT_ESTIMABLE

@@ -9,8 +9,9 @@ from simulated_results import grid, results_from, trial_row
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from bitskip.analysis.factorial import levels_of, strata
+from bitskip.analysis.factorial import strata
 from bitskip.analysis.failure_rates import _design, _logistic_ridge, failure_compositions, fit_failures, jeffreys
+from bitskip.analysis.levels import levels_of
 from bitskip.predict.features import encode
 from bitskip.trial.config import make_trial
 
@@ -18,7 +19,7 @@ GRID = {"bits": (16, 8, 4), "hadamard": ("none", "bitnet-v2"), "exit_weight": (0
 
 
 def risk_of(trial):
-    return 0.9 if trial.method.bits == 4 and trial.method.hadamard != "none" else 0.02
+    return 0.9 if trial["bits"] == 4 and trial["hadamard"] != "none" else 0.02
 
 
 def results(risk, seeds=4, random=0, **levels):

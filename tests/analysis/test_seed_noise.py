@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from bitskip.analysis.factorial import levels_of
+from bitskip.analysis.levels import levels_of
 from bitskip.analysis.seed_noise import known_noise, moderate, seed_noise
 from bitskip.trial.config import make_trial
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from layers import bit_linear, quantize_inputs, signs_of
 from torch import Tensor
 
 from bitskip.model.bitlinear import BitLinear, frozen_weights, quantized_once, shared_input
@@ -18,7 +19,7 @@ def linear(
     inputs: int = 4, outputs: int = 2, site: str = "down", weight: Tensor | None = None, **axes: object
 ) -> BitLinear:
     trial = make_trial(**{"activation_scale": "absmax", **axes})
-    layer = BitLinear(inputs, outputs, trial.method, site, sign_seed=5, artefacts=trial.artefacts)
+    layer = bit_linear(trial, site, inputs, outputs)
     if weight is None:
         weight = torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(1))
     layer.weight.data = weight
@@ -64,7 +65,7 @@ def test_straight_through_gradient_oracle() -> None:
 def test_gradients_are_those_of_the_same_maps_without_rounding(bits: int, hadamard: str) -> None:
     """Every variant as one matrix: y = A What B x with the layer's own A and B, differentiated by hand."""
     layer = linear(16, 8, bits=bits, hadamard=hadamard, weights="ternary")
-    signs = layer.signs if layer.signs is not None else torch.ones(16)
+    signs = torch.ones(16) if signs_of(layer) is None else signs_of(layer)
     into = hadamard_transform(torch.eye(16)) * signs if hadamard != "none" else torch.eye(16)
     out = hadamard_transform(torch.eye(8)) if hadamard == "as-published" else torch.eye(8)
     x, g = normal(5, 16).requires_grad_(), normal(5, 8, seed=2)
@@ -109,7 +110,7 @@ def test_the_weight_is_quantized_once(hadamard: str) -> None:
 @pytest.mark.parametrize("hadamard", ["none", *ALL_VARIANTS])
 def test_thirty_two_bits_are_as_good_as_none(hadamard: str) -> None:
     plain, fine = (linear(64, 32, hadamard=hadamard) for _ in range(2))
-    fine.bits = 32
+    quantize_inputs(fine, 32)
     x = normal(5, 64)
     assert torch.allclose(fine(x), plain(x), rtol=1e-5, atol=1e-5)
 
@@ -122,8 +123,8 @@ def test_the_identity_for_the_transform_equals_off_with_its_gradients(
 ) -> None:
     """An axis switches its technique and nothing else: bitwise, signs of +1 for `random-sign`."""
     blocks = {"hadamard_blocks": True, "model.ffn_width": 96} if width == 12 else {}
-    monkeypatch.setattr("bitskip.model.bitlinear.hadamard_transform", lambda x, block=None: x)
-    monkeypatch.setattr("bitskip.model.bitlinear.random_signs", lambda n, seed: torch.ones(n))
+    monkeypatch.setattr("bitskip.ops.hadamard.hadamard_transform", lambda x, block=None: x)
+    monkeypatch.setattr("bitskip.ops.hadamard.random_signs", lambda n, seed: torch.ones(n))
     outputs = []
     for variant in ("none", hadamard):
         layer = linear(width, width, bits=bits, weights="ternary", hadamard=variant, **blocks)
@@ -143,7 +144,7 @@ def test_weights_in_the_rotated_basis_give_the_plain_layer(hadamard: str, width:
     plain = linear(width, width)
     rotated = linear(width, width, hadamard=hadamard, **blocks)
     block = width & -width
-    weight = plain.weight.data if rotated.signs is None else plain.weight.data * rotated.signs
+    weight = plain.weight.data if signs_of(rotated) is None else plain.weight.data * signs_of(rotated)
     weight = hadamard_transform(weight, block)
     if hadamard == "as-published":
         weight = hadamard_transform(weight.T.contiguous(), block).T
@@ -166,7 +167,7 @@ def test_layers_of_one_input_quantize_it_once() -> None:
     """Bitwise the outputs and gradients of each layer by itself, whether they agree on the quantizer or not."""
     for bits in (8, 4):
         layers = [linear(16, 8, site=site, bits=8) for site in ("q", "k", "v")]
-        layers[2].bits = bits
+        quantize_inputs(layers[2], bits)
         x = normal(3, 16).requires_grad_()
         apart = [layer(x) for layer in layers]
         together = shared_input(x, *layers)

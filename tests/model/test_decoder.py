@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from layers import quantize_inputs
 from torch import Tensor
 
 from bitskip.model.bitlinear import BitLinear, frozen_weights
@@ -97,9 +98,9 @@ def test_module_audit() -> None:
         found: dict[str, set[str]] = {"rotated": set(), "ternary": set()}
         for module in build_model(tiny(**axes)).modules():
             if isinstance(module, BitLinear):
-                assert module.bits == axes.get("bits", 16)
-                found["rotated"] |= {module.site} if module.rotates else set()
-                found["ternary"] |= {module.site} if module.ternary else set()
+                assert [op.bits for op in module.ops.quantize] == [axes[name] for name in axes if name == "bits"]
+                found["rotated"] |= {module.site} if module.ops.before or module.ops.after else set()
+                found["ternary"] |= {module.site} if module.quantized_weight else set()
         return found
 
     every = {"q", "k", "v", "o", "gate", "up", "down"}
@@ -141,8 +142,8 @@ def test_identity_in_place_of_the_transform_equals_off(
     monkeypatch: pytest.MonkeyPatch, axes: dict[str, object]
 ) -> None:
     """Loss and every gradient, bitwise: the axis brings its technique and nothing else."""
-    monkeypatch.setattr("bitskip.model.bitlinear.hadamard_transform", lambda x, block=None: x)
-    monkeypatch.setattr("bitskip.model.bitlinear.random_signs", lambda n, seed: torch.ones(n))
+    monkeypatch.setattr("bitskip.ops.hadamard.hadamard_transform", lambda x, block=None: x)
+    monkeypatch.setattr("bitskip.ops.hadamard.random_signs", lambda n, seed: torch.ones(n))
 
     def loss_and_gradients(hadamard: str) -> list[Tensor]:
         model = build_model(tiny(bits=4, hadamard=hadamard, **axes))
@@ -161,7 +162,9 @@ def test_thirty_two_bits_are_as_good_as_none(hadamard: str) -> None:
 
     def loss_and_gradients(bits: int) -> list[Tensor]:
         model = build_model(tiny(hadamard=hadamard))
-        model.set_activation_bits(bits)
+        for module in model.modules():
+            if isinstance(module, BitLinear) and bits == 32:
+                quantize_inputs(module, bits, "auto")
         total, _ = model.losses(tokens()[:, :-1], tokens()[:, 1:], (0.1, 0.2, 1.0))
         total.backward()
         return [total, *(parameter.grad for parameter in model.parameters())]

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from layers import bit_linear
 from torch import Tensor, nn
 
-from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import build_model
-from bitskip.model.layerskip import DEPTH_SCALES, dropout_rates, enabled_exits, exit_weights, loss_weights
 from bitskip.ops.quantizers import quantize_activations, ternarize, ternary_codes
+from bitskip.techniques.early_exit import enabled_exits, exit_weights, loss_weights
+from bitskip.techniques.layer_dropout import DEPTH_SCALES, dropout_rates
 from bitskip.trial.config import make_trial
 
 
@@ -65,7 +66,7 @@ def test_int8_activations_equal_transformers(bitnet: Any, scale: float) -> None:
 
 def test_a_linear_layer_equals_transformers(bitnet: Any) -> None:
     """AutoBitLinear quantizes online as in training: forward pass and both gradients."""
-    ours = BitLinear(256, 64, make_trial(bits=8).method, "q")
+    ours = bit_linear(make_trial(bits=8), "q", 256, 64)
     theirs = bitnet.AutoBitLinear(256, 64, bias=False, online_quant=True)
     ours.weight.data = theirs.weight.data = normal(64, 256, seed=1)
     x, g = normal(32, 256), normal(32, 64, seed=2)
@@ -83,7 +84,7 @@ def test_a_linear_layer_equals_transformers(bitnet: Any) -> None:
 
 def test_packed_inference_equals_transformers(bitnet: Any) -> None:
     """Their inference layer holds 2-bit codes and 1 / alpha and multiplies integers: our forward pass of training."""
-    ours = BitLinear(256, 64, make_trial(bits=8).method, "q")
+    ours = bit_linear(make_trial(bits=8), "q", 256, 64)
     ours.weight.data = normal(64, 256, seed=1)
     theirs = bitnet.BitLinear(256, 64, bias=False, dtype=torch.float32)
     theirs.weight.copy_(bitnet.pack_weights(ternary_codes(ours.weight.detach()).clone()))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from bitskip.data.sequences import Sequences, padded
 from bitskip.model.decoder import Decoder, build_model
+from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.training.evaluate import exit_quality, held_out_loss
-from bitskip.trial.config import IGNORED_TARGET, TrialConfig, make_trial
+from bitskip.trial.config import TrialConfig, make_trial
 
 SIZES = {"layers": 3, "width": 32, "heads": 4, "kv_heads": 2, "ffn_width": 64}
 VARIANTS = [{}, {"bits": 8}, {"bits": 4, "hadamard": "random-sign"}, {"exit_weight": 0.3, "exit_head": "own-head"}]
@@ -125,7 +126,7 @@ def favours_position_mod_three(inputs: Tensor) -> Tensor:
 def test_loss_bookkeeping_oracle(artefacts: dict[str, object], length: int, expected: float) -> None:
     """Three classes, tokens 0 1 2 1 and pads of 1: shifted and masked, pads counted, not even shifted."""
     trial = tiny(artefacts=artefacts)
-    counted = trial.artefacts.count_padding
+    counted = trial["count_padding"]
     sequences = Sequences(1, length, lambda _: np.array([0, 1, 2, 1]), padding=1, count_padding=counted)
     loss = held_out_loss(Scripted(favours_position_mod_three), sequences, length, trial)  # type: ignore[arg-type]
     assert loss == pytest.approx(expected, abs=1e-6)

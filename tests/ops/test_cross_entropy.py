@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bitskip.ops import cross_entropy
-from bitskip.ops.cross_entropy import cross_entropies, largest, scores
 from bitskip.ops.conventions import IGNORED_TARGET
+from bitskip.ops.cross_entropy import cross_entropies, largest, scores
 
 WEIGHTS = (0.2, 0.0, 0.7)
 

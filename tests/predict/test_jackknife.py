@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_results import FULL_GRID, grid, simulate, with_interactions
 
-from bitskip.analysis.factorial import METRICS, families, strata
+from bitskip.analysis.factorial import families, strata
+from bitskip.analysis.metrics import METRICS
 from bitskip.predict.cross_validation import ceiling, mean_error, r_squared, rank_correlation, skill_over
 from bitskip.predict.fanova import variance_shares
 from bitskip.predict.jackknife import (
@@ -151,8 +152,8 @@ def test_variance_shares_equal_the_anova_of_the_truth(surface):
     # Where the phase is constant the crossing is bits 3 x hadamard 2 x dropout 5 x exit 3, by brute force on the truth.
     trials = grid(**FULL_GRID)
     truth = np.array([with_interactions(trial) for trial in trials])
-    bits = np.array([trial.method.bits for trial in trials])
-    rotated = np.array([trial.method.hadamard != "none" for trial in trials])
+    bits = np.array([trial["bits"] for trial in trials])
+    rotated = np.array([trial["hadamard"] != "none" for trial in trials])
     single = {b: truth[bits == b].mean() - truth.mean() for b in (16, 8, 4)}
     turned = {h: truth[rotated == h].mean() - truth.mean() for h in (True, False)}
     joint = [truth[(bits == b) & (rotated == h)].mean() - truth.mean() - single[b] - turned[h]

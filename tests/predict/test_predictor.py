@@ -23,7 +23,8 @@ from simulated_results import (
 )
 
 from bitskip.analysis.effects import composition_effects
-from bitskip.analysis.factorial import axes_of, levels_of, strata
+from bitskip.analysis.factorial import strata
+from bitskip.analysis.levels import axes_of, levels_of
 from bitskip.errors import UserError
 from bitskip.predict.dataset import measurements_from, plain_measurements
 from bitskip.predict.features import matrix_parameters
@@ -129,7 +130,7 @@ def test_extrapolation_is_named(full, axes, tier, reason):
 
 def test_pair_never_run_together_is_flagged_and_wider():
     configurations = grid(**FULL_GRID)
-    apart = [c for c in configurations if c.method.bits != 4 or c.method.hadamard == "none"]
+    apart = [c for c in configurations if c["bits"] != 4 or c["hadamard"] == "none"]
     whole, partial = (fit_predictor(simulate(c, with_interactions)) for c in (configurations, apart))
     prediction = partial.predict(bits=4, hadamard=True)
     assert prediction.tier == "new pair"
@@ -140,18 +141,18 @@ def test_pair_never_run_together_is_flagged_and_wider():
 
 def test_what_is_not_named_is_assumed_from_the_baseline(full):
     prediction = full.predict(bits=4, hadamard=True)
-    method = prediction.trial.method
-    assert (method.weights, method.dropout, method.exit_weight, method.phase) == ("ternary", "none", 0.0, "1")
+    assumed = [prediction.trial[name] for name in ("weights", "dropout", "exit_weight", "phase")]
+    assert assumed == ["ternary", "none", 0.0, "1"]
     assert {"weights", "dropout", "exit_weight", "tokens"} <= set(prediction.assumed)
     assert not {"bits", "hadamard"} & set(prediction.assumed)
     assert prediction.assumed_techniques == ("dropout none", "exit_weight 0")
-    assert full.predict(dropout="quadratic", dropout_max=0.2).trial.method.phase == "2"
+    assert full.predict(dropout="quadratic", dropout_max=0.2).trial["phase"] == "2"
 
 
 def test_where_dropout_is_always_on_it_is_assumed():
     rows = simulate([make_trial(**axes) for axes in POINTS.values()], with_interactions)
-    method = fit_predictor(rows).predict(bits=8).trial.method
-    assert (method.dropout, method.dropout_max, method.exit_weight) == ("quadratic", 0.5, 0.3)
+    method = fit_predictor(rows).predict(bits=8).trial
+    assert (method["dropout"], method["dropout_max"], method["exit_weight"]) == ("quadratic", 0.5, 0.3)
 
 
 def test_the_scale_asked_for_is_used():
@@ -315,7 +316,7 @@ def test_one_seed_is_said():
 
 def test_the_phase_has_no_effect_of_its_own():
     def truth(trial):
-        return single_effects(trial) - 0.1 * (trial.method.phase == "1+2")
+        return single_effects(trial) - 0.1 * (trial["phase"] == "1+2")
 
     configurations = grid(bits=(16, 4), dropout=("none", "quadratic"), exit_weight=(0.0, 0.3), phase=("2", "1+2"))
     predictor = fit_predictor(simulate(configurations, truth, seeds=3))

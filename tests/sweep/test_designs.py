@@ -98,7 +98,7 @@ def test_every_design_runs_distinct_cells_of_the_grid(
 
 def test_one_factor_at_a_time_is_the_first_levels_and_each_other_one_alone(load: Load) -> None:
     sweep = load({"space": {"bits": [16, 8, 4], "dropout": ["none", "linear"], "lr": [1e-3, 1e-2]}, "design": "ofat"})
-    found = {(t.method.bits, t.method.dropout, t.training.lr) for t in sweep.trials}
+    found = {(t["bits"], t["dropout"], t.training.lr) for t in sweep.trials}
     assert found == {(16, "none", 1e-3), (8, "none", 1e-3), (4, "none", 1e-3), (16, "linear", 1e-3), (16, "none", 1e-2)}
     assert sweep.cells == len(sweep.trials) == 1 + 2 + 1 + 1
     assert "no composition effect" in sweep.notes[0]
@@ -113,7 +113,7 @@ def test_one_factor_at_a_time_starts_from_a_point_named_baseline(load: Load) -> 
             "design": "ofat",
         }
     )
-    found = {(t.method.bits, t.method.hadamard, t.method.dropout, t.method.exit_weight) for t in sweep.trials}
+    found = {(t["bits"], t["hadamard"], t["dropout"], t["exit_weight"]) for t in sweep.trials}
     published = ("none", "quadratic", 0.3)
     assert found == {(16, *published), (8, *published), (4, *published), (16, "none", "quadratic", 0.0)}
     assert sweep.excluded == {"{bits: 16, hadamard: bitnet-v2}": 1}
@@ -247,12 +247,12 @@ ADAPTIVE = {
 
 
 def loss(trial: TrialConfig) -> float:
-    return 3.0 + (trial.method.bits == 4) - 0.5 * (trial.training.lr == 1e-2) + 0.01 * trial.seed
+    return 3.0 + (trial["bits"] == 4) - 0.5 * (trial.training.lr == 1e-2) + 0.01 * trial.seed
 
 
 def store(trial: TrialConfig, folder: Path) -> None:
     axes = {name.replace(".", "_"): value for name, value in trial.axes().items()}
-    diverged = trial.method.dropout == "linear"
+    diverged = trial["dropout"] == "linear"
     measures = {"status": "diverged" if diverged else "ok", "loss": None if diverged else loss(trial)}
     write_trial(folder, {**axes, "trial_id": trial.trial_id, **measures})
 
@@ -277,7 +277,7 @@ def test_optuna_goes_on_from_the_results_without_a_repeated_configuration(
     chosen = list(itertools.chain(*batches))
     assert len(chosen) == len(set(chosen)) == 12
     assert set(chosen) <= {trial.configuration_id for trial in sweep.grid.configurations}
-    best = min(sweep.grid.configurations, key=lambda t: (t.method.dropout == "linear", loss(t)))
+    best = min(sweep.grid.configurations, key=lambda t: (t["dropout"] == "linear", loss(t)))
     assert best.configuration_id in chosen
     assert capfd.readouterr() == ("", "")
     # A level more: the study is rebuilt with it, what has run counts.

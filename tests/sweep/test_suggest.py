@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from simulated_results import grid, results_from, simulate, trial_row, with_interactions
 
-from bitskip.analysis.factorial import NEUTRAL, levels_of
+from bitskip.analysis.levels import NEUTRAL, levels_of
 from bitskip.predict.features import encode
 from bitskip.predict.kernel_ridge import Graded
 from bitskip.sweep.suggest import (
@@ -72,9 +72,9 @@ def test_greedy_choice_equals_brute_force():
 
 
 def test_a_pair_never_run_together_comes_first():
-    apart = [t for t in SPACE if not (t.method.bits == 4 and t.method.dropout != "none")]
+    apart = [t for t in SPACE if not (t["bits"] == 4 and t["dropout"] != "none")]
     (first, *_) = suggest(simulate(apart, with_interactions), SPACE, 3)
-    assert (first.trial.method.bits, first.trial.method.dropout) == (4, "quadratic")
+    assert (first.trial["bits"], first.trial["dropout"]) == (4, "quadratic")
     assert first.reason == "bits 4 and dropout quadratic 0.1 were never run together"
 
 
@@ -134,9 +134,9 @@ def test_suggestions_keep_what_was_tuned(tmp_path):
     ]
     results = results_from([trial_row(trial, with_interactions(trial), tuned="lr") for trial in run])
     space = measured_space(results)
-    assert {(trial.method.bits, trial.training.lr) for trial in space} == set(rates.items())
+    assert {(trial["bits"], trial.training.lr) for trial in space} == set(rates.items())
     chosen = suggest(results, space, 2)
-    assert {(each.trial.method.bits, each.trial.method.exit_weight) for each in chosen} == {(4, 0.3)}
+    assert {(each.trial["bits"], each.trial["exit_weight"]) for each in chosen} == {(4, 0.3)}
     tuned = {trial.configuration_id: tuned_in(results) for trial in space}
     others = [make_trial(bits=8, lr=1e-3)]
     document, plain = sweep_documents([*(each.trial for each in chosen), *others], tuned=tuned)

@@ -205,7 +205,7 @@ def test_points_take_their_definition_merge_over_base_and_keep_their_name(load):
 
 def test_a_grid_cell_that_equals_a_point_bears_its_name(load):
     sweep = load({"space": {"bits": [8, 4]}, "points": {"mine": {"bits": 8, "dropout_max": 0.7}}})
-    assert [(trial.method.bits, sweep.point_of(trial)) for trial in sweep.trials] == [(8, "mine"), (4, None)]
+    assert [(trial["bits"], sweep.point_of(trial)) for trial in sweep.trials] == [(8, "mine"), (4, None)]
 
 
 def test_exclusion_spares_named_points_takes_lists_and_notes_idle_rules(load):
@@ -215,7 +215,7 @@ def test_exclusion_spares_named_points_takes_lists_and_notes_idle_rules(load):
         "exclude": [{"bits": ["8", 4], "hadamard": True}, {"bits": 2}],
     }
     sweep = load(content)
-    assert {(t.method.bits, t.method.hadamard) for t in sweep.trials} == {
+    assert {(t["bits"], t["hadamard"]) for t in sweep.trials} == {
         (16, "none"), (16, "bitnet-v2"), (8, "none"), (4, "none"), (8, "bitnet-v2"),
     }  # fmt: skip
     assert dict(sweep.excluded) == {"{bits: ['8', 4], hadamard: True}": 2, "{bits: 2}": 0}
@@ -232,7 +232,7 @@ def test_exclusion_sees_cells_as_written_and_as_they_run(load):
     space = {"phase": [1, 2], "dropout": ["none", "quadratic"]}
     assert sum(load({"space": space, "exclude": [{"phase": 1, "dropout": "quadratic"}]}).excluded.values()) == 1
     (left,) = load({"space": space, "exclude": [{"phase": 1}]}).trials
-    assert (left.method.phase, left.method.dropout) == ("2", "quadratic")
+    assert (left["phase"], left["dropout"]) == ("2", "quadratic")
 
 
 TUNED = {
@@ -248,7 +248,7 @@ TUNED = {
 
 def test_a_tuned_setting_follows_the_configuration_and_the_first_rule_that_matches(load):
     sweep = load(TUNED)
-    rates = {(t.method.bits, t.method.hadamard): t.training.lr for t in sweep.trials if t.method.phase == "1"}
+    rates = {(t["bits"], t["hadamard"]): t.training.lr for t in sweep.trials if t["phase"] == "1"}
     assert rates == {
         (16, "none"): 4e-3, (16, "bitnet-v2"): 4e-3, (8, "none"): 2e-3, (8, "bitnet-v2"): 1.0,
         (4, "none"): 2e-3, (4, "bitnet-v2"): 8e-3,

@@ -16,15 +16,14 @@ from bitskip.data import TokenData
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import frozen_weights
 from bitskip.model.decoder import build_model
+from bitskip.ops.quantizers import pack_codes, unpack_codes
 from bitskip.training.checkpoint import (
     CheckpointPlace,
     load_model,
-    pack_codes,
     packed_state,
     read_weights,
     save_weights,
     stored_bytes,
-    unpack_codes,
     weights_path,
 )
 from bitskip.training.evaluate import weight_bytes
@@ -125,10 +124,10 @@ def test_no_checkpoint_is_written_before_its_time(tmp_path: Path) -> None:
 def test_codes_survive_packing(codes: list[float]) -> None:
     """Two bits keep the three codes apart: the published packing merged 0 and +1."""
     tensor = torch.tensor(codes)
-    packed = pack_codes(tensor)
+    packed = pack_codes(tensor, 2)
     assert packed.dtype == torch.uint8
     assert len(packed) == -(-len(codes) // 4)
-    assert torch.equal(unpack_codes(packed, tensor.shape), tensor)
+    assert torch.equal(unpack_codes(packed, tensor.shape, 2), tensor)
 
 
 @pytest.mark.parametrize("axes", VARIANTS, ids=str)

@@ -144,7 +144,7 @@ class AlwaysAccept(Sampler):
 def test_speculative_sampling_follows_the_target_distribution(rule: type[Sampler], follows: bool) -> None:
     """chi-square over all pairs of tokens of a three-word language, against exact probabilities of the full model."""
     sizes = {"layers": 2, "width": 16, "heads": 2, "kv_heads": 1, "ffn_width": 32, "init_std": 0.5}
-    model = in_double_precision(Decoder(make_trial(model=sizes).model, tiny().method, 3, 1, tiny().artefacts).eval())
+    model = in_double_precision(Decoder(make_trial(model=sizes).model, tiny().techniques, 3, 1).eval())
     expected = {}
     for first, chance in enumerate(exits_without_cache(model, [0])[-1].softmax(-1).tolist()):
         for second, then in enumerate(exits_without_cache(model, [0, first])[-1].softmax(-1).tolist()):

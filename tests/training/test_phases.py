@@ -5,14 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from steps import bits_at, kept_blocks
 
 from bitskip.data import TokenData
 from bitskip.model.decoder import build_model
-from bitskip.model.layerskip import dropout_rates
-from bitskip.training.loop import kept_blocks
+from bitskip.techniques.layer_dropout import LayerDropout
 from bitskip.training.trainer import run_trial
 from bitskip.trial.config import TrialConfig, make_trial
-from bitskip.trial.schedule import bits_at
 
 LAYERS, STEPS, ROWS = 4, 400, 32
 
@@ -53,12 +52,11 @@ def skipped_share(trial: TrialConfig, steps: int = STEPS) -> torch.Tensor:
 def test_blocks_are_skipped_at_their_rates(axes: dict[str, object]) -> None:
     """Within four standard deviations of the binomial; block 1 of a rising schedule and an exempt last one never."""
     trial = deep(**axes)
-    method = trial.method
-    rates = dropout_rates(method.dropout, LAYERS, method.dropout_max, method.dropout_norm, method.dropout_last)
+    rates = trial.of(LayerDropout).rates(LAYERS)
     for found, rate in zip(skipped_share(trial).tolist(), rates, strict=True):
         assert abs(found - rate) <= 4 * math.sqrt(rate * (1 - rate) / (STEPS * ROWS))
-    assert (rates[0] == 0) == (method.dropout != "constant")
-    assert (rates[-1] == 0) != method.dropout_last
+    assert (rates[0] == 0) == (trial["dropout"] != "constant")
+    assert (rates[-1] == 0) != trial["dropout_last"]
 
 
 def test_skips_of_blocks_sequences_and_steps_are_independent() -> None:

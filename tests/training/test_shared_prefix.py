@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
+from steps import bits_at, phase_at
 from training.test_checkpoint import Interrupted, learned
 from training.test_checkpoint import text as random_text
 from training.test_checkpoint import tiny as plain
@@ -27,7 +28,7 @@ from bitskip.training.shared_prefix import (
 )
 from bitskip.training.trainer import TrialResult, run_trial
 from bitskip.trial.config import TrialConfig, make_trial
-from bitskip.trial.schedule import bits_at, learning_rate, phase_at, step_count
+from bitskip.trial.schedule import learning_rate, step_count
 
 TECHNIQUES = {"dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3}
 BOTH = {"phase": "1+2", **TECHNIQUES}
@@ -254,10 +255,10 @@ STEADY = st.fixed_dictionaries(AXES | {"warmup": st.just(0.0)}).map(lambda axes:
 
 def behaviour(trial: TrialConfig, step: int) -> tuple[object, ...]:
     """What a trial does at a step, from the functions that training calls."""
-    steps, method = step_count(trial.training), trial.method
+    steps, method = step_count(trial.training), trial
     in_phase_2 = phase_at(trial, step, steps) == "2"
-    curricula = (steps,) if method.exit_curriculum == "gradual" else ()
-    exits = (method.dropout, method.exit_weight, method.exit_curriculum, *curricula) if in_phase_2 else ()
+    curricula = (steps,) if method["exit_curriculum"] == "gradual" else ()
+    exits = (method["dropout"], method["exit_weight"], method["exit_curriculum"], *curricula) if in_phase_2 else ()
     return trial.seed, learning_rate(trial.training, step, steps), bits_at(trial, step, steps), exits
 
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from steps import phase_at
 
 from bitskip.data import TokenData
 from bitskip.data.sequences import packed
@@ -15,7 +16,7 @@ from bitskip.training.evaluate import held_out_loss
 from bitskip.training.loop import batch_order
 from bitskip.training.trainer import optimizer_for, run_trial
 from bitskip.trial.config import TrialConfig, make_trial
-from bitskip.trial.schedule import learning_rate, phase_at, step_count
+from bitskip.trial.schedule import learning_rate, step_count
 
 TINY = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}
 

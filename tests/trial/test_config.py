@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitskip.errors import UserError
-from bitskip.trial.config import AXES, DROPOUT_SCHEDULES, PHASES, POINTS, ROTATED_SITES, canonical, make_trial
+from bitskip.trial.config import AXES, POINTS, canonical, make_trial
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_replicates_share_their_configuration() -> None:
     st.fixed_dictionaries(
         {
             "bits": st.sampled_from([16, 8, 5, 2]),
-            "hadamard": st.sampled_from(list(ROTATED_SITES)),
-            "dropout": st.sampled_from(DROPOUT_SCHEDULES),
+            "hadamard": st.sampled_from(AXES["hadamard"].choices),
+            "dropout": st.sampled_from(AXES["dropout"].choices),
             "dropout_max": st.sampled_from([0.0, 0.1, 0.5]),
             "exit_weight": st.sampled_from([0.0, 0.3]),
-            "phase": st.sampled_from(PHASES),
+            "phase": st.sampled_from(AXES["phase"].choices),
         }
     )
 )
@@ -97,10 +97,10 @@ def test_mistakes_are_named(axes: dict[str, object], message: str) -> None:
 
 def test_published_points_differ_in_precision_and_rotation_only() -> None:
     trials = {name: make_trial(**axes) for name, axes in POINTS.items()}
-    assert {name: (t.method.bits, t.method.hadamard) for name, t in trials.items()} == {
+    assert {name: (t["bits"], t["hadamard"]) for name, t in trials.items()} == {
         "baseline": (16, "none"), "V1": (8, "none"), "V2": (4, "bitnet-v2"), "V3": (8, "bitnet-v2"),
     }  # fmt: skip
-    assert all(t.method.dropout == "quadratic" and t.method.exit_weight == 0.3 for t in trials.values())
+    assert all(t["dropout"] == "quadratic" and t["exit_weight"] == 0.3 for t in trials.values())
 
 
 def test_ids_do_not_depend_on_the_process() -> None:

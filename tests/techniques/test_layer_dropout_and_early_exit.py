@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitskip.model.layerskip import (
-    DEPTH_SCALES,
-    EXIT_SCALES,
-    dropout_progress,
-    dropout_rates,
-    enabled_exits,
-    exit_weights,
-    loss_weights,
-)
-from bitskip.trial.config import EXIT_CURRICULA
+from bitskip.techniques.early_exit import EXIT_CURRICULA, EXIT_SCALES, enabled_exits, exit_weights, loss_weights
+from bitskip.techniques.layer_dropout import DEPTH_SCALES, dropout_progress, dropout_rates
 
 RAW = {
     "quadratic": [0, 0.02, 0.08, 0.18, 0.32, 0.5],

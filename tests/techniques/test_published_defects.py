@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from layers import bit_linear
 from torch import Tensor
 
 from bitskip.data import TokenData
@@ -19,11 +20,12 @@ from bitskip.errors import UserError
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, build_model
 from bitskip.store.tables import load_results
+from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.training.checkpoint import read_weights
 from bitskip.training.evaluate import exit_quality, held_out_loss
 from bitskip.training.guards import check_trial
 from bitskip.training.trainer import TrialResult, run_trial
-from bitskip.trial.config import AXES, ArtefactConfig, TrialConfig, make_trial
+from bitskip.trial.config import AXES, TrialConfig, make_trial
 
 SIZES = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}
 SWITCHES: dict[str, object] = {
@@ -63,7 +65,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def linear(width: int, artefacts: dict[str, object], outputs: int = 0, **axes: object) -> BitLinear:
     trial = make_trial(**{"hadamard": "as-published", "artefacts": artefacts, **axes})
-    layer = BitLinear(width, outputs or width, trial.method, "o", artefacts=trial.artefacts)
+    layer = bit_linear(trial, "o", width, outputs or width)
     layer.weight.data = normal(*layer.weight.shape, seed=1) / math.sqrt(width)
     return layer
 
@@ -71,7 +73,7 @@ def linear(width: int, artefacts: dict[str, object], outputs: int = 0, **axes: o
 def test_every_switch_is_off_by_default_and_tested_here() -> None:
     assert {entry.name for entry in AXES.values() if entry.group == "artefacts"} == set(SWITCHES)
     trial = make_trial(**ALL_TECHNIQUES)
-    assert trial.artefacts == ArtefactConfig()
+    assert trial.of(PublishedDefects) == PublishedDefects()
     assert not trial.artefact
     assert trial == make_trial(**ALL_TECHNIQUES, artefacts={})
 
@@ -124,7 +126,7 @@ def observed(trial: TrialConfig) -> dict[str, list[Tensor]]:
     inputs, targets = cut(stream, trial, 0, "training").batch(range(8))
     total, _ = model.losses(inputs, targets, (0.3, 1.0))
     total.backward()
-    held_out = cut(stream[::-1].copy() if trial.artefacts.eval_on_train else stream, trial, 0, "held-out")
+    held_out = cut(stream[::-1].copy() if trial["eval_on_train"] else stream, trial, 0, "held-out")
     return {
         "parameters": [parameter.detach().clone() for parameter in model.parameters()],
         "logits": [model(inputs, exit_layer).detach() for exit_layer in (1, 2)],
@@ -329,4 +331,4 @@ def test_switches_combine() -> None:
     result = run_trial(trial, data=text(stream, stream))
     assert trial.artefact_switches() == SWITCHES
     assert result.skipped_guards == "causality, held-out text"
-    assert dataclasses.replace(trial, artefacts=ArtefactConfig()).artefact is False
+    assert dataclasses.replace(trial, techniques=trial.techniques.with_(PublishedDefects())).artefact is False
