@@ -9,7 +9,7 @@ import contextlib
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -39,6 +39,13 @@ class KeyValueCache:
         self.keys = weight.new_zeros(shape, dtype=model.compute_dtype())
         self.values = torch.zeros_like(self.keys)
         self.length = 0
+        self._memories: dict[Hashable, Tensor] = {}
+
+    def memory(self, key: Hashable, like: Tensor) -> Tensor:
+        """Room for something of its own that a technique keeps of each token, [B, capacity], zeros at first."""
+        if key not in self._memories:
+            self._memories[key] = like.new_zeros(self.keys.shape[1], self.keys.shape[3])
+        return self._memories[key]
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store [B, G, T, K] behind what is there; return all keys and values so far."""
@@ -61,10 +68,8 @@ class Attention(nn.Module):
         self.o = BitLinear(width, width, "o")
         self.key_value_ops: tuple[Op, ...] = ()
 
-    def forward(
-        self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None, seen_keys: Tensor | None = None
-    ) -> Tensor:
-        """Output [B, T, D]; `seen_keys` bool [B, 1, T, all keys so far] leaves keys out, besides those to come."""
+    def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None, attended: Tensor | None = None) -> Tensor:
+        """Output [B, T, D]; `attended` bool [B, keys so far] says which keys besides its own a token may see."""
         batch, length, width = x.shape
 
         def heads(y: Tensor) -> Tensor:
@@ -82,8 +87,12 @@ class Attention(nn.Module):
                 # SDPA's is_causal aligns to the top left; with a cache, row t may see seen + t + 1 keys.
                 mask = torch.ones(length, seen + length, dtype=torch.bool, device=x.device).tril(seen)
             causal = self.causal and seen == 0
-        if seen_keys is not None:
-            causal, mask = False, seen_keys
+        if attended is not None:
+            before = key.shape[2] - length
+            whole = torch.ones(length, key.shape[2], dtype=torch.bool, device=x.device)
+            itself = whole.tril(before) & whole.triu(before)
+            mask = attended[:, None, None] & (whole.tril(before) if self.causal else whole) | itself
+            causal = False
         groups = self.sizes.heads // self.sizes.kv_heads
         # A cache is read in place, and so is everything on the CPU; on a GPU not every kernel of SDPA takes groups.
         in_place = groups > 1 and (cache is not None or not x.is_cuda)
@@ -126,10 +135,10 @@ class Block(nn.Module):
         return body(x, rotary, cache)
 
     def body(
-        self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None, seen_keys: Tensor | None = None
+        self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None, attended: Tensor | None = None
     ) -> Tensor:
-        """The block itself; `seen_keys` as for `Attention`."""
-        x = x + self.attention(self.attention_norm(x), rotary, cache, seen_keys)
+        """The block itself; `attended` as for `Attention`."""
+        x = x + self.attention(self.attention_norm(x), rotary, cache, attended)
         return cast(Tensor, x + self.feed_forward(self.feed_forward_norm(x)))
 
 

@@ -16,6 +16,8 @@ from torch import Tensor
 from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
 from bitskip.ops.fused import transformed
 
+CODES_PER_BYTE = 4
+
 EPSILON = 1e-5
 """Floor of every scale: an all-zero tensor quantizes to zeros with finite gradients."""
 
@@ -148,27 +150,23 @@ class TernaryQuantizer:
 
     def pack(self, quantized: Tensor) -> dict[str, Tensor]:
         """A quantized matrix as 2-bit codes and its scale."""
-        return {"codes": pack_codes(quantized.sign(), 2), "scale": quantized.abs().max()}
+        return {"codes": pack_codes(quantized.sign()), "scale": quantized.abs().max()}
 
     def unpack(self, parts: Mapping[str, Tensor], shape: torch.Size) -> Tensor:
         """The inverse of `pack`, fp32."""
-        return unpack_codes(parts["codes"], shape, 2) * parts["scale"]
+        return unpack_codes(parts["codes"], shape) * parts["scale"]
 
 
-def pack_codes(codes: Tensor, bits: int) -> Tensor:
-    """Integers from 1 - 2^(bits-1) on, of any shape, as uint8 [ceil(n bits / 8)], the first in the lowest bits.
-
-    `bits` is 2, 4 or 8.
-    """
-    lowest, each = 1 - 2 ** (bits - 1), 8 // bits
-    flat = (codes.flatten() - lowest).to(torch.uint8)
-    flat = torch.nn.functional.pad(flat, (0, -len(flat) % each), value=-lowest)
-    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=flat.device)
-    return (flat.view(-1, each) << shifts).sum(1, dtype=torch.uint8)
+def pack_codes(codes: Tensor) -> Tensor:
+    """Ternary codes -1, 0, 1 of any shape as uint8 [ceil(n / 4)], two bits each, the first in the lowest bits."""
+    flat = (codes.flatten() + 1).to(torch.uint8)
+    flat = torch.nn.functional.pad(flat, (0, -len(flat) % CODES_PER_BYTE), value=1)
+    shifts = torch.arange(0, 8, 2, dtype=torch.uint8, device=flat.device)
+    return (flat.view(-1, CODES_PER_BYTE) << shifts).sum(1, dtype=torch.uint8)
 
 
-def unpack_codes(packed: Tensor, shape: torch.Size, bits: int) -> Tensor:
-    """The inverse of `pack_codes`: fp32 integers of the given shape."""
-    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=packed.device)
-    flat: Tensor = ((packed[:, None] >> shifts) & (2**bits - 1)).flatten()
-    return flat[: shape.numel()].view(shape).float() - float(2 ** (bits - 1) - 1)
+def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of `pack_codes`: fp32 codes of the given shape."""
+    shifts = torch.arange(0, 8, 2, dtype=torch.uint8, device=packed.device)
+    flat = ((packed[:, None] >> shifts) & 3).flatten()
+    return flat[: shape.numel()].view(shape).float() - 1

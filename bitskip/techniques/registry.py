@@ -16,7 +16,10 @@ from bitskip.errors import UserError
 from bitskip.techniques.activation_quantization import ActivationQuantization
 from bitskip.techniques.base import Technique
 from bitskip.techniques.early_exit import EarlyExit
+from bitskip.techniques.integer_weights import IntegerWeights
+from bitskip.techniques.kv_cache_quantization import KVCacheQuantization
 from bitskip.techniques.layer_dropout import LayerDropout
+from bitskip.techniques.mixture_of_depths import MixtureOfDepths
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.techniques.rotation import Rotation
@@ -29,6 +32,9 @@ OWN: tuple[type[Technique], ...] = (
     LayerDropout,
     EarlyExit,
     Phases,
+    IntegerWeights,
+    KVCacheQuantization,
+    MixtureOfDepths,
     PublishedDefects,
 )
 """In the order in which they act on a linear layer and stand in tables; the first two factors of a design are those

@@ -136,15 +136,27 @@ def run_trial(
     ends the trial as `diverged`.
     """
     ready = prepare(trial, torch.device(device), data)
-    training, model = trial.training, ready.model
+    progress = train(ready, on_point, checkpoint, prefixes, report)
+    if report:
+        report.evaluating()
+    return conclude(ready, progress, save_weights_to)
+
+
+def train(
+    ready: Ready,
+    on_point: Callable[[CurvePoint, int], None] | None = None,
+    checkpoint: CheckpointPlace | None = None,
+    prefixes: Prefixes | None = None,
+    report: Report | None = None,
+) -> Progress:
+    """Train the model of a trial, with options as for `run_trial`."""
+    training, model = ready.trial.training, ready.model
     if compiles(training, model.head.weight.device):
         compile_blocks(model)
     optimizer = optimizer_for(model, training)
     course = ready.course(optimizer, on_point, checkpoint, prefixes, report)
     _train(course, model, optimizer, ready.measured_on)
-    if report:
-        report.evaluating()
-    return conclude(ready, course.progress, save_weights_to)
+    return course.progress
 
 
 @dataclass(frozen=True)

@@ -124,10 +124,10 @@ def test_no_checkpoint_is_written_before_its_time(tmp_path: Path) -> None:
 def test_codes_survive_packing(codes: list[float]) -> None:
     """Two bits keep the three codes apart: the published packing merged 0 and +1."""
     tensor = torch.tensor(codes)
-    packed = pack_codes(tensor, 2)
+    packed = pack_codes(tensor)
     assert packed.dtype == torch.uint8
     assert len(packed) == -(-len(codes) // 4)
-    assert torch.equal(unpack_codes(packed, tensor.shape, 2), tensor)
+    assert torch.equal(unpack_codes(packed, tensor.shape), tensor)
 
 
 @pytest.mark.parametrize("axes", VARIANTS, ids=str)
