@@ -46,7 +46,8 @@ def calibrate(
     """
     if not trials:
         return None
-    chosen = dict.fromkeys((min(trials, key=flops_per_step), max(trials, key=flops_per_step)))
+    costs = [(flops_per_step(trial), index) for index, trial in enumerate(trials)]
+    chosen = dict.fromkeys(trials[index] for _, index in (min(costs), max(costs)))
     folder = cache_folder(cache) / "calibration"
     files = {trial: folder / f"{_shape(trial, resources)}.json" for trial in chosen}
     seconds = {trial: known for trial, file in files.items() if (known := _cached(file))}
