@@ -19,8 +19,8 @@ from bitskip.errors import Terminated, UserError
 from bitskip.store.filesystem import place, shown
 
 if TYPE_CHECKING:
-    from bitskip.engine.campaign import Ending
-    from bitskip.engine.runner import Plan
+    from bitskip.engine.plan import Plan
+    from bitskip.engine.runner import Outcome
     from bitskip.predict.predictor import Prediction
     from bitskip.store.tables import Results
     from bitskip.training.generate import Strategy
@@ -107,14 +107,15 @@ def sweep(
     from rich.console import Console
 
     from bitskip.engine.calibrate import calibrate as measured
-    from bitskip.engine.campaign import limits_from, next_plan, run_campaign
     from bitskip.engine.executors import open_executor
+    from bitskip.engine.plan import Limits, next_plan
+    from bitskip.engine.runner import run_design
     from bitskip.report.live import view
     from bitskip.report.plan import plan_object, print_plan
     from bitskip.sweep.resources import local_slots
     from bitskip.sweep.sweep_file import load_sweep
 
-    limits = limits_from(max_trials, time_budget, retry)
+    limits = Limits.parse(max_trials, time_budget, retry)
     design = load_sweep(file, profile, overrides or ())
     console = Console(stderr=as_json)
 
@@ -132,13 +133,13 @@ def sweep(
     slots = 1 if executor == "inline" else local_slots(design.resources)
     runner = open_executor(executor, address or design.resources.address)
     try:
-        end = run_campaign(design, results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
+        end = run_design(design, results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
     except KeyboardInterrupt as signal:
         _interrupted(results / design.name, signal)
     _finished(end, results, as_json)
 
 
-def _finished(end: Ending, results: Path, as_json: bool) -> None:
+def _finished(end: Outcome, results: Path, as_json: bool) -> None:
     """Say what is left and why; exit status 1 if something failed."""
     plan, where = end.plan, shown(end.plan.folder)
     if end.stopped:
@@ -382,7 +383,8 @@ def train(
 
         trial = replace(trial, data=replace(trial.data, digest=files_digest(trial.data.files)))
     from bitskip.data import load_data
-    from bitskip.engine.worker import Job, check_device, run_job
+    from bitskip.engine.job import Job
+    from bitskip.engine.worker import check_device, run_job
 
     check_device(device)
     training, progress = trial.training, sys.stderr if as_json else sys.stdout

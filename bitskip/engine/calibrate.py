@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitskip.data.cache import cache_folder
@@ -45,24 +47,27 @@ def calibrate(
     if not trials:
         return None
     costs = [(flops_per_step(trial), index) for index, trial in enumerate(trials)]
-    chosen = {index: trials[index] for _, index in (min(costs), max(costs))}
+    chosen = dict.fromkeys(trials[index] for _, index in (min(costs), max(costs)))
     folder = cache_folder(cache) / "calibration"
-    known = {index: _cached(folder / f"{_shape(trial, resources)}.json") for index, trial in chosen.items()}
-    missing = {index: trial for index, trial in chosen.items() if known[index] is None}
-    expected = sum(_expected_seconds(trial, resources) for trial in missing.values())
-    if missing and (wanted is False or (wanted is None and expected > CHEAP_SECONDS) or not _device_there(resources)):
+    files = {trial: folder / f"{_shape(trial, resources)}.json" for trial in chosen}
+    seconds = {trial: known for trial, file in files.items() if (known := _cached(file))}
+    missing = [trial for trial in chosen if trial not in seconds]
+    if missing and (wanted is False or (wanted is None and _dear(missing, resources)) or not _device_there(resources)):
         return None
-    for index, trial in missing.items():
-        known[index] = _step_seconds(trial, resources)
-        _store(folder / f"{_shape(trial, resources)}.json", known[index] or 0.0)
-    seconds = {index: value for index, value in known.items() if value}
-    measured = tuple((flops_per_step(chosen[index]), flops_per_step(chosen[index]) / s) for index, s in seconds.items())
+    for trial in missing:
+        seconds[trial] = _step_seconds(trial, resources)
+        with contextlib.suppress(OSError):  # a plan is no less right for not being remembered
+            folder.mkdir(parents=True, exist_ok=True)
+            files[trial].write_text(json.dumps({"step_seconds": seconds[trial]}))
+    measured = tuple((flops_per_step(trial), flops_per_step(trial) / taken) for trial, taken in seconds.items())
     return Calibration(Speed(measured), tuple(seconds.values()), cached=not missing)
 
 
-def _expected_seconds(trial: TrialConfig, resources: Resources) -> float:
-    step = flops_per_step(trial)
-    return STEPS * step / assumed_speed(resources.cpus, resources.gpus).at(step)
+def _dear(trials: Sequence[TrialConfig], resources: Resources) -> bool:
+    """Whether their steps would take longer than what is measured unasked."""
+    steps = [flops_per_step(trial) for trial in trials]
+    speed = assumed_speed(resources.cpus, resources.gpus)
+    return STEPS * sum(flops / speed.at(flops) for flops in steps) > CHEAP_SECONDS
 
 
 def _device_there(resources: Resources) -> bool:
@@ -92,16 +97,6 @@ def _cached(path: Path) -> float | None:
         return None
 
 
-def _store(path: Path, seconds: float) -> None:
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"step_seconds": seconds}))
-        os.replace(temporary, path)
-    except OSError:  # a plan is no less right for not being remembered
-        temporary.unlink(missing_ok=True)
-
-
 def _step_seconds(trial: TrialConfig, resources: Resources) -> float:
     """Median wall-clock of a training step, the first left aside. Raises UserError if the trial does not fit."""
     import torch
@@ -111,19 +106,11 @@ def _step_seconds(trial: TrialConfig, resources: Resources) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, int(resources.cpus)))
     try:
-        steps = _timed(steps_on_random_tokens(trial, "cuda" if resources.gpus else "cpu", STEPS))
+        steps = steps_on_random_tokens(trial, "cuda" if resources.gpus else "cpu", STEPS)
+        ends = [time.perf_counter() for _ in steps]
     except (RuntimeError, MemoryError) as error:  # torch's out of memory is a RuntimeError
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"--calibrate: trial {trial.trial_id[:8]} cannot be trained here: {first}") from None
     finally:
         torch.set_num_threads(threads)
-    return statistics.median(steps[1:])
-
-
-def _timed(steps: Iterator[None]) -> list[float]:
-    found = []
-    started = time.perf_counter()
-    for _ in steps:
-        found.append(time.perf_counter() - started)
-        started = time.perf_counter()
-    return found
+    return statistics.median(end - begin for begin, end in itertools.pairwise(ends))

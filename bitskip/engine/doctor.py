@@ -8,7 +8,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,12 +19,14 @@ from packaging.version import Version
 
 import bitskip
 from bitskip.data.cache import cache_folder
+from bitskip.engine.executors import knock
+from bitskip.engine.runner import half_written
 from bitskip.engine.status import is_alive, watched_folders
 from bitskip.errors import UserError
 from bitskip.store import filesystem
 from bitskip.store.filesystem import DESIGN_FILE
 from bitskip.store.folder_lock import LOCK
-from bitskip.store.heartbeat import FOLDER, remove_running, running_trials
+from bitskip.store.heartbeat import remove_running, running_trials
 from bitskip.store.provenance import provenance
 from bitskip.store.tables import COMMIT_TABLE, COMPACT_EVERY, DONE, compact, inspect_folder
 from bitskip.sweep.resources import local_cores, local_gpus
@@ -34,11 +35,12 @@ from bitskip.sweep.sweep_file import load_sweep
 LEVELS = ("ok", "note", "warning", "broken")
 SHOWN_VERSIONS = ("torch", "ray", "pyarrow", "numpy")
 LITTLE_DISK, NO_DISK = 5 << 30, 200 << 20
-PROBE_SECONDS = 2.0
+ABANDONED_SECONDS = 3600.0
+"""A half-written file that has not changed for so long is nobody's, even while a sweep runs."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One line: how bad it is, what it is about, what is the case, what to do. `mend` does that where it is safe."""
 
     level: str
@@ -48,40 +50,40 @@ class Finding:
     mend: Callable[[], object] | None = field(default=None, compare=False, repr=False)
 
 
-def examine(results: Path) -> list[Finding]:
+def examine(results: Path) -> list[Check]:
     """Look at the installation, the machine, the cache and the results at or below a path."""
     return [*_versions(), *_machine(), *_gpu(), *_ray_address(), *_cache(), *_results(results)]
 
 
-def _versions() -> Iterator[Finding]:
+def _versions() -> Iterator[Check]:
     shown = [f"python {platform.python_version()}"]
     try:
         meta = importlib.metadata.metadata("bitskip")
         needed = [Requirement(text) for text in importlib.metadata.requires("bitskip") or ()]
     except importlib.metadata.PackageNotFoundError:
-        yield Finding("warning", "bitskip", "runs from a folder and is not installed", "pip install -e .")
+        yield Check("warning", "bitskip", "runs from a folder and is not installed", "pip install -e .")
         return
     wanted = Requirement(f"python{meta['Requires-Python'] or ''}").specifier
     if not wanted.contains(platform.python_version()):
-        yield Finding("broken", "python", f"{platform.python_version()} is not {wanted}", "make a new environment")
+        yield Check("broken", "python", f"{platform.python_version()} is not {wanted}", "make a new environment")
     tested = _tested_versions()
     for need in needed:
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
+        cure = f"pip install '{need.name}{need.specifier}'"
         try:
             found = Version(importlib.metadata.version(need.name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding("broken", need.name, "is not installed", f"pip install '{need.name}{need.specifier}'")
+            yield Check("broken", need.name, "is not installed", cure)
             continue
         if not need.specifier.contains(found, prereleases=True):
-            cure = f"pip install '{need.name}{need.specifier}'"
-            yield Finding("broken", need.name, f"{found} is not {need.specifier}", cure)
+            yield Check("broken", need.name, f"{found} is not {need.specifier}", cure)
         elif need.name in SHOWN_VERSIONS:
             shown.append(f"{need.name} {found}")
             if need.name in tested and Version(found.public) != tested[need.name]:
                 cure = "pip install --constraint constraints.txt -e ."
-                yield Finding("note", need.name, f"{found}, but tests ran with {tested[need.name]}", cure)
-    yield Finding("ok", "bitskip", f"{bitskip.__version__} with {', '.join(shown)}")
+                yield Check("note", need.name, f"{found}, but tests ran with {tested[need.name]}", cure)
+    yield Check("ok", "bitskip", f"{bitskip.__version__} with {', '.join(shown)}")
 
 
 def _tested_versions() -> dict[str, Version]:
@@ -91,178 +93,163 @@ def _tested_versions() -> dict[str, Version]:
     return {name: Version(version) for name, version in pairs}
 
 
-def _machine() -> Iterator[Finding]:
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    cores = local_cores()
-    yield Finding("ok", "machine", f"{cores} cores, {_bytes(pages * size)} of memory")
+def _machine() -> Iterator[Check]:
+    memory, cores = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), local_cores()
+    yield Check("ok", "machine", f"{cores} cores, {_bytes(memory)} of memory")
     load = os.getloadavg()[0]
     if load > cores + 0.5:
         cure = "wait for the other programs, or expect slower trials and smaller speed gains"
-        yield Finding("note", "load", f"{load:.1f} programs want these {cores} cores", cure)
+        yield Check("note", "load", f"{load:.1f} programs want these {cores} cores", cure)
     if os.nice(0) > 0:
-        yield Finding("note", "niceness", f"{os.nice(0)}: other programs go first", "start the shell without `nice`")
+        yield Check("note", "niceness", f"{os.nice(0)}: other programs go first", "start the shell without `nice`")
 
 
-def _gpu() -> Iterator[Finding]:
+def _gpu() -> Iterator[Check]:
     """Asks torch only where there is a GPU: its import takes seconds."""
     count = local_gpus()
     if not count:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES") is not None
         why = "CUDA_VISIBLE_DEVICES hides them" if hidden else "nvidia-smi lists none"
-        yield Finding("ok", "gpu", f"none ({why}); trials run on the CPU")
+        yield Check("ok", "gpu", f"none ({why}); trials run on the CPU")
         return
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         if (version := importlib.metadata.version("torch")).endswith("+cpu"):
             cure = "install the torch build for your CUDA driver (pytorch.org)"
-            yield Finding("warning", "gpu", f"{count} here, but torch {version} is a CPU build", cure)
+            yield Check("warning", "gpu", f"{count} here, but torch {version} is a CPU build", cure)
             return
     import torch
 
     if torch.cuda.is_available():
-        yield Finding("ok", "gpu", f"{count}: {torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}")
+        yield Check("ok", "gpu", f"{count}: {torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}")
         return
     reason = "torch sees none"
     try:
         torch.zeros(1, device="cuda")
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-    yield Finding("broken", "gpu", f"{count} here, but {reason}", "install the torch build that fits the driver")
+    yield Check("broken", "gpu", f"{count} here, but {reason}", "install the torch build that fits the driver")
 
 
-def _ray_address() -> Iterator[Finding]:
+def _ray_address() -> Iterator[Check]:
     address = os.environ.get("RAY_ADDRESS")
     if not address or address in ("auto", "local"):
         return
-    host, _, port = address.rpartition("/")[2].rpartition(":")
     try:
-        socket.create_connection((host, int(port)), PROBE_SECONDS).close()
-        yield Finding("ok", "RAY_ADDRESS", f"{address} answers; `--address auto` joins it")
+        knock(address)
+        yield Check("ok", "RAY_ADDRESS", f"{address} answers; `--address auto` joins it")
     except (OSError, ValueError) as error:
-        yield Finding("warning", "RAY_ADDRESS", f"{address} does not answer ({error})", "unset RAY_ADDRESS")
+        yield Check("warning", "RAY_ADDRESS", f"{address} does not answer ({error})", "unset RAY_ADDRESS")
 
 
-def _cache() -> Iterator[Finding]:
+def _cache() -> Iterator[Check]:
     folder = cache_folder()
-    files = [path for path in folder.glob("*") if path.is_file()] if folder.is_dir() else []
-    size = sum(path.stat().st_size for path in files)
+    size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
     yield from _disk(folder, "cache", f"{_bytes(size)} of prepared text in {folder}")
 
 
-def _disk(folder: Path, about: str, what: str) -> Iterator[Finding]:
+def _disk(folder: Path, about: str, what: str) -> Iterator[Check]:
     """Whether a folder, or the one it would be made in, can be written and has room."""
     place = next((each for each in (folder, *folder.absolute().parents) if each.exists()), Path("/"))
     if not os.access(place, os.W_OK):
-        yield Finding("broken", about, f"{place} cannot be written", "choose another folder or mend its permissions")
+        yield Check("broken", about, f"{place} cannot be written", "choose another folder or mend its permissions")
         return
     free = shutil.disk_usage(place).free
     level = "broken" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
     cure = None if level == "ok" else "free some space: checkpoints and weights are the largest files"
-    yield Finding(level, about, f"{what}; {_bytes(free)} are free", cure)
+    yield Check(level, about, f"{what}; {_bytes(free)} are free", cure)
 
 
-def _results(path: Path) -> Iterator[Finding]:
+def _results(path: Path) -> Iterator[Check]:
     try:
         folders = watched_folders(path)
     except UserError as error:
         if path.is_file():
-            yield Finding("broken", "results", str(error))
+            yield Check("broken", "results", str(error))
         else:
             yield from _disk(path, "results", f"none in {path} yet")
         return
     yield from _disk(path, "results", f"{len(folders)} sweep{'s' * (len(folders) > 1)} in {filesystem.shown(path)}")
     for folder in folders:
-        yield from _sweep_folder(folder)
+        yield from _sweep_folder(folder, folder.resolve().name)
 
 
-def _sweep_folder(folder: Path) -> Iterator[Finding]:
-    name = folder.resolve().name
+def _sweep_folder(folder: Path, name: str) -> Iterator[Check]:
     running = running_trials(folder)
     alive = is_alive(folder, running)
     found = inspect_folder(folder)
-    counts = {status: sum(row["status"] == status for row in found.rows) for status in ("ok", "stalled", "diverged")}
+    counts = {status: sum(row["status"] == status for row in found.rows) for status in DONE}
     failed = len(found.rows) - sum(counts.values())
     shown = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "no results"
-    yield Finding("ok", name, f"{shown}{f', {failed} failed' * bool(failed)}{', running now' * alive}")
+    yield Check("ok", name, f"{shown}{f', {failed} failed' * bool(failed)}{', running now' * alive}")
     for problem in found.problems:
-        cure = "move the file away and run the sweep again: what it held is run again"
-        yield Finding("broken", name, problem, cure)
+        yield Check("broken", name, problem, "move the file away and run the sweep again: what it held is run again")
     for stray in found.strays:
-        yield Finding("warning", name, f"{stray} is no part of these results; some readers stop at it", "move it away")
+        yield Check("warning", name, f"{stray} is no part of these results; some readers stop at it", "move it away")
     if failed and not alive:
         again = f"bitskip sweep {folder / DESIGN_FILE} --results {filesystem.shown(folder.parent)}"
-        cure = f"{again} tries them again; tracebacks in logs/"
-        yield Finding("note", name, f"{failed} trials failed", cure)
+        yield Check("note", name, f"{failed} trials failed", f"{again} tries them again; tracebacks in logs/")
     orphans = found.orphans - {each.trial_id for each in running}
     if orphans and not alive:
         what = f"{len(orphans)} trials have parts but no row in {COMMIT_TABLE}: their workers were killed"
-        yield Finding("note", name, what, "none needed: they do not count, and the next run replaces them")
+        yield Check("note", name, what, "none needed: they do not count, and the next run replaces them")
     yield from _left_behind(folder, name, alive)
     if found.loose >= 2 * COMPACT_EVERY and not alive:
         what = f"{found.loose} loose parts in {COMMIT_TABLE}: reading them takes seconds"
-        yield Finding("note", name, what, "bitskip doctor --fix merges them", functools.partial(compact, folder))
-    yield from _design(folder, name)
-    for mixture in provenance(row for row in found.rows if row["status"] in DONE).mixed:
-        yield Finding("warning", name, mixture.line(), "compare within one of them, or run the others again")
-
-
-def _left_behind(folder: Path, name: str, alive: bool) -> Iterator[Finding]:
-    """Half-written files and heartbeats of workers that are gone."""
-    half = [
-        path
-        for place in (".tmp/*", "checkpoints/.*", "prefixes/.*", "weights/.*", f"{FOLDER}/.*")
-        for path in folder.glob(place)
-        if path.is_file() and (not alive or time.time() - path.stat().st_mtime > 3600)
-    ]
-    if half:
-
-        def remove_half() -> None:
-            for path in half:
-                path.unlink(missing_ok=True)
-
-        size = _bytes(sum(path.stat().st_size for path in half))
-        what = f"{len(half)} half-written files of killed workers, {size}"
-        yield Finding("note", name, what, "bitskip doctor --fix removes them", remove_half)
-    gone = [each.trial_id for each in running_trials(folder) if each.lost() or not alive]
-    if gone:
-
-        def forget() -> None:
-            for trial_id in gone:
-                remove_running(folder, trial_id)
-
-        what = f"{len(gone)} trials are said to run, but their workers are gone: {', '.join(gone[:3])}"
-        yield Finding("note", name, what, "bitskip doctor --fix forgets them; the next run continues them", forget)
-
-
-def _design(folder: Path, name: str) -> Iterator[Finding]:
-    file = folder / DESIGN_FILE
-    if file.exists():
+        yield Check("note", name, what, "bitskip doctor --fix merges them", functools.partial(compact, folder))
+    if (folder / DESIGN_FILE).exists():
         try:
-            load_sweep(file)
+            load_sweep(folder / DESIGN_FILE)
         except UserError as error:
-            yield Finding("warning", name, str(error), "run the sweep from its own file again: it is written anew")
+            yield Check("warning", name, str(error), "run the sweep from its own file again: it is written anew")
+    for mixture in provenance(row for row in found.rows if row["status"] in DONE).mixed:
+        yield Check("warning", name, mixture.line(), "compare within one of them, or run the others again")
 
 
-def mend(findings: list[Finding], results: Path) -> list[Finding]:
+def _left_behind(folder: Path, name: str, alive: bool) -> Iterator[Check]:
+    """Half-written files and heartbeats of workers that are gone."""
+    half = half_written(folder)
+    if alive:
+        half = [path for path in half if time.time() - path.stat().st_mtime > ABANDONED_SECONDS]
+
+    def remove_half() -> None:
+        for path in half:
+            path.unlink(missing_ok=True)
+
+    gone = [each.trial_id for each in running_trials(folder) if each.lost() or not alive]
+
+    def forget() -> None:
+        for trial_id in gone:
+            remove_running(folder, trial_id)
+
+    if half:
+        what = f"{len(half)} half-written files of killed workers, {_bytes(sum(path.stat().st_size for path in half))}"
+        yield Check("note", name, what, "bitskip doctor --fix removes them", remove_half)
+    if gone:
+        what = f"{len(gone)} trials are said to run, but their workers are gone: {', '.join(gone[:3])}"
+        yield Check("note", name, what, "bitskip doctor --fix forgets them; the next run continues them", forget)
+
+
+def mend(checks: list[Check], results: Path) -> list[Check]:
     """Do what is safe to do, under each folder's lock; returns what was mended.
 
     Raises UserError if a sweep is running in one of the folders.
     """
-    wanted = [finding for finding in findings if finding.mend]
+    wanted = [check for check in checks if check.mend]
     with contextlib.ExitStack() as stack:
         for folder in watched_folders(results) if wanted else ():
             try:
                 stack.enter_context(FileLock(folder / LOCK, timeout=0))
             except Timeout:
                 raise UserError(f"{folder}: a sweep is running here; mend it when that is over") from None
-        for finding in wanted:
-            assert finding.mend is not None
-            finding.mend()
+        for check in wanted:
+            assert check.mend is not None
+            check.mend()
     return wanted
 
 
-def worst(findings: list[Finding]) -> str:
+def worst(checks: list[Check]) -> str:
     """The level of the worst of them."""
-    return max((finding.level for finding in findings), key=LEVELS.index, default="ok")
+    return max((check.level for check in checks), key=LEVELS.index, default="ok")
 
 
 def _bytes(size: float) -> str:

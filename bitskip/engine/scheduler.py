@@ -16,21 +16,19 @@ The first trials that fail all alike end the sweep, too: what is wrong with them
 from __future__ import annotations
 
 import contextlib
-import datetime
-import platform
 import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
+from bitskip.engine.job import Job, Setting
 from bitskip.store.heartbeat import log_path, remove_running, running_trial
-from bitskip.store.tables import COMMIT_TABLE, DONE, Failure, column_name, committed, load_results, write_trial
+from bitskip.store.tables import COMMIT_TABLE, DONE, Failure, Ledger, write_trial
 from bitskip.sweep.sweep_file import Resources
-from bitskip.training.shared_prefix import Prefixes, PrefixQueue
+from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import assumed_speed, trial_seconds
 
@@ -47,6 +45,7 @@ TICK_SECONDS, BEAT_SECONDS = 1.0, 10.0
 NO_ROOM = re.compile(r"(?:\[Errno|os error) (?:28|30|122)\b")
 """Disk full, read-only file system, quota exceeded: as Python and as safetensors write them."""
 
+ROOM = "free some space or mend the folder"
 SHOWN = ("trial_id", "status", "reason", "loss", "ppl", "train_seconds", "eval_seconds")
 
 
@@ -60,43 +59,22 @@ class Listener(Protocol):
     def finished(self, row: dict[str, Any]) -> None: ...
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What all trials of a sweep have in common: where their rows go and what each may use."""
-
-    folder: Path
-    sweep: str
-    resources: Resources
-    save_weights: bool
-    tuned: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Task:
-    """A trial for a worker: its point's name, the prefixes it takes over and leaves, how it failed before."""
-
-    trial: TrialConfig
-    point: str | None
-    prefixes: Prefixes | None
-    earlier: Failure | None
-
-
 @dataclass
 class _Begun:
     """A trial in a worker's hands."""
 
-    task: Task
+    job: Job
     started: bool = False
     updated_at: float | None = None
     seen: float = field(default_factory=time.monotonic)
     stalled: str | None = None
 
 
-class Dispatch:
+class Scheduler:
     """The trials of one run, from the queue to the ledger.
 
     `end_worker(trial_id, host, pid)` is set by an executor that can end a hung worker. `beat` is called every ten
-    seconds. After the run, `stopped` is why it ended early.
+    seconds. After the run, `stopped` is why it ended early; `endings` are status and reason of what has ended.
     """
 
     def __init__(
@@ -131,23 +109,21 @@ class Dispatch:
 
     def recognise(self) -> None:
         """Trials that wait, but were finished by a worker of a killed sweep since the ledger was read, have ended."""
-        late = [trial for trial in self.queue.waiting if self._part(trial.trial_id).exists()]
-        for trial in late:
-            row = self._committed_row(trial.trial_id)
-            if row is not None:
-                self.queue.waiting.remove(trial)
-                self.running[trial.trial_id] = _Begun(Task(trial, self.point_of(trial), None, None))
-                self._settle(trial.trial_id, row)
+        results = self._results()
+        for trial in [trial for trial in self.queue.waiting if trial.trial_id in results]:
+            self.queue.waiting.remove(trial)
+            self.running[trial.trial_id] = _Begun(self.setting.job(trial, self.point_of(trial)))
+            self._settle(results[trial.trial_id])
 
-    def next(self) -> Task | None:
+    def next(self) -> Job | None:
         """The next trial, or None where there is none now: ask again unless `over`."""
         ready = None if self.closed else self.queue.next()
         if ready is None:
             return None
         trial, prefixes = ready
-        task = Task(trial, self.point_of(trial), prefixes, self.failures.get(trial.trial_id))
-        self.running[trial.trial_id] = _Begun(task)
-        return task
+        job = self.setting.job(trial, self.point_of(trial), prefixes, self.failures.get(trial.trial_id))
+        self.running[trial.trial_id] = _Begun(job)
+        return job
 
     def started(self, trial_id: str) -> None:
         """A worker has the trial in its hands."""
@@ -160,45 +136,40 @@ class Dispatch:
         """A worker has returned: `found` has the `row` it stored, why it is `unwritable`, or another `reason`."""
         if trial_id not in self.running:
             return
-        row, unwritable = found.get("row"), found.get("unwritable")
-        if unwritable:
+        row = found.get("row")
+        if found.get("unwritable"):
             self._wait_again(trial_id)
-            self.stop(f"cannot write results: {unwritable}; free some space or mend the folder")
+            self.stop(f"cannot write results: {found['unwritable']}; {ROOM}")
         elif row is None or not self._in_ledger(trial_id):
             self.lost(trial_id, found.get("reason") or "its worker returned without a row")
         else:
-            self._settle(trial_id, {key: row.get(key) for key in SHOWN})
+            self._settle(row)
 
     def lost(self, trial_id: str, reason: str = "its worker process died") -> None:
         """A worker is gone: what it has committed counts, else the trial is run once more or has failed."""
         begun = self.running.get(trial_id)
         if begun is None:
             return
-        row = self._committed_row(trial_id)
+        row = self._results().get(trial_id)
         if row is not None:
-            self._settle(trial_id, row)
+            self._settle(row)
         elif begun.stalled:
-            self._fail(begun.task, "timeout", begun.stalled)
+            self._fail(begun.job, "timeout", begun.stalled)
         elif self.crashes[trial_id] < STARTS_AFTER_A_CRASH:
             self.crashes[trial_id] += 1
             self._wait_again(trial_id)
             self.note(f"trial {trial_id[:8]}: {reason}; it is run once more")
         else:
-            self._fail(begun.task, "error", f"{reason}, twice" if self.crashes[trial_id] else reason)
+            self._fail(begun.job, "error", f"{reason}, twice" if self.crashes[trial_id] else reason)
 
     def abandon(self) -> None:
         """What dispatched the running trials broke down: they wait again, unless they have been committed meanwhile."""
+        results = self._results() if self.running else {}
         for trial_id in list(self.running):
-            row = self._committed_row(trial_id)
-            if row is not None:
-                self._settle(trial_id, row)
+            if trial_id in results:
+                self._settle(results[trial_id])
             else:
                 self._wait_again(trial_id)
-
-    def _wait_again(self, trial_id: str) -> None:
-        begun = self.running.pop(trial_id)
-        self._forget(trial_id)
-        self.queue.again(begun.task.trial)
 
     def stop(self, reason: str) -> None:
         """Start no further trial; the first reason counts."""
@@ -223,7 +194,7 @@ class Dispatch:
         if told is not None and told.updated_at != begun.updated_at:
             # Only that it changes counts: clocks of two machines may differ.
             begun.updated_at, begun.seen = told.updated_at, now
-        limit = stall_limit(begun.task.trial, self.setting.resources)
+        limit = stall_limit(begun.job.trial, self.setting.resources)
         if now - begun.seen <= limit or self.end_worker is None:
             return
         if told is None:
@@ -234,71 +205,57 @@ class Dispatch:
         self.note(f"trial {trial_id[:8]} {begun.stalled}")
         self.end_worker(trial_id, told.host, told.pid)
 
-    def _settle(self, trial_id: str, row: dict[str, Any]) -> None:
-        begun = self.running.pop(trial_id)
-        done = row["status"] in DONE
+    def _settle(self, row: Mapping[str, Any]) -> None:
+        """A running trial has ended with this row, which is in the ledger."""
+        trial_id, status, reason = row["trial_id"], row["status"], row.get("reason") or ""
+        done = status in DONE
+        del self.running[trial_id]
         if not done:
-            self._forget(trial_id)
-        self.queue.finished(begun.task.trial.trial_id, done=done)
-        self.endings.append((row["status"], row.get("reason") or ""))
-        self._tell(self.listener.finished, row)
-        if NO_ROOM.search(row.get("reason") or "") and row["status"] == "error":
-            self.stop(f"cannot write: {row['reason']}; free some space or mend the folder")
-        first = self.endings[:FIRST_ALIKE]
-        if len(first) == len(self.endings) == FIRST_ALIKE and all(status == "error" for status, _ in first):
-            signatures = {Failure(status, reason, 1).signature for status, reason in first}
-            if len(signatures) == 1:
-                self.stop(
-                    f"the first {FIRST_ALIKE} trials failed alike: {row['reason']} "
-                    f"(traceback: {log_path(self.setting.folder, trial_id)}); mend that"
-                )
+            remove_running(self.setting.folder, trial_id)
+        self.queue.finished(trial_id, done=done)
+        self.endings.append((status, reason))
+        self._tell(self.listener.finished, {key: row.get(key) for key in SHOWN})
+        if status == "error" and NO_ROOM.search(reason):
+            self.stop(f"cannot write: {reason}; {ROOM}")
+        if len(self.endings) == FIRST_ALIKE and status == "error" and self._ended_alike():
+            log = log_path(self.setting.folder, trial_id)
+            self.stop(f"the first {FIRST_ALIKE} trials failed alike: {row['reason']} (traceback: {log}); mend that")
 
-    def _fail(self, task: Task, status: str, reason: str) -> None:
+    def _ended_alike(self) -> bool:
+        return len({Failure(status, reason, 1).signature for status, reason in self.endings}) == 1
+
+    def _fail(self, job: Job, status: str, reason: str) -> None:
         """Store an attempt whose worker cannot do so any more."""
-        trial = task.trial
-        row = {column_name(name): value for name, value in trial.axes().items()} | {
-            "trial_id": trial.trial_id,
-            "configuration_id": trial.configuration_id,
-            "sweep": self.setting.sweep,
-            "point": task.point,
-            "tuned": ", ".join(self.setting.tuned) or None,
-            "artefact": trial.artefact,
-            "status": status,
-            "reason": reason,
-            "failures": Failure.count_of(task.earlier, status, reason),
-            "started_at": datetime.datetime.now(datetime.UTC),
-            "host": platform.node(),
-        }
+        row = job.columns() | job.failed(status, reason)
         try:
-            write_trial(self.setting.folder, row)
+            write_trial(job.folder, row)
         except OSError as error:
-            self.stop(f"cannot write results: {error}; free some space or mend the folder")
-        self._log(trial.trial_id, f"{status}: {reason}")
-        self._settle(trial.trial_id, {key: row.get(key) for key in SHOWN})
-
-    def _in_ledger(self, trial_id: str) -> bool:
-        return self._part(trial_id).exists() or trial_id in committed(self.setting.folder)
-
-    def _part(self, trial_id: str) -> Path:
-        return self.setting.folder / COMMIT_TABLE / f"{trial_id}.parquet"
-
-    def _committed_row(self, trial_id: str) -> dict[str, Any] | None:
-        """The row of a result that a worker has committed before it was lost."""
-        if committed(self.setting.folder).get(trial_id) not in DONE:
-            return None
-        rows = load_results(self.setting.folder).trials.to_pylist()
-        return next({key: row[key] for key in SHOWN} for row in rows if row["trial_id"] == trial_id)
-
-    def _forget(self, trial_id: str) -> None:
-        """Nobody runs the trial any more."""
-        remove_running(self.setting.folder, trial_id)
-
-    def _log(self, trial_id: str, text: str) -> None:
-        log = log_path(self.setting.folder, trial_id)
+            self.stop(f"cannot write results: {error}; {ROOM}")
+        log = log_path(job.folder, row["trial_id"])
         with contextlib.suppress(OSError):
             log.parent.mkdir(exist_ok=True)
             with log.open("a", encoding="utf-8") as sink:
-                sink.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+                sink.write(f"{time.strftime('%H:%M:%S')} {status}: {reason}\n")
+        self._settle(row)
+
+    def _wait_again(self, trial_id: str) -> None:
+        begun = self.running.pop(trial_id)
+        remove_running(self.setting.folder, trial_id)
+        self.queue.again(begun.job.trial)
+
+    def _in_ledger(self, trial_id: str) -> bool:
+        """Whether the trial has a row; its part may have been merged already, or lie in an object store."""
+        part = self.setting.folder / COMMIT_TABLE / f"{trial_id}.parquet"
+        return part.exists() or trial_id in self._rows()
+
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        """The ledger as it is now, by trial id."""
+        ledger = Ledger(self.setting.folder, SHOWN)
+        ledger.refresh()
+        return ledger.rows
+
+    def _results(self) -> dict[str, dict[str, Any]]:
+        return {trial_id: row for trial_id, row in self._rows().items() if row["status"] in DONE}
 
     def _tell(self, say: Callable[[Any], None], what: Any) -> None:
         """A view that fails must not cost a trial."""

@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
+from bitskip.engine.labels import GLANCE_AXES, configuration_label, technique_words
 from bitskip.errors import UserError
 from bitskip.store import filesystem
 from bitskip.store.filesystem import DESIGN_FILE
@@ -22,17 +23,22 @@ from bitskip.store.folder_lock import LOCK, alive_elsewhere
 from bitskip.store.heartbeat import FOLDER, Running, running_trials
 from bitskip.store.tables import COMMIT_TABLE, DONE, Ledger
 from bitskip.sweep.sweep_file import Sweep, load_sweep, with_seeds
-from bitskip.trial.config import AXES, TrialConfig, data_label, model_label
+from bitskip.trial.config import model_label
 
 STATES = ("done", "running", "waiting", "stalled", "diverged", "failed")
 _STATE_OF = {"ok": "done", "stalled": "stalled", "diverged": "diverged"}
+RESULTS = tuple(_STATE_OF.values())
+"""States of trials that have a result."""
+
 FRESH_SECONDS = 30.0
 """A running trial that has told of itself so recently is being run by somebody."""
 
-_TECHNIQUES = ("bits", "first_bits", "hadamard", "dropout", "exit_weight", "phase")
+SIBLINGS_SECONDS = 10.0
+"""How often the folders beside a sweep's are listed anew."""
+
 _COLUMNS = (
     "configuration_id", "point", "seed", "model", "tokens", "reason", "ppl", "train_seconds", "eval_seconds",
-    "shared_seconds", *_TECHNIQUES,
+    "shared_seconds", *GLANCE_AXES,
 )  # fmt: skip
 
 
@@ -95,7 +101,7 @@ class Snapshot:
     @property
     def ended(self) -> int:
         """Trials that have a result."""
-        return sum(self.counts[state] for state in ("done", "stalled", "diverged"))
+        return sum(self.counts[state] for state in RESULTS)
 
 
 def snapshot(folder: Path, design: Sweep | None = None) -> Snapshot:
@@ -117,42 +123,43 @@ class Lookout:
         slots: int | None = None,
         planned: Collection[str] | None = None,
     ) -> None:
-        self.folder, self.given, self.slots, self.planned = folder, design, slots, planned
+        self.folder, self.slots, self.planned = folder, slots, planned
         self.ledger = Ledger(folder, _COLUMNS)
         self.others: dict[Path, Ledger] = {}
         self.design: Sweep | None = None
-        self.trials: tuple[TrialConfig, ...] = ()
-        self.labels: dict[str, str] = {}
-        self.seed_of: dict[str, int] = {}
-        self.positions: dict[str, int] = {}
+        self.trials: dict[str, _Trial] = {}
         self.problem: str | None = None
+        self._reads_design = design is None
         self._design_time: int | None = None
         self._siblings_due = 0.0
+        self._positions: dict[str, int] = {}
         self._chosen: frozenset[int] = frozenset()
+        if design is not None:
+            self._use(design)
 
     def look(self) -> Snapshot:
         """The sweep as its files show it now."""
         self.ledger.refresh()
+        own = self.ledger.rows
         running = {each.trial_id: each for each in running_trials(self.folder)}
         alive = is_alive(self.folder, running.values())
-        self._follow_design()
-        own = self.ledger.rows
+        if self._reads_design:
+            self._follow_design()
         self._follow_choices({*own, *running})
-        rows = self._rows_elsewhere({trial.trial_id for trial in self.trials} - own.keys()) | own
-        begun = self._begun() if alive else None
+        rows = self._rows_elsewhere(self.trials.keys() - own.keys()) | own
+        begun = _changed(self.folder / DESIGN_FILE) if alive else None
         states = {key: _state(row, begun) for key, row in rows.items()}
         # A trial that is there and in its file has been committed a moment ago, or is tried again.
-        states |= {key: "running" for key in running if states.get(key) not in ("done", "stalled", "diverged")}
-        active = tuple(self._active(running[key], states) for key in running if states[key] == "running")
-        configurations, seeds = self._grid(states)
-        known = {trial.trial_id for trial in self.trials} or states.keys()
+        states |= {key: "running" for key in running if states.get(key) not in RESULTS}
+        active = tuple(self._active(running[key]) for key in running if states[key] == "running")
+        known = self.trials.keys() or states.keys()
         counts = Counter(states.get(key, "waiting") for key in known)
         total = max(len(known), self._promised())
         ended = [self._ended(row) for key, row in rows.items() if key in known]
         results = [each for each in ended if each.status == "ok" and each.ppl is not None]
         errors = [row for key, row in rows.items() if key in known and row["status"] not in DONE]
         newest = max(errors, key=lambda row: row["started_at"].timestamp() if row["started_at"] else 0.0, default=None)
-        done = sum(counts[state] for state in ("done", "stalled", "diverged"))
+        configurations, seeds = _grid(self.trials or {key: _Trial.of_row(row) for key, row in own.items()}, states)
         return Snapshot(
             name=self.design.name if self.design else self.folder.resolve().name,
             folder=filesystem.shown(self.folder),
@@ -167,15 +174,12 @@ class Lookout:
             last_error=self._ended(newest) if newest else None,
             remaining_seconds=self._remaining(rows, states, active, total - len(known)) if alive else None,
             alive=alive,
-            complete=done >= total > 0,
+            complete=sum(counts[state] for state in RESULTS) >= total > 0,
             problems=(*([self.problem] if self.problem else []), *self.ledger.problems),
         )
 
     def _follow_design(self) -> None:
-        if self.given is not None:
-            if self.design is None:
-                self._use(self.given)
-            return
+        """Read the folder's design where it has changed."""
         file = self.folder / DESIGN_FILE
         changed = file.stat().st_mtime_ns if file.exists() else None
         if changed == self._design_time:
@@ -187,31 +191,21 @@ class Lookout:
             self._use(design.given(ran) if ran else design)
             self.problem = None
         except UserError as error:
-            self.design, self.trials, self.problem = None, (), f"{error}; shown without the design"
+            self.design, self.trials, self.problem = None, {}, f"{error}; shown without the design"
 
     def _use(self, design: Sweep) -> None:
-        self.design, self._chosen = design, frozenset()
-        self.positions = {}
+        self.design, self._chosen, self._positions = design, frozenset(), {}
+        self.trials = _described(design)
         if design.adaptive:
-            for at, configuration in enumerate(design.grid.configurations):
-                for trial in with_seeds([configuration], design.seeds):
-                    self.positions[trial.trial_id] = at
-        self._show(design.trials)
-
-    def _show(self, trials: tuple[TrialConfig, ...]) -> None:
-        assert self.design is not None
-        self.trials = trials
-        self.labels = {trial.trial_id: configuration_label(trial, self.design) for trial in trials}
-        self.seed_of = {trial.trial_id: trial.seed for trial in trials}
+            cells = enumerate(design.grid.configurations)
+            self._positions = {t.trial_id: at for at, each in cells for t in with_seeds([each], design.seeds)}
 
     def _follow_choices(self, seen: Collection[str]) -> None:
         """An adaptive design has the trials that it has begun."""
-        if self.design is None or not self.design.adaptive:
-            return
-        chosen = frozenset(self.positions[key] for key in seen if key in self.positions)
-        if chosen - self._chosen:
+        chosen = frozenset(self._positions[key] for key in seen if key in self._positions)
+        if self.design is not None and chosen - self._chosen:
             self._chosen |= chosen
-            self._show(self.design.with_chosen(sorted(self._chosen)).trials)
+            self.trials = _described(self.design.with_chosen(sorted(self._chosen)))
 
     def _promised(self) -> int:
         """Trials that an adaptive design will have in the end."""
@@ -225,7 +219,7 @@ class Lookout:
             return {}
         here = self.folder.resolve()
         if time.monotonic() >= self._siblings_due:
-            self._siblings_due = time.monotonic() + 10.0
+            self._siblings_due = time.monotonic() + SIBLINGS_SECONDS
             for folder in filesystem.folders_in(here.parent):
                 if folder != here and folder not in self.others and filesystem.is_folder(folder / COMMIT_TABLE):
                     self.others[folder] = Ledger(folder, _COLUMNS)
@@ -235,35 +229,16 @@ class Lookout:
             found |= {key: row for key in wanted if (row := ledger.rows.get(key)) and row["status"] in DONE}
         return found
 
-    def _begun(self) -> float:
-        """When the command that runs now began: it writes the design first."""
-        file = self.folder / DESIGN_FILE
-        return file.stat().st_mtime if file.exists() else 0.0
-
-    def _active(self, running: Running, states: Mapping[str, str]) -> Active:
-        label = self.labels.get(running.trial_id) or running.point or running.trial_id[:8]
+    def _active(self, running: Running) -> Active:
+        known = self.trials.get(running.trial_id)
+        label = known.label if known else running.point or running.trial_id[:8]
         silent = max(0.0, time.time() - running.updated_at)
-        return Active(label, self.seed_of.get(running.trial_id), running, silent, running.lost())
+        return Active(label, known.seed if known else None, running, silent, running.lost())
 
     def _ended(self, row: Mapping[str, Any]) -> Ended:
-        what = f"{self.labels.get(row['trial_id']) or _row_label(row)}, seed {row['seed']}"
+        known = self.trials.get(row["trial_id"]) or _Trial.of_row(row)
+        what = f"{known.label}, seed {row['seed']}"
         return Ended(row["trial_id"], what, row["status"], row["reason"], row["ppl"], _seconds(row))
-
-    def _grid(self, states: Mapping[str, str]) -> tuple[tuple[Configuration, ...], tuple[int, ...]]:
-        """Configurations in the design's order, or as the ledger has them where there is no design."""
-        cells: dict[str, dict[int, str]] = {}
-        labels: dict[str, str] = {}
-        for trial in self.trials:
-            key = trial.configuration_id
-            labels.setdefault(key, self.labels[trial.trial_id])
-            cells.setdefault(key, {})[trial.seed] = states.get(trial.trial_id, "waiting")
-        if not self.trials:
-            for row in self.ledger.rows.values():
-                labels.setdefault(row["configuration_id"], _row_label(row))
-                cells.setdefault(row["configuration_id"], {})[row["seed"]] = states[row["trial_id"]]
-        seeds = tuple(sorted({seed for states_of in cells.values() for seed in states_of}))
-        rows = tuple(Configuration(labels[key], tuple(map(found.get, seeds))) for key, found in cells.items())
-        return rows, seeds
 
     def _remaining(
         self,
@@ -273,34 +248,74 @@ class Lookout:
         unchosen: int,
     ) -> float | None:
         """Seconds until all trials have ended: what trials of the same model and budget took, over the slots."""
-        took: dict[tuple[str, int], list[float]] = defaultdict(list)
+        times: dict[tuple[str, int], list[float]] = defaultdict(list)
         for row in rows.values():
             if row["status"] in DONE and row["train_seconds"] is not None:
-                took[row["model"], row["tokens"]].append(_seconds(row))
-        running = [left for each in active if (left := _left(each.running)) is not None]
-        per_token = [fmean(times) / tokens for (_, tokens), times in took.items()]
-        if not per_token:
-            per_token = [1 / rate for each in active if (rate := each.running.tokens_per_second)]
+                times[row["model"], row["tokens"]].append(_seconds(row))
+        took = {key: fmean(seconds) for key, seconds in times.items()}
+        per_token = [seconds / tokens for (_, tokens), seconds in took.items()]
+        per_token = per_token or [1 / rate for each in active if (rate := each.running.tokens_per_second)]
         if not per_token:
             return None
-        waiting = [
-            trial
-            for trial in self.trials
-            if states.get(trial.trial_id, "waiting") == "waiting"
-            and (self.planned is None or trial.trial_id in self.planned)
-        ]
-        known = {key: fmean(times) for key, times in took.items()}
+        running = [left for each in active if (left := _left(each.running)) is not None]
         needed = [
-            known.get((model_label(trial.model), trial.training.tokens)) or fmean(per_token) * trial.training.tokens
-            for trial in waiting
+            took.get((trial.model, trial.tokens)) or fmean(per_token) * trial.tokens
+            for key, trial in self.trials.items()
+            if states.get(key, "waiting") == "waiting" and (self.planned is None or key in self.planned)
         ]
         if self.planned is None:
-            needed += [fmean(needed or [fmean(times) for times in took.values()] or [0.0])] * unchosen
+            needed += [fmean(needed or took.values() or [0.0])] * unchosen
         slots = self.slots or max(1, len(active))
         return max([(sum(needed) + sum(running)) / slots, *running])
 
 
+class _Trial(NamedTuple):
+    """What a view needs of a trial, from the design or from a row of the ledger."""
+
+    configuration: str
+    label: str
+    seed: int
+    model: str
+    tokens: int
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> _Trial:
+        label = row["point"] or ", ".join(technique_words(row))
+        return cls(row["configuration_id"], label, row["seed"], row["model"], row["tokens"])
+
+
+def _described(design: Sweep) -> dict[str, _Trial]:
+    """The design's trials by id."""
+    return {
+        trial.trial_id: _Trial(
+            trial.configuration_id,
+            configuration_label(trial, design),
+            trial.seed,
+            model_label(trial.model),
+            trial.training.tokens,
+        )
+        for trial in design.trials
+    }
+
+
+def _grid(trials: Mapping[str, _Trial], states: Mapping[str, str]) -> tuple[tuple[Configuration, ...], tuple[int, ...]]:
+    """Configurations in the order of their first trials, and the seeds."""
+    labels: dict[str, str] = {}
+    cells: dict[str, dict[int, str]] = defaultdict(dict)
+    for key, trial in trials.items():
+        labels.setdefault(trial.configuration, trial.label)
+        cells[trial.configuration][trial.seed] = states.get(key, "waiting")
+    seeds = tuple(sorted({trial.seed for trial in trials.values()}))
+    return tuple(Configuration(labels[key], tuple(map(cells[key].get, seeds))) for key in cells), seeds
+
+
+def _changed(file: Path) -> float:
+    """When a sweep's design was written: the command that runs now has done that first."""
+    return file.stat().st_mtime if file.exists() else 0.0
+
+
 def _state(row: Mapping[str, Any], begun: float | None) -> str:
+    """The state of a trial with this row; `begun` is when the command began that runs now, if one does."""
     if row["status"] in _STATE_OF:
         return _STATE_OF[row["status"]]
     before = begun is not None and (not row["started_at"] or row["started_at"].timestamp() < begun)
@@ -360,31 +375,3 @@ def watched_folders(path: Path) -> list[Path]:
     if not found:
         raise UserError(f"{filesystem.shown(path)}: no sweep in it or one level below; run `bitskip sweep` first")
     return found
-
-
-def configuration_label(trial: TrialConfig, sweep: Sweep) -> str:
-    """The point's name, or the techniques that are on and what else the sweep varies."""
-    named = sweep.point_of(trial)
-    if named:
-        return named
-    words = technique_words({name: AXES[name].read(trial) for name in _TECHNIQUES})
-    labels = {"model": model_label(trial.model), "data": data_label(trial.data)}
-    for axis in sweep.grid.axes:
-        if axis in labels or (axis in AXES and axis not in _TECHNIQUES and AXES[axis].group != "artefacts"):
-            value = labels[axis] if axis in labels else AXES[axis].read(trial)
-            words.append(f"{axis} {value:g}" if isinstance(value, float) else f"{axis} {value}")
-    return ", ".join(words)
-
-
-def technique_words(values: Mapping[str, Any]) -> list[str]:
-    """What is on, of the axes by which a configuration is known at a glance."""
-    bits, first = values["bits"], values["first_bits"]
-    words = [f"{first} then {bits} bit" if first else f"{bits} bit"]
-    words += [values["hadamard"]] * (values["hadamard"] != "none")
-    words += [f"dropout {values['dropout']}"] * (values["dropout"] != "none")
-    words += [f"exits {values['exit_weight']:g}"] * (values["exit_weight"] > 0)
-    return [*words, f"phase {values['phase']}"]
-
-
-def _row_label(row: Mapping[str, Any]) -> str:
-    return row["point"] or ", ".join(technique_words(row))

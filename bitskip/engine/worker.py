@@ -4,68 +4,55 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
+import errno
 import functools
+import gc
 import json
 import os
 import platform
+import random
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
+import torch
+
 import bitskip
+from bitskip.engine.job import Job
+from bitskip.engine.scheduler import SHOWN
 from bitskip.errors import UserError
-from bitskip.store.heartbeat import Report, reporting, traceback_lines
-from bitskip.store.tables import DONE, Failure, column_name, write_trial
+from bitskip.store.heartbeat import reporting, traceback_lines
+from bitskip.store.tables import DONE, write_trial
 from bitskip.training.checkpoint import CheckpointPlace, weights_path
 from bitskip.training.loop import CurvePoint
-from bitskip.training.shared_prefix import Prefixes
 from bitskip.training.trainer import TrialResult, run_trial
-from bitskip.trial.config import TrialConfig
 from bitskip.trial.schedule import step_count
+
+UNWRITABLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES)
 
 
 class TimeLimitError(Exception):
     """The trial ran past its wall-clock limit."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A trial to run, where its rows go, and what it may use. `time_limit` in seconds; None = no limit.
+def work(job: Job) -> dict[str, Any]:
+    """A worker's part: run a trial in a process as good as new; what `Scheduler.ended` is told.
 
-    An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
-    `earlier` is how the attempt before this one failed, `tuned` the axes that its sweep chooses by configuration.
+    Raises no Exception: a trial without a row was lost.
     """
-
-    trial: TrialConfig
-    folder: Path
-    sweep: str
-    point: str | None = None
-    tuned: tuple[str, ...] = ()
-    device: str = "cpu"
-    threads: int = 1
-    time_limit: float | None = None
-    checkpoint_seconds: float = 300.0
-    save_weights: bool = False
-    prefixes: Prefixes | None = None
-    earlier: Failure | None = None
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / f"{self.trial.trial_id}.safetensors"
-
-    @property
-    def checkpoint_place(self) -> CheckpointPlace:
-        return CheckpointPlace(self.checkpoint, self.checkpoint_seconds)
-
-    @property
-    def weights_path(self) -> Path | None:
-        """Where its weights go, if they are kept."""
-        return weights_path(self.folder, self.trial.trial_id) if self.save_weights else None
+    try:
+        reset_process(job.threads)
+        row = run_job(job)
+        return {"row": {key: row.get(key) for key in SHOWN}}
+    except Exception as error:  # what a trial raises is stored: this one was raised by storing it
+        full = isinstance(error, OSError) and error.errno in UNWRITABLE
+        return {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {_first_line(error)}"}
 
 
 def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
@@ -74,88 +61,63 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     While it runs, `running/<trial_id>.json` says how far it is. An exception becomes status `error` (`timeout` past the
     limit) with its traceback in `logs/<trial_id>.log`.
     """
-    with _opened(job) as attempt:
-
-        def measured(point: CurvePoint, steps: int) -> None:
-            attempt.measured(point, steps)
-            if on_point:
-                on_point(point, steps)
-
-        try:
-            check_device(job.device)
-            with _time_limit(job.time_limit):
-                found: TrialResult | Exception = run_trial(
-                    job.trial,
-                    job.device,
-                    on_point=measured,
-                    checkpoint=job.checkpoint_place,
-                    save_weights_to=job.weights_path,
-                    prefixes=job.prefixes,
-                    report=attempt.report,
-                )
-        except Exception as error:
-            found = error
-        return attempt.commit(found)
-
-
-@contextlib.contextmanager
-def _opened(job: Job) -> Iterator[_Attempt]:
-    """An attempt at a trial that is seen to run while inside."""
-    import torch
-
     trial, training = job.trial, job.trial.training
     steps, tokens = step_count(training), training.batch_size * training.seq_len
+    place = job.folder / "checkpoints" / f"{trial.trial_id}.safetensors"
     device = _device_name(job.device)
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
         torch.set_num_threads(job.threads)
         _reset_peak_memory(job.device)
-        yield _Attempt(job, report)
+        began = time.perf_counter()
+        row = job.columns() | _provenance(job, device)
 
+        def measured(point: CurvePoint, steps: int) -> None:
+            report.note(_point_line(point, steps))
+            if on_point:
+                on_point(point, steps)
 
-class _Attempt:
-    """From the start of a trial to its row."""
-
-    def __init__(self, job: Job, report: Report) -> None:
-        self.job, self.report, self.began = job, report, time.perf_counter()
-        self.row = _description(job)
-
-    def measured(self, point: CurvePoint, steps: int) -> None:
-        self.report.note(_point_line(point, steps))
-
-    def commit(self, found: TrialResult | Exception) -> dict[str, Any]:
-        """Store a result, or what was raised instead; returns the row of `trials`."""
-        job, report, row = self.job, self.report, self.row
-        tables: list[list[dict[str, Any]]] = [[], [], []]
-        if isinstance(found, TrialResult):
-            row |= _measures(found)
-            parts = (found.exits, found.curve, found.layers)
-            tables = [[dataclasses.asdict(entry) for entry in part] for part in parts]
+        parts: tuple[Any, ...] = ((), (), ())
+        try:
+            check_device(job.device)
+            with _time_limit(job.time_limit):
+                result = run_trial(
+                    trial,
+                    job.device,
+                    on_point=measured,
+                    checkpoint=CheckpointPlace(place, job.checkpoint_seconds),
+                    save_weights_to=weights_path(job.folder, trial.trial_id) if job.save_weights else None,
+                    prefixes=job.prefixes,
+                    report=report,
+                )
+        except Exception as error:
+            row |= job.failed(*_failure(job, error))
+            report.note(traceback_lines(error))
         else:
-            row |= self._failure(found)
-            report.note(traceback_lines(found))
+            row |= _measures(result)
+            parts = result.exits, result.curve, result.layers
         row["peak_memory_bytes"] = _peak_memory(job.device)
-        if row["status"] not in DONE:
-            row["failures"] = Failure.count_of(job.earlier, row["status"], row["reason"])
-        write_trial(job.folder, row, *tables)
+        write_trial(job.folder, row, *([dataclasses.asdict(entry) for entry in part] for part in parts))
         if row["status"] in DONE:
-            job.checkpoint.unlink(missing_ok=True)
+            place.unlink(missing_ok=True)
         shown = f"perplexity {row['ppl']:.4g}" if row.get("ppl") else row.get("reason") or "no perplexity"
-        report.note(f"{row['status']} after {time.perf_counter() - self.began:.1f} s: {shown}")
-        report.close()
-        return row
+        report.note(f"{row['status']} after {time.perf_counter() - began:.1f} s: {shown}")
+    return row
 
-    def _failure(self, error: Exception) -> dict[str, Any]:
-        if isinstance(error, TimeLimitError):
-            return {"status": "timeout", "reason": f"longer than the limit of {self.job.time_limit:g} s"}
-        first = (str(error).splitlines() or [""])[0]
-        reason = first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
-        return {"status": "error", "reason": reason}
+
+def _failure(job: Job, error: Exception) -> tuple[str, str]:
+    """Status and reason of a trial that raised."""
+    if isinstance(error, TimeLimitError):
+        return "timeout", f"longer than the limit of {job.time_limit:g} s"
+    first = _first_line(error)
+    return "error", first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 def check_device(device: str) -> None:
     """Raises UserError for anything but `cpu` and a GPU that torch sees."""
-    import torch
-
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         raise UserError(f"device: '{device}' is not one of cpu, cuda, cuda:N")
@@ -171,22 +133,15 @@ def _point_line(point: CurvePoint, steps: int) -> str:
     return f"step {point.step}/{steps}, phase {point.phase}: {losses}, learning rate {point.lr:.3g}"
 
 
-def _description(job: Job) -> dict[str, Any]:
-    trial = job.trial
-    axes = {column_name(name): value for name, value in trial.axes().items()}
-    return axes | {
-        "trial_id": trial.trial_id,
-        "configuration_id": trial.configuration_id,
-        "sweep": job.sweep,
-        "point": job.point,
-        "tuned": ", ".join(job.tuned) or None,
-        "artefact": trial.artefact,
-        "started_at": datetime.datetime.now(datetime.UTC),
-        "host": platform.node(),
-        "device": _device_name(job.device),
+def _provenance(job: Job, device: str) -> dict[str, Any]:
+    """The fields of a row that say what made it."""
+    versions = {"bitskip": bitskip.__version__, "python": platform.python_version()}
+    versions |= {"torch": torch.__version__, "numpy": numpy.__version__}
+    return {
+        "device": device,
         "threads": job.threads,
         "niceness": os.nice(0),
-        "versions": json.dumps(_versions(), sort_keys=True),
+        "versions": json.dumps(versions, sort_keys=True),
         "git_sha": _git_sha(),
     }
 
@@ -225,8 +180,6 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
 
 
 def _reset_peak_memory(device: str) -> None:
-    import torch
-
     if device.startswith("cuda") and torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     else:
@@ -236,8 +189,6 @@ def _reset_peak_memory(device: str) -> None:
 
 
 def _peak_memory(device: str) -> int:
-    import torch
-
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
@@ -249,39 +200,51 @@ def _peak_memory(device: str) -> int:
 
 
 def _device_name(device: str) -> str:
-    import torch
-
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
-    import numpy
-    import torch
-
-    return {
-        "bitskip": bitskip.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-    }
-
-
-@functools.cache
 def _git_sha() -> str | None:
     """Commit of the checkout that bitskip runs from, `+` if it has changes; None outside a checkout."""
-    here = Path(bitskip.__file__).parent
+
+    def git(*command: str) -> str:
+        here = Path(bitskip.__file__).parent
+        return subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        return git("rev-parse", "HEAD") + "+" * bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
         return None
-    return sha.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def reset_process(threads: int, seed: int = 0) -> None:
+    """Undo what a trial can have left in this process: generators, threads, dtypes, flags, gradient mode, caches.
+
+    A worker runs trial after trial in one process, and each has to find it as a fresh process would be.
+    Trials draw from generators of their own; a global one is seeded so that code which uses it is at least repeatable.
+    """
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
+    torch.set_flush_denormal(False)
+    torch.set_float32_matmul_precision("highest")
+    torch.use_deterministic_algorithms(False)
+    torch.autograd.set_detect_anomaly(False)
+    torch.clear_autocast_cache()
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = False
+    torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
+    for device in ("cpu", "cuda"):
+        torch.set_autocast_enabled(device, False)
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
+    signal.setitimer(signal.ITIMER_REAL, 0)  # of a trial with a time limit
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()

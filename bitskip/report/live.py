@@ -17,8 +17,9 @@ from rich.console import Console, ConsoleOptions
 from rich.live import Live
 from rich.text import Text
 
-from bitskip.engine.runner import Plan
-from bitskip.engine.status import Active, Ended, Lookout, Snapshot, configuration_label, watched_folders
+from bitskip.engine.labels import configuration_label
+from bitskip.engine.plan import Plan
+from bitskip.engine.status import Active, Ended, Lookout, Snapshot, watched_folders
 from bitskip.store.filesystem import DESIGN_FILE, place, shown
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.trial.config import TrialConfig

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitskip.engine.calibrate import Calibration
-from bitskip.engine.runner import Plan
+from bitskip.engine.plan import Plan
 from bitskip.report.live import describe, duration
 from bitskip.sweep.designs import Gap, gaps
 from bitskip.sweep.resources import local_cores, local_gpus, local_slots

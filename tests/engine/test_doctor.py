@@ -17,7 +17,7 @@ from filelock import FileLock
 from simulated_results import exit_rows, trial_row
 
 from bitskip.engine import doctor
-from bitskip.engine.doctor import Finding, examine, mend, worst
+from bitskip.engine.doctor import Check, examine, mend, worst
 from bitskip.errors import UserError
 from bitskip.store.heartbeat import reporting, running_path, running_trials
 from bitskip.store.tables import load_results, write_trial
@@ -50,7 +50,7 @@ def swept(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def of_results(path: Path) -> list[Finding]:
+def of_results(path: Path) -> list[Check]:
     return [finding for finding in examine(path) if finding.about == "s"]
 
 

@@ -14,8 +14,9 @@ import psutil
 import pytest
 from sweeping import by_seed, left_over, rows, start, sweep
 
-from bitskip.engine.runner import plan_sweep
-from bitskip.engine.scheduler import Dispatch, Setting, Task, stall_limit
+from bitskip.engine.job import Job, Setting
+from bitskip.engine.plan import plan_sweep
+from bitskip.engine.scheduler import Scheduler, stall_limit
 from bitskip.errors import UserError
 from bitskip.store.heartbeat import reporting
 from bitskip.store.tables import DONE, Failure, load_results, write_trial
@@ -43,11 +44,11 @@ class Heard:
         self.rows.append(row)
 
 
-def dispatching(folder: Path, seeds: int = 3, **resources: float) -> tuple[Dispatch, Heard]:
+def scheduling(folder: Path, seeds: int = 3, **resources: float) -> tuple[Scheduler, Heard]:
     trials = [make_trial(model=TINY, seed=seed) for seed in range(seeds)]
     heard = Heard()
     queue = PrefixQueue(trials, trials, {}, folder / "prefixes")
-    return Dispatch(Setting(folder, "s", Resources(**resources), False), queue, heard), heard
+    return Scheduler(Setting(folder, "s", Resources(**resources), False), queue, heard), heard
 
 
 def commit(folder: Path, trial_id: str, status: str = "ok", reason: str | None = None) -> dict[str, object]:
@@ -57,69 +58,69 @@ def commit(folder: Path, trial_id: str, status: str = "ok", reason: str | None =
 
 
 def test_a_lost_worker_is_replaced_once_and_then_stored_as_an_error(tmp_path: Path) -> None:
-    dispatch, heard = dispatching(tmp_path, 2)
-    first = dispatch.next().trial.trial_id
-    dispatch.started(first)
-    dispatch.lost(first)
-    second = dispatch.next().trial.trial_id
+    scheduler, heard = scheduling(tmp_path, 2)
+    first = scheduler.next().trial.trial_id
+    scheduler.started(first)
+    scheduler.lost(first)
+    second = scheduler.next().trial.trial_id
     assert second != first  # what kills its worker may do so again: the others go first
-    assert dispatch.next().trial.trial_id == first
-    dispatch.lost(first)
+    assert scheduler.next().trial.trial_id == first
+    scheduler.lost(first)
     assert heard.rows[0]["reason"] == "its worker process died, twice"
     (row,) = load_results(tmp_path).trials.to_pylist()
     assert (row["trial_id"], row["status"], row["failures"], row["loss"]) == (first, "error", 1, None)
-    assert not dispatch.over
-    dispatch.ended(second, {"row": commit(tmp_path, second)})
-    assert dispatch.over
+    assert not scheduler.over
+    scheduler.ended(second, {"row": commit(tmp_path, second)})
+    assert scheduler.over
 
 
 def test_a_worker_that_died_after_its_commit_has_a_result(tmp_path: Path) -> None:
-    dispatch, heard = dispatching(tmp_path, 1)
-    trial_id = dispatch.next().trial.trial_id
+    scheduler, heard = scheduling(tmp_path, 1)
+    trial_id = scheduler.next().trial.trial_id
     commit(tmp_path, trial_id)
-    dispatch.lost(trial_id)
-    assert dispatch.over
+    scheduler.lost(trial_id)
+    assert scheduler.over
     assert heard.rows[0]["status"] == "ok"
 
 
 def test_what_a_killed_sweep_still_finished_is_not_run_again(tmp_path: Path) -> None:
     """A worker commits after the next sweep has read the ledger."""
-    dispatch, heard = dispatching(tmp_path, 3)
-    ran, failed, new = (trial.trial_id for trial in dispatch.queue.waiting)
+    scheduler, heard = scheduling(tmp_path, 3)
+    ran, failed, new = (trial.trial_id for trial in scheduler.queue.waiting)
     commit(tmp_path, ran)
     commit(tmp_path, failed, "error", "earlier")
-    dispatch.recognise()
+    scheduler.recognise()
     assert [row["trial_id"] for row in heard.rows] == [ran]
-    assert [dispatch.next().trial.trial_id for _ in range(2)] == [failed, new]
+    assert [scheduler.next().trial.trial_id for _ in range(2)] == [failed, new]
 
 
 def test_a_row_that_is_not_in_the_ledger_does_not_count(tmp_path: Path) -> None:
-    dispatch, heard = dispatching(tmp_path, 1)
+    scheduler, heard = scheduling(tmp_path, 1)
     for _ in range(2):
-        trial_id = dispatch.next().trial.trial_id
-        dispatch.ended(trial_id, {"row": {"trial_id": trial_id, "status": "ok"}})
+        trial_id = scheduler.next().trial.trial_id
+        scheduler.ended(trial_id, {"row": {"trial_id": trial_id, "status": "ok"}})
     assert heard.rows[0]["reason"] == "its worker returned without a row, twice"
 
 
 def test_a_hung_worker_is_ended_and_its_trial_is_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dispatch, heard = dispatching(tmp_path, 1, stall_limit=0.2)
+    scheduler, heard = scheduling(tmp_path, 1, stall_limit=0.2)
     monkeypatch.setattr("bitskip.engine.scheduler.TICK_SECONDS", 0.0)
     ended = []
-    dispatch.end_worker = lambda *who: ended.append(who)
-    trial_id = dispatch.next().trial.trial_id
-    dispatch.started(trial_id)
+    scheduler.end_worker = lambda *who: ended.append(who)
+    trial_id = scheduler.next().trial.trial_id
+    scheduler.started(trial_id)
     with reporting(tmp_path, trial_id, "tiny", None, 10, 64, "cpu") as report:
         for step in range(4):  # progress in steps shorter than the limit
             report.training(step, None)
             time.sleep(0.1)
-            dispatch.tick()
+            scheduler.tick()
         assert ended == []
         time.sleep(0.25)
-        dispatch.tick()
-        dispatch.tick()
+        scheduler.tick()
+        scheduler.tick()
         assert ended == [(trial_id, platform.node(), os.getpid())]
-    dispatch.lost(trial_id)
-    assert (heard.rows[0]["status"], dispatch.over) == ("timeout", True)
+    scheduler.lost(trial_id)
+    assert (heard.rows[0]["status"], scheduler.over) == ("timeout", True)
     assert heard.rows[0]["reason"] == "hung: no progress for 0.2 s while training; its process was ended"
     assert list((tmp_path / "running").iterdir()) == []
 
@@ -132,44 +133,43 @@ def test_the_limit_of_a_hung_trial_grows_with_it() -> None:
 
 @pytest.mark.parametrize(("reasons", "stops"), [("abc", False), ("aaa", True), ("111", True), ("Daa", False)])
 def test_the_first_trials_failing_alike_stop_the_sweep(reasons: str, stops: bool, tmp_path: Path) -> None:
-    dispatch, _ = dispatching(tmp_path, 4)
+    scheduler, _ = scheduling(tmp_path, 4)
     for at, reason in enumerate(reasons):
-        trial_id = dispatch.next().trial.trial_id
+        trial_id = scheduler.next().trial.trial_id
         status = "diverged" if reason == "D" else "error"
         text = f"ValueError: size {at}" if reason == "1" else f"ValueError: {reason}"
-        dispatch.ended(trial_id, {"row": commit(tmp_path, trial_id, status, text)})
-    assert (dispatch.stopped is not None) == dispatch.over == stops
+        scheduler.ended(trial_id, {"row": commit(tmp_path, trial_id, status, text)})
+    assert (scheduler.stopped is not None) == scheduler.over == stops
     if stops:
-        assert re.match(r"the first 3 trials failed alike: ValueError: .* \(traceback: .*\.log\)", dispatch.stopped)
+        assert re.match(r"the first 3 trials failed alike: ValueError: .* \(traceback: .*\.log\)", scheduler.stopped)
 
 
 @pytest.mark.parametrize("reason", ["OSError: [Errno 28] No space left", "SafetensorError: x (os error 28)"])
 def test_a_disk_that_fills_during_training_stops_the_sweep(reason: str, tmp_path: Path) -> None:
-    dispatch, _ = dispatching(tmp_path)
-    trial_id = dispatch.next().trial.trial_id
-    dispatch.ended(trial_id, {"row": commit(tmp_path, trial_id, "error", reason)})
-    assert "free some space" in dispatch.stopped
+    scheduler, _ = scheduling(tmp_path)
+    trial_id = scheduler.next().trial.trial_id
+    scheduler.ended(trial_id, {"row": commit(tmp_path, trial_id, "error", reason)})
+    assert "free some space" in scheduler.stopped
 
 
 def test_a_hook_that_fails_never_raises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dispatch, heard = dispatching(tmp_path, 1)
+    scheduler, heard = scheduling(tmp_path, 1)
     heard.finished = lambda row: 1 / 0
-    trial_id = dispatch.next().trial.trial_id
-    dispatch.ended(trial_id, {"row": commit(tmp_path, trial_id)})
-    assert dispatch.over
+    trial_id = scheduler.next().trial.trial_id
+    scheduler.ended(trial_id, {"row": commit(tmp_path, trial_id)})
+    assert scheduler.over
     assert "the display failed (ZeroDivisionError: division by zero); the sweep goes on" in capsys.readouterr().err
-    assert dispatch.guarded(lambda: [][0], otherwise="end") == "end"
-    assert "internal error (IndexError" in dispatch.stopped
+    assert scheduler.guarded(lambda: [][0], otherwise="end") == "end"
+    assert "internal error (IndexError" in scheduler.stopped
 
 
 def test_what_a_worker_is_given_is_small(tmp_path: Path) -> None:
     """A trial sent to a worker holds no data: text is mapped there by name."""
     from bitskip.engine.executors.ray_tune import _worker_class
 
-    setting = Setting(tmp_path, "s", Resources(), False)
-    task = Task(make_trial(), None, None, Failure("error", "x", 1))
-    assert len(cloudpickle.dumps({"task": task, "key": task.trial.trial_id})) < 5_000
-    assert len(cloudpickle.dumps(_worker_class(setting))) < 10_000
+    job = Job(make_trial(), tmp_path, "s", earlier=Failure("error", "x", 1))
+    assert len(cloudpickle.dumps({"job": job, "key": job.trial.trial_id})) < 5_000
+    assert len(cloudpickle.dumps(_worker_class())) < 10_000
 
 
 def test_a_trial_must_fit_on_one_machine() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bitskip.engine import worker
-from bitskip.engine.worker import Job, run_job
+from bitskip.engine.job import Job
+from bitskip.engine.worker import run_job
 from bitskip.errors import UserError
 from bitskip.store.tables import load_results
 from bitskip.trial.config import make_trial

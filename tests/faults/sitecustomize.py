@@ -103,24 +103,24 @@ def patch_view(live):
 
 
 def patch_tune(module):
-    """What dispatches breaks down after some trials, as when a memory monitor ends something it should not."""
+    """What runs the trials breaks down after some trials, as when a memory monitor ends something it should not."""
     fit = module._fit
 
-    def breaks(dispatch, *rest, **more):
+    def breaks(scheduler, *rest, **more):
         if FAULT["kind"] == "fit" and struck_fit():
-            tick = dispatch.tick
+            tick = scheduler.tick
 
             def tick_and_break():
                 tick()
-                if dispatch.endings:
+                if scheduler.endings:
                     raise KeyError("Caught unexpected exception")
 
-            dispatch.tick = tick_and_break
-            dispatch.guarded = lambda hook, otherwise=None: hook()
+            scheduler.tick = tick_and_break
+            scheduler.guarded = lambda hook, otherwise=None: hook()
             try:
-                return fit(dispatch, *rest, **more)
+                return fit(scheduler, *rest, **more)
             finally:
-                del dispatch.tick, dispatch.guarded
+                del scheduler.tick, scheduler.guarded
         if FAULT["kind"] == "sigterm":
             try:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -128,7 +128,7 @@ def patch_tune(module):
                 raise KeyboardInterrupt from None  # as Ray's core does when a handler raises while it waits
         if FAULT["kind"] == "never fits":
             raise RuntimeError("no")
-        return fit(dispatch, *rest, **more)
+        return fit(scheduler, *rest, **more)
 
     def struck_fit():
         if os.path.exists(FAULT["once"]):

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitskip.engine.worker import Job, run_job
+from bitskip.engine.job import Job
+from bitskip.engine.worker import run_job
 from bitskip.store import heartbeat
 from bitskip.store.heartbeat import Running, log_path, remove_running, reporting, running_path, running_trials
 from bitskip.trial.config import make_trial

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from bitskip.engine.runner import plan_sweep
+from bitskip.engine.plan import plan_sweep
 from bitskip.errors import UserError
 from bitskip.store.tables import write_trial
 from bitskip.sweep.adaptive import ask_optuna, guided

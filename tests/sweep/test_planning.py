@@ -10,7 +10,7 @@ import pytest
 from test_cli import bitskip, ok
 
 from bitskip.engine.calibrate import calibrate
-from bitskip.engine.runner import plan_sweep
+from bitskip.engine.plan import plan_sweep
 from bitskip.errors import UserError
 from bitskip.model.decoder import build_model
 from bitskip.store.tables import load_results

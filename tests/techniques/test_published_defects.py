@@ -15,7 +15,8 @@ from torch import Tensor
 
 from bitskip.data import TokenData
 from bitskip.data.sequences import cut, packed
-from bitskip.engine.worker import Job, run_job
+from bitskip.engine.job import Job
+from bitskip.engine.worker import run_job
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, build_model

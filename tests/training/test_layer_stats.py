@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from training.test_trainer import counting_text, tiny
 
-from bitskip.engine.worker import Job, run_job
+from bitskip.engine.job import Job
+from bitskip.engine.worker import run_job
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, build_model
 from bitskip.ops.quantizers import quantize_activations

@@ -2,92 +2,47 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+import socket
+from typing import Protocol
 
-from bitskip.engine.scheduler import SHOWN, Dispatch, Setting, Task
+from bitskip.engine.scheduler import Scheduler
 from bitskip.errors import UserError, nearest
 from bitskip.sweep.sweep_file import Resources
 
-if TYPE_CHECKING:
-    from bitskip.engine.worker import Job
-
-NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES)
+EXECUTORS = ("ray", "inline")
+PROBE_SECONDS = 2.0
 
 
 class Executor(Protocol):
-    """Runs trials until `dispatch.over`; kept over the batches of a sweep, so that starting it is paid for once."""
+    """Runs trials until `scheduler.over`; kept over the batches of a sweep, so that starting it is paid for once."""
 
     def check(self, resources: Resources) -> None:
         """Before anything starts: raises UserError if it is known already that a trial cannot be run."""
         ...
 
-    def run(self, dispatch: Dispatch, setting: Setting) -> None:
+    def run(self, scheduler: Scheduler) -> None:
         """May raise anything but loses nothing: what is still marked as running was not finished."""
         ...
 
     def close(self) -> None: ...
 
 
-def _ray(address: str | None) -> Executor:
-    from bitskip.engine.executors.ray_tune import RayTune
-
-    return RayTune(address)
-
-
-def _inline(address: str | None) -> Executor:
-    from bitskip.engine.executors.inline import Inline
-
-    if address is not None:
-        raise UserError(f"--executor inline runs in this process: leave --address {address} out, or use ray")
-    return Inline()
-
-
-EXECUTORS: dict[str, Callable[[str | None], Executor]] = {"ray": _ray, "inline": _inline}
-
-
 def open_executor(name: str, address: str | None = None) -> Executor:
     """The executor of that name; starts nothing yet. Raises UserError for one that does not exist."""
-    if name not in EXECUTORS:
-        raise UserError(f"--executor: '{name}' is not one of {', '.join(EXECUTORS)}{nearest(name, EXECUTORS)}")
-    return EXECUTORS[name](address)
+    if name == "ray":
+        from bitskip.engine.executors.ray_tune import RayTune
+
+        return RayTune(address)
+    if name == "inline":
+        from bitskip.engine.executors.inline import Inline
+
+        if address is not None:
+            raise UserError(f"--executor inline runs in this process: leave --address {address} out, or use ray")
+        return Inline()
+    raise UserError(f"--executor: '{name}' is not one of {', '.join(EXECUTORS)}{nearest(name, EXECUTORS)}")
 
 
-def work(setting: Setting, task: Task) -> dict[str, Any]:
-    """A worker's part: run a trial in a process as good as new; what `Dispatch.ended` is told.
-
-    Raises no Exception: a trial without a row was lost.
-    """
-    from bitskip.engine.hygiene import reset_process
-    from bitskip.engine.worker import run_job
-
-    job = _job(setting, task)
-    try:
-        reset_process(job.threads)
-        row = run_job(job)
-        return {"row": {key: row.get(key) for key in SHOWN}}
-    except Exception as error:  # what a trial raises is stored: this one was raised by storing it
-        full = isinstance(error, OSError) and error.errno in NO_ROOM
-        first = (str(error).splitlines() or [""])[0]
-        return {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {first}"}
-
-
-def _job(setting: Setting, task: Task) -> Job:
-    from bitskip.engine.worker import Job
-
-    resources = setting.resources
-    return Job(
-        task.trial,
-        setting.folder,
-        setting.sweep,
-        task.point,
-        setting.tuned,
-        device="cuda" if resources.gpus else "cpu",
-        threads=max(1, int(resources.cpus)),
-        time_limit=resources.time_limit,
-        checkpoint_seconds=resources.checkpoint_seconds,
-        save_weights=setting.save_weights,
-        prefixes=task.prefixes,
-        earlier=task.earlier,
-    )
+def knock(address: str) -> None:
+    """Raises OSError where nothing listens at `host:port`, which is known at once; ValueError for another address."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    socket.create_connection((host, int(port)), PROBE_SECONDS).close()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from bitskip.engine.executors import work
-from bitskip.engine.scheduler import Dispatch, Setting
+from bitskip.engine.scheduler import Scheduler
 from bitskip.sweep.resources import local_cores, local_gpus, slots_on
 from bitskip.sweep.sweep_file import Resources
 
 
 class Inline:
+    """Needs no runtime; a hung trial is nobody's to end."""
+
     def check(self, resources: Resources) -> None:
         slots_on([{"CPU": local_cores(), "GPU": local_gpus()}], resources)
 
-    def run(self, dispatch: Dispatch, setting: Setting) -> None:
-        while (task := dispatch.next()) is not None:
-            trial_id = task.trial.trial_id
-            dispatch.started(trial_id)
-            dispatch.ended(trial_id, work(setting, task))
-            dispatch.tick()
+    def run(self, scheduler: Scheduler) -> None:
+        from bitskip.engine.worker import work
+
+        while (job := scheduler.next()) is not None:
+            trial_id = job.trial.trial_id
+            scheduler.started(trial_id)
+            scheduler.ended(trial_id, work(job))
+            scheduler.tick()
 
     def close(self) -> None: ...

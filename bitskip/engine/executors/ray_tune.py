@@ -1,4 +1,4 @@
-"""Ray Tune as a dispatcher, on this machine or a cluster. The only module that imports ray.
+"""Ray Tune, on this machine or a cluster. The only module that imports ray.
 
 Settings follow measurements on Ray 2.60; each says what goes wrong without it.
 """
@@ -11,11 +11,11 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import time
 from typing import Any
 
-from bitskip.engine.scheduler import Dispatch, Setting
+from bitskip.engine.executors import knock
+from bitskip.engine.scheduler import Scheduler
 from bitskip.errors import UserError
 from bitskip.sweep.resources import local_cores, slots_on
 from bitskip.sweep.sweep_file import Resources
@@ -31,13 +31,14 @@ os.environ.update(
 )
 
 OBJECT_STORE_BYTES = 100 << 20
-ADDRESS_PROBE_SECONDS = 2.0
 NODE_CHECK_SECONDS = 5.0
 SCRATCH = ".ray"
 """Tune's own files, below the sweep's folder: shared with the cluster's machines, removed at the end."""
 
 
 class RayTune:
+    """Workers of Ray that stay warm from trial to trial; `address` is that of a running cluster."""
+
     def __init__(self, address: str | None = None) -> None:
         self.address = None if address == "local" else address
         self.up = False
@@ -77,14 +78,14 @@ class RayTune:
                 ) from None
         signal.signal(signal.SIGTERM, terminate)
 
-    def run(self, dispatch: Dispatch, setting: Setting) -> None:
+    def run(self, scheduler: Scheduler) -> None:
         self._start()
-        slots = slots_on(_alive(), setting.resources)
+        slots = slots_on(_alive(), scheduler.setting.resources)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)  # else short trials run one at a time
-        scratch = setting.folder / SCRATCH
+        scratch = scheduler.setting.folder / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            _fit(dispatch, setting, slots, str(scratch), alone=self.address is None)
+            _fit(scheduler, slots, str(scratch), alone=self.address is None)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -99,11 +100,10 @@ class RayTune:
 
 def _probe(address: str) -> None:
     """A closed port is known at once; Ray itself would wait for minutes."""
-    host, separator, port = address.rpartition(":")
-    if not separator or not port.isdigit():
-        return
     try:
-        socket.create_connection((host.rpartition("/")[2], int(port)), ADDRESS_PROBE_SECONDS).close()
+        knock(address)
+    except ValueError:
+        return  # `auto` and others that are for Ray to resolve
     except OSError as error:
         raise UserError(f"--address {address}: nothing answers there ({error}); is the cluster up?") from None
 
@@ -115,7 +115,7 @@ def _alive() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _fit(dispatch: Dispatch, setting: Setting, slots: int, scratch: str, *, alone: bool) -> None:
+def _fit(scheduler: Scheduler, slots: int, scratch: str, *, alone: bool) -> None:
     from ray import tune
     from ray.tune.search import Searcher
 
@@ -136,12 +136,12 @@ def _fit(dispatch: Dispatch, setting: Setting, slots: int, scratch: str, *, alon
 
         def suggest(self, trial_id: str) -> Any:
             def ask() -> Any:
-                task = dispatch.next()
-                if task is not None:
-                    return {"task": task, "key": task.trial.trial_id}
-                return Searcher.FINISHED if dispatch.over else None  # None: asked again later
+                job = scheduler.next()
+                if job is not None:
+                    return {"job": job, "key": job.trial.trial_id}
+                return Searcher.FINISHED if scheduler.over else None  # None: asked again later
 
-            return dispatch.guarded(ask, otherwise=Searcher.FINISHED)
+            return scheduler.guarded(ask, otherwise=Searcher.FINISHED)
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None: ...
 
@@ -155,16 +155,17 @@ def _fit(dispatch: Dispatch, setting: Setting, slots: int, scratch: str, *, alon
         checked = time.monotonic()
 
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            dispatch.guarded(lambda: dispatch.started(trial.config["key"]))
+            scheduler.guarded(lambda: scheduler.started(trial.config["key"]))
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            dispatch.guarded(lambda: dispatch.ended(trial.config["key"], (trial.last_result or {}).get("found") or {}))
+            found = (trial.last_result or {}).get("found") or {}
+            scheduler.guarded(lambda: scheduler.ended(trial.config["key"], found))
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            dispatch.guarded(lambda: dispatch.lost(trial.config["key"], _why(trial)))
+            scheduler.guarded(lambda: scheduler.lost(trial.config["key"], _why(trial)))
 
         def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-            dispatch.guarded(dispatch.tick)
+            scheduler.guarded(scheduler.tick)
             if time.monotonic() - self.checked > NODE_CHECK_SECONDS:
                 self.checked = time.monotonic()
                 self.check_nodes()
@@ -175,11 +176,11 @@ def _fit(dispatch: Dispatch, setting: Setting, slots: int, scratch: str, *, alon
                 return
             if alone:
                 raise RuntimeError("Ray's node on this machine has gone")
-            dispatch.note("no machine of the cluster is left; waiting for one")
+            scheduler.note("no machine of the cluster is left; waiting for one")
 
-    dispatch.end_worker = _end_worker
-    resources = setting.resources
-    worker = tune.with_resources(_worker_class(setting), {"cpu": resources.cpus, "gpu": resources.gpus})
+    scheduler.end_worker = _end_worker
+    resources = scheduler.setting.resources
+    worker = tune.with_resources(_worker_class(), {"cpu": resources.cpus, "gpu": resources.gpus})
     tune.Tuner(
         worker,
         param_space={},
@@ -219,7 +220,7 @@ def _end_worker(trial_id: str, host: str, pid: int) -> None:
         ray.remote(num_cpus=0)(os.kill).options(scheduling_strategy=there).remote(pid, signal.SIGKILL)
 
 
-def _worker_class(setting: Setting) -> type:
+def _worker_class() -> type:
     """A Trainable class, not a function: its step runs in the main thread, where a time limit can interrupt."""
     from ray import tune
 
@@ -232,9 +233,9 @@ def _worker_class(setting: Setting) -> type:
             return True
 
         def step(self) -> dict[str, Any]:
-            from bitskip.engine.executors import work
+            from bitskip.engine.worker import work
 
-            return {"done": True, "found": work(setting, self.given["task"])}
+            return {"done": True, "found": work(self.given["job"])}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None: ...
 

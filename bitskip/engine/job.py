@@ -1,0 +1,86 @@
+"""What a worker is given: a trial, where its rows go, and what it may use. No torch here."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bitskip.store.tables import Failure, column_name
+from bitskip.sweep.sweep_file import Resources
+from bitskip.training.shared_prefix import Prefixes
+from bitskip.trial.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to run, where its rows go, and what it may use. `time_limit` in seconds; None = no limit.
+
+    An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
+    `prefixes` are what it takes over from other trials and leaves for them, `earlier` is how the attempt before this
+    one failed, `tuned` the axes that its sweep chooses by configuration.
+    """
+
+    trial: TrialConfig
+    folder: Path
+    sweep: str
+    point: str | None = None
+    tuned: tuple[str, ...] = ()
+    device: str = "cpu"
+    threads: int = 1
+    time_limit: float | None = None
+    checkpoint_seconds: float = 300.0
+    save_weights: bool = False
+    prefixes: Prefixes | None = None
+    earlier: Failure | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """What `trials` says of an attempt that begins now."""
+        trial = self.trial
+        return {column_name(name): value for name, value in trial.axes().items()} | {
+            "trial_id": trial.trial_id,
+            "configuration_id": trial.configuration_id,
+            "sweep": self.sweep,
+            "point": self.point,
+            "tuned": ", ".join(self.tuned) or None,
+            "artefact": trial.artefact,
+            "started_at": datetime.datetime.now(datetime.UTC),
+            "host": platform.node(),
+        }
+
+    def failed(self, status: str, reason: str) -> dict[str, Any]:
+        """What `trials` says beside that of an attempt without a result."""
+        return {"status": status, "reason": reason, "failures": Failure.count_of(self.earlier, status, reason)}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a sweep have in common: where their rows go and what each may use."""
+
+    folder: Path
+    sweep: str
+    resources: Resources
+    save_weights: bool
+    tuned: tuple[str, ...] = ()
+
+    def job(
+        self, trial: TrialConfig, point: str | None, prefixes: Prefixes | None = None, earlier: Failure | None = None
+    ) -> Job:
+        """A trial of the sweep for a worker."""
+        resources = self.resources
+        return Job(
+            trial,
+            self.folder,
+            self.sweep,
+            point,
+            self.tuned,
+            device="cuda" if resources.gpus else "cpu",
+            threads=max(1, int(resources.cpus)),
+            time_limit=resources.time_limit,
+            checkpoint_seconds=resources.checkpoint_seconds,
+            save_weights=self.save_weights,
+            prefixes=prefixes,
+            earlier=earlier,
+        )
