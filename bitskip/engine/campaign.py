@@ -13,7 +13,7 @@ from bitskip.engine.executors import Executor
 from bitskip.engine.runner import FAILED, Plan, failed_rows, plan_sweep, run_sweep
 from bitskip.engine.scheduler import Listener
 from bitskip.errors import UserError
-from bitskip.sweep.adaptive import CHOOSERS
+from bitskip.sweep.designs import DESIGNS
 from bitskip.sweep.sweep_file import Sweep
 
 
@@ -44,7 +44,7 @@ class Ending:
 def next_plan(design: Sweep, results: Path, limits: Limits, started: int = 0) -> Plan:
     """What there is to run now, after so many trials of this run."""
     left = None if limits.max_trials is None else limits.max_trials - started
-    return plan_sweep(design, results, CHOOSERS.get(design.design_name), left, limits.retry)
+    return plan_sweep(design, results, DESIGNS[design.design_name].next_batch, left, limits.retry)
 
 
 def run_campaign(

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 
 from bitskip.store.heartbeat import Running, log_path, remove_running, running_trial
 from bitskip.store.tables import COMMIT_TABLE, DONE, Failure, column_name, committed, load_results, write_trial
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources
 from bitskip.training.packing.plan import fair_size, pack_key, pack_size
 from bitskip.training.shared_prefix import Prefixes, PrefixQueue
 from bitskip.trial.config import TrialConfig

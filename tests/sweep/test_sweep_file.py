@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 
 from bitskip.errors import UserError
 from bitskip.sweep import sweep_file
-from bitskip.sweep.sweep_file import MAX_POINTS, Resources, Sweep, load_sweep
+from bitskip.sweep.resources import Resources
+from bitskip.sweep.sweep_file import MAX_POINTS, Sweep, load_sweep
 from bitskip.trial import config
 from bitskip.trial.config import AXES, make_trial
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bitskip.engine.scheduler import SHOWN, Dispatch, Setting, Task
 from bitskip.errors import UserError, nearest
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources
 
 if TYPE_CHECKING:
     from bitskip.engine.worker import Job

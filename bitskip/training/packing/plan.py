@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources
 from bitskip.trial.config import TrialConfig
 
 SHARED = ("batch_size", "seq_len", "micro_batch", "documents", "precision", "compile", "beta1", "beta2", "curve_tokens")

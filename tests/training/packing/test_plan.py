@@ -9,7 +9,7 @@ from bitskip.engine.scheduler import Dispatch, Setting
 from bitskip.engine.worker import Job, run_packed
 from bitskip.store.heartbeat import log_path, reporting
 from bitskip.store.tables import DONE, load_results, write_trial
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources
 from bitskip.training.packing.plan import AUTO_SIZE, fair_size, pack_size, program_count
 from bitskip.training.packing.trainer import packing_pays
 from bitskip.training.shared_prefix import PrefixQueue, shared_prefixes
