@@ -18,7 +18,7 @@ from bitskip.analysis.metrics import METRICS
 from bitskip.predict.cross_validation import r_squared
 from bitskip.predict.response_surface import fit_surface
 from bitskip.store.tables import load_results
-from bitskip.sweep.suggest import suggest_trials
+from bitskip.sweep.suggest import suggest
 from bitskip.trial.config import make_trial
 
 FRACTIONS = (0.2, 0.25, 0.3, 0.4, 0.5, 0.75)
@@ -53,7 +53,7 @@ def main() -> None:
     source = np.random.default_rng(0)
     for fraction in FRACTIONS:
         count = round(fraction * len(cells))
-        chosen = [by_id[trial.configuration_id] for trial in suggest_trials(None, space, count)]
+        chosen = [by_id[each.trial.configuration_id] for each in suggest(None, space, count)]
         error, r2 = held_out(chosen)
         picks = [source.choice(len(cells), count, replace=False) for _ in range(draws)]
         found = np.array([held_out([cells[i].levels for i in sorted(pick)]) for pick in picks])

@@ -305,7 +305,7 @@ def suggest(
     from bitskip.report.suggestion import render, suggestion_object, write_sweeps
     from bitskip.store.filesystem import is_folder
     from bitskip.store.tables import load_results, sweep_folders
-    from bitskip.sweep.suggest import measured_space, suggest, tuned_in
+    from bitskip.sweep.suggest import measured_space, suggest
     from bitskip.sweep.sweep_file import load_sweep
 
     results = _or_reference(results) if file is None else results
@@ -325,7 +325,7 @@ def suggest(
         wanted = [trial for trial in sweep.trials if file is not None or not trial.artefact]
         space |= dict.fromkeys(wanted, sweep.tuned)
     if not space and found:
-        space = dict.fromkeys(measured_space(found), tuned_in(found))
+        space = measured_space(found)
     suggestions = suggest(found, space, count, by_cost=by_cost)
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")

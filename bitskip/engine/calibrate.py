@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bitskip.data.cache import cache_folder
 from bitskip.errors import UserError
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources
 from bitskip.trial.config import DataConfig, TrialConfig
 from bitskip.trial.cost import Speed, assumed_speed, flops_per_step
 

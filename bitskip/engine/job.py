@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.store.tables import Failure, column_name
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.trial.config import TrialConfig
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bitskip.errors import UserError
 from bitskip.store.tables import DONE, Failure, committed_anywhere, read_failure
-from bitskip.sweep.adaptive import CHOOSERS, Chooser
+from bitskip.sweep.adaptive import Chooser
+from bitskip.sweep.designs import DESIGNS
 from bitskip.sweep.resources import local_slots
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.training.shared_prefix import Paths, family_order, shared_prefixes
@@ -158,4 +159,4 @@ def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | N
 def next_plan(design: Sweep, results: Path, limits: Limits, started: int = 0) -> Plan:
     """What there is to run now, after so many trials of this run."""
     left = None if limits.max_trials is None else limits.max_trials - started
-    return plan_sweep(design, results, CHOOSERS.get(design.design_name), left, limits.retry)
+    return plan_sweep(design, results, DESIGNS[design.design_name].next_batch, left, limits.retry)

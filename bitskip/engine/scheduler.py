@@ -27,7 +27,7 @@ from typing import Any, Protocol
 from bitskip.engine.job import Job, Setting
 from bitskip.store.heartbeat import log_path, remove_running, running_trial
 from bitskip.store.tables import COMMIT_TABLE, DONE, Failure, Ledger, write_trial
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources
 from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import assumed_speed, trial_seconds

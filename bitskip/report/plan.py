@@ -16,9 +16,8 @@ from rich.text import Text
 from bitskip.engine.calibrate import Calibration
 from bitskip.engine.plan import Plan
 from bitskip.report.live import describe, duration
-from bitskip.sweep.designs import Gap, gaps
-from bitskip.sweep.resources import local_cores, local_gpus, local_slots
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.estimability import Gap, gaps
+from bitskip.sweep.resources import Resources, local_cores, local_gpus, local_slots
 from bitskip.training.shared_prefix import start_steps, stored_prefixes, trained_steps
 from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import (

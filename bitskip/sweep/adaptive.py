@@ -10,21 +10,23 @@ import math
 import random
 import statistics
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bitskip.errors import UserError
-from bitskip.store.tables import DONE, Results, load_results, sweep_folders
-from bitskip.sweep.suggest import suggest_trials
-from bitskip.sweep.sweep_file import Sweep
 from bitskip.trial.config import TrialConfig
 
-Chooser = Callable[[Sweep, Path, Sequence[int], int], list[int]]
+if TYPE_CHECKING:
+    from bitskip.store.tables import Results
+    from bitskip.sweep.suggest import Suggestion
+    from bitskip.sweep.sweep_file import Sweep
+
+Chooser = Callable[["Sweep", Path, Sequence[int], int], list[int]]
 """(sweep, results, positions in its grid that have run, how many) to the positions to run next."""
 
-Suggester = Callable[[Results | None, Iterable[TrialConfig], int], Sequence[TrialConfig]]
+Suggester = Callable[["Results | None", Iterable[TrialConfig], int], "Sequence[Suggestion]"]
 """(results, configurations to choose from, how many) to trials worth running, best first."""
 
 TRIES = 200
@@ -34,97 +36,87 @@ DIVERGED_MARGIN = 0.5
 """Nats above ln V that a diverged trial counts with: the loss from which on a trial is called diverged."""
 
 
-def ask_optuna(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -> list[int]:
+def choose_optuna(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -> list[int]:
     """Positions in the grid that Optuna's sampler proposes for the lowest loss, none of them excluded or run before.
 
     Replicates are one observation, their mean; a diverged one counts with the threshold of divergence.
     """
     import optuna
 
-    grid = sweep.grid
-    names = [f"{index} {axis}" for index, axis in enumerate(grid.axes)]
-    labels = [tuple(map(repr, levels)) for levels in grid.levels]
+    names = [f"{index} {axis}" for index, axis in enumerate(sweep.grid.axes)]
+    labels = [tuple(map(repr, levels)) for levels in sweep.grid.levels]
     position = {label: at for at, label in enumerate(labels)}
     choices: dict[str, optuna.distributions.BaseDistribution] = {
-        name: optuna.distributions.CategoricalDistribution(tuple(dict.fromkeys(label[index] for label in labels)))
-        for index, name in enumerate(names)
+        name: optuna.distributions.CategoricalDistribution(tuple(dict.fromkeys(column)))
+        for name, column in zip(names, zip(*labels, strict=True), strict=True)
     }
-    observed = _losses(sweep, results, ran)
+    chosen: list[int] = []
+    free = dict.fromkeys(at for at in range(len(labels)) if at not in set(ran))
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sampler = optuna.samplers.TPESampler(seed=len(ran), constant_liar=True)
-            study = optuna.create_study(sampler=sampler)
-            for at, loss in observed.items():
+            study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=len(ran), constant_liar=True))
+            for at, loss in _losses(sweep, results, ran).items():
                 params = dict(zip(names, labels[at], strict=True))
                 study.add_trial(optuna.trial.create_trial(params=params, distributions=choices, value=loss))
-            taken = set(ran)
-            count = min(count, len(labels) - len(taken))
-            chosen: list[int] = []
-            for _ in range(TRIES * count):
-                if len(chosen) == count:
-                    break
+            for _ in range(TRIES * min(count, len(free))):
                 trial = study.ask(choices)
-                at_proposed = position.get(tuple(trial.params[name] for name in names))
-                if at_proposed is None or at_proposed in taken:
+                at = position.get(tuple(trial.params[name] for name in names), -1)
+                if at not in free:
                     study.tell(trial, state=optuna.trial.TrialState.FAIL)
                     continue
-                taken.add(at_proposed)
-                chosen.append(at_proposed)
+                del free[at]
+                chosen.append(at)
+                if len(chosen) == count or not free:
+                    break
     finally:
         optuna.logging.set_verbosity(verbosity)
-    others = [at for at in range(len(labels)) if at not in taken]
-    return chosen + random.Random(len(ran)).sample(others, min(count - len(chosen), len(others)))
+    return chosen + random.Random(len(ran)).sample(list(free), min(count - len(chosen), len(free)))
 
 
 def _losses(sweep: Sweep, results: Path, ran: Sequence[int]) -> dict[int, float]:
     """Mean loss of the replicates of what has run, nats per token."""
-    rows = _rows(results)
+    from bitskip.store.tables import DONE
+
+    measured = _results(results)
+    rows = {row["trial_id"]: row for row in measured.trials.to_pylist()} if measured else {}
     found = {}
     for at in ran:
         configuration = sweep.grid.configurations[at]
         ceiling = math.log(configuration.data.vocab_size) + DIVERGED_MARGIN
         trials = [rows.get(replace(configuration, seed=seed).trial_id) for seed in sweep.seeds]
         finished = [row for row in trials if row is not None and row["status"] in DONE]
-        losses = [row["loss"] if row["loss"] is not None else ceiling for row in finished]
-        if losses:
-            found[at] = statistics.mean(losses)
+        if finished:
+            found[at] = statistics.mean(ceiling if row["loss"] is None else row["loss"] for row in finished)
     return found
 
 
-def _rows(results: Path) -> dict[str, Mapping[str, Any]]:
-    found = _results(results)
-    return {row["trial_id"]: row for row in found.trials.to_pylist()} if found else {}
+def choose_guided(
+    sweep: Sweep, results: Path, ran: Sequence[int], count: int, suggest: Suggester | None = None
+) -> list[int]:
+    """Positions in the grid that `suggest` finds most informative; suggested seeds are left out."""
+    from bitskip.sweep.suggest import suggest as informative
+
+    configurations = sweep.grid.configurations
+    position = {configuration.configuration_id: at for at, configuration in enumerate(configurations)}
+    measured = _results(results)
+    asked = count
+    while True:
+        suggested = (suggest or informative)(measured, configurations, asked)
+        proposed = dict.fromkeys(position.get(each.trial.configuration_id, -1) for each in suggested)
+        fresh = [at for at in proposed if at >= 0 and at not in set(ran)]
+        if len(fresh) >= count or asked >= 4 * len(configurations):
+            return fresh[:count]
+        asked *= 2
 
 
-def _results(results: Path) -> Results | None:
+def _results(folder: Path) -> Results | None:
+    from bitskip.store.tables import load_results, sweep_folders  # not where a sweep file is only read
+
     try:
-        sweep_folders(results)
+        sweep_folders(folder)
     except UserError:
         return None  # nothing has run yet
-    return load_results(results)
-
-
-def guided(suggest: Suggester) -> Chooser:
-    """A chooser that takes the configurations which `suggest` finds most informative; suggested seeds are left out."""
-
-    def choose(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -> list[int]:
-        configurations = sweep.grid.configurations
-        position = {configuration.configuration_id: at for at, configuration in enumerate(configurations)}
-        found = _results(results)
-        asked = count
-        while True:
-            trials = suggest(found, configurations, asked)
-            proposed = dict.fromkeys(position.get(trial.configuration_id, -1) for trial in trials)
-            fresh = [at for at in proposed if at >= 0 and at not in set(ran)]
-            if len(fresh) >= count or asked >= 4 * len(configurations):
-                return fresh[:count]
-            asked *= 2
-
-    return choose
-
-
-CHOOSERS: dict[str, Chooser] = {"optuna": ask_optuna, "guided": guided(suggest_trials)}
-"""What chooses for each adaptive design."""
+    return load_results(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from bitskip.errors import UserError
+from bitskip.errors import UserError, nearest
 
 Path_ = tuple[Any, ...]
 SHORTHANDS = {"data": "corpus", "model": "preset"}
@@ -117,6 +117,12 @@ class Source:
         if not isinstance(node, Mapping):
             raise self.error(path, f"{path[-1]}: expected a mapping, got {node!r}")
         return dict(node)
+
+    def check_keys(self, path: Path_, known: Collection[str], what: str) -> None:
+        """Raises UserError, with the nearest valid name, for a key of the mapping at a path that is not known."""
+        for key in self.mapping(path):
+            if key not in known:
+                raise self.error((*path, key), f"unknown {what} '{key}'{nearest(str(key), known)}")
 
     def override(self, text: str) -> None:
         """Apply one `dotted.path=value`, which replaces what is there; raises UserError if it is malformed."""

@@ -1,21 +1,65 @@
-"""What this machine has for trials: cores, GPUs, and how many trials run at once."""
+"""What a trial is given, what this machine has, and how many trials run at once."""
 
 from __future__ import annotations
 
 import functools
+import math
 import os
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from bitskip.errors import UserError
-from bitskip.sweep.sweep_file import Resources
+from bitskip.store.filesystem import DESIGN_FILE
+from bitskip.sweep.located_yaml import Source
+
+RETIRED = ("pack",)
+"""What a design stored beside its results may still name, and does nothing; in any other file it is an error."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial is given; a `time_limit` and the age at which a checkpoint is renewed are in seconds.
+
+    A trial without progress for `stall_limit` seconds is ended; None = what fits its size (docs/engine.md).
+    `price_per_hour` is that of one GPU or, for trials without, of one core, in any currency.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    time_limit: float | None = None
+    stall_limit: float | None = None
+    checkpoint_seconds: float = 300.0
+    price_per_hour: float | None = None
+    address: str | None = None
+
+
+def read_resources(source: Source) -> Resources:
+    """`resources` of a sweep file. Raises UserError, at its line, for a key or a value that makes no sense."""
+    retired = RETIRED if Path(source.path).name == DESIGN_FILE else ()
+    source.check_keys(("resources",), (*Resources.__dataclass_fields__, *retired), "resource")
+    given = {key: value for key, value in source.mapping(("resources",)).items() if key not in retired}
+    for key, value in given.items():
+        if not _valid(key, value):
+            wanted = "text such as auto" if key == "address" else "a positive number"
+            raise source.error(("resources", key), f"resources: {key} must be {wanted}, got {value!r}")
+    return Resources(**given)
+
+
+def _valid(key: str, value: Any) -> bool:
+    if value is None:
+        return getattr(Resources, key) is None
+    if key == "address":
+        return isinstance(value, str)
+    return type(value) in (int, float) and 0 <= value < math.inf and (value > 0 or key == "gpus")
 
 
 def local_slots(resources: Resources) -> int:
     """Trials that run at once on this machine: as many as its cores, and its GPUs if they use any, can take."""
-    counts = [local_cores() / resources.cpus]
-    if resources.gpus:
-        counts.append(local_gpus() / resources.gpus)
-    return max(1, int(min(counts)))
+    here = {"CPU": local_cores(), "GPU": local_gpus() if resources.gpus else 0}
+    return max(1, _slots(here, _needs(resources)))
 
 
 def local_cores() -> int:
@@ -45,9 +89,8 @@ def slots_on(nodes: list[dict[str, float]], wanted: Resources) -> int:
 
     Raises UserError if no machine can take a trial.
     """
-    needs = {name: amount for name, amount in (("CPU", wanted.cpus), ("GPU", wanted.gpus)) if amount}
-    slots = sum(min(int(node.get(name, 0.0) / amount + 1e-9) for name, amount in needs.items()) for node in nodes)
-    if slots:
+    needs = _needs(wanted)
+    if slots := sum(_slots(node, needs) for node in nodes):
         return slots
     for name, amount in needs.items():
         there = max((node.get(name, 0.0) for node in nodes), default=0.0)
@@ -58,3 +101,11 @@ def slots_on(nodes: list[dict[str, float]], wanted: Resources) -> int:
             )
     asked = " and ".join(f"{amount:g} {name}" for name, amount in needs.items())
     raise UserError(f"resources: no machine of the cluster has {asked} for a trial; ask for less")
+
+
+def _needs(resources: Resources) -> dict[str, float]:
+    return {name: amount for name, amount in (("CPU", resources.cpus), ("GPU", resources.gpus)) if amount}
+
+
+def _slots(node: Mapping[str, float], needs: Mapping[str, float]) -> int:
+    return min(int(node.get(name, 0.0) / amount + 1e-9) for name, amount in needs.items())  # 1e-9: fractions of a GPU

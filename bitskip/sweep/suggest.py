@@ -20,23 +20,14 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bitskip.analysis.effects import UNRESOLVED, Effect, effect_cells, headline_cells, stratum_effects
-from bitskip.analysis.factorial import (
-    FAILED,
-    TUNED,
-    Cell,
-    Family,
-    Stratum,
-    baseline_of,
-    families,
-    strata,
-)
+from bitskip.analysis.factorial import FAILED, TUNED, Cell, Family, Stratum, baseline_of, families, strata
 from bitskip.analysis.levels import (
     FACTORS,
     NEUTRAL,
@@ -83,13 +74,6 @@ class Suggestion:
     seconds: float
 
 
-def suggest_trials(
-    results: Results | None, space: Iterable[TrialConfig], n: int, *, by_cost: bool = True
-) -> list[TrialConfig]:
-    """The trials of `suggest`, in order of their worth."""
-    return [suggestion.trial for suggestion in suggest(results, space, n, by_cost=by_cost)]
-
-
 def suggest(results: Results | None, space: Iterable[TrialConfig], n: int, *, by_cost: bool = True) -> list[Suggestion]:
     """n trials from the configurations of a space (whatever their seeds) that the results lack.
 
@@ -105,45 +89,33 @@ def suggest(results: Results | None, space: Iterable[TrialConfig], n: int, *, by
     return chosen[:n]
 
 
-def family_axes() -> list[str]:
-    """What trials of one family of scales agree in."""
-    return [name for name in scale_axes() if name not in (*size_axes(), "data.files")]
-
-
 def _by_family(
     configurations: Sequence[TrialConfig], known: Sequence[Family]
 ) -> list[tuple[Family | None, list[TrialConfig]]]:
     """Configurations with the first family whose scale they have, and those without one by what they share."""
+    shared = [name for name in scale_axes() if name not in (*size_axes(), "data.files")]
     grouped: dict[object, tuple[Family | None, list[TrialConfig]]] = {}
-    shared = family_axes()
     for trial in configurations:
         axes = trial.axes()
-        own = next(
-            (family for family in known if all(family.scale[n] in (axes[n], TUNED) for n in family_axes())), None
-        )
+        own = next((family for family in known if all(family.scale[n] in (axes[n], TUNED) for n in shared)), None)
         key = id(own) if own else tuple(axes[name] for name in shared)
         grouped.setdefault(key, (own, []))[1].append(trial)
     return list(grouped.values())
 
 
-def measured_space(results: Results) -> list[TrialConfig]:
-    """The full crossing of what was measured at the scale with most trials, less what cannot be built."""
-    stratum = next(iter(strata(results)), None)
-    if stratum is None:
-        return []
-    levels = [sorted({cell.levels[index] for cell in stratum.cells}, key=repr) for index in range(len(FACTORS))]
-    found = []
-    for combination in itertools.product(*levels):
-        with contextlib.suppress(UserError):
-            chosen = inert(combination)
-            found.append(make_trial(**{**stratum.settings(chosen), **axes_of(chosen)}))
-    return list(dict.fromkeys(found))
+def measured_space(results: Results) -> dict[TrialConfig, tuple[str, ...]]:
+    """The full crossing of what was measured at the scale with most trials, less what cannot be built.
 
-
-def tuned_in(results: Results) -> tuple[str, ...]:
-    """The axes that were tuned at the scale with most trials."""
-    stratum = next(iter(strata(results)), None)
-    return stratum.tuned if stratum else ()
+    With every trial go the axes that were tuned at that scale.
+    """
+    found: dict[TrialConfig, tuple[str, ...]] = {}
+    for stratum in strata(results)[:1]:
+        levels = [sorted({cell.levels[index] for cell in stratum.cells}, key=repr) for index in range(len(FACTORS))]
+        for combination in itertools.product(*levels):
+            with contextlib.suppress(UserError):
+                chosen = inert(combination)
+                found[make_trial(**{**stratum.settings(chosen), **axes_of(chosen)})] = stratum.tuned
+    return found
 
 
 def sweep_documents(
@@ -216,13 +188,19 @@ class _Planner:
             self._observe(levels)
 
     def plan(self, n: int) -> list[Suggestion]:
-        chosen = self._corners(n // CORNERS)
-        chosen += self._configurations(n - len(chosen), uncovered=True)
-        missing = math.ceil(ENOUGH_CONFIGURATIONS * len(self.trials)) - sum(each in self.seeds for each in self.trials)
-        chosen += self._configurations(min(n - len(chosen), missing))
+        chosen: list[Suggestion] = []
+
+        def take(stage: Iterator[Suggestion], most: int = n) -> None:
+            chosen.extend(itertools.islice(stage, max(0, min(most, n - len(chosen)))))
+
+        take(self._corners(), n // CORNERS)
+        take(self._configurations(uncovered=True))
+        enough = math.ceil(ENOUGH_CONFIGURATIONS * len(self.trials))
+        take(self._configurations(), enough - sum(each in self.seeds for each in self.trials))
         chosen += self._for_verdicts(n - len(chosen))
-        chosen += self._configurations(n - len(chosen))
-        return chosen + self._fewest(n - len(chosen))
+        take(self._configurations())
+        take(self._fewest())
+        return chosen
 
     def _observe(self, levels: Levels) -> None:
         """Condition on a configuration that is, or will be, measured."""
@@ -239,26 +217,25 @@ class _Planner:
         self._observe(levels)
         return self._take(levels, self.seed, reason)
 
-    def _corners(self, n: int) -> list[Suggestion]:
+    def _corners(self) -> Iterator[Suggestion]:
         cells = tuple(Cell(levels, ()) for levels in sorted({*self.trials, *self.known}, key=repr))
-        corners = headline_cells(Stratum("", {}, cells, baseline_of(cells)))
-        lacking = [levels for levels in corners if levels in self.trials and levels not in self.seeds]
-        return [self._run(levels, "a corner of a headline pair") for levels in lacking[:n]]
+        for levels in headline_cells(Stratum("", {}, cells, baseline_of(cells))):
+            if levels in self.trials and levels not in self.seeds:
+                yield self._run(levels, "a corner of a headline pair")
 
-    def _configurations(self, n: int, *, uncovered: bool = False) -> list[Suggestion]:
-        chosen: list[Suggestion] = []
-        while len(chosen) < n:
+    def _configurations(self, *, uncovered: bool = False) -> Iterator[Suggestion]:
+        """New configurations, those worth most first; with `uncovered`, only such as bring new pairs together."""
+        while True:
             fresh = {levels: self._uncovered(levels) for levels in self.trials if levels not in self.seeds}
             fresh = {levels: pairs for levels, pairs in fresh.items() if pairs or not uncovered}
             if not fresh:
-                break
+                return
             best = max(fresh, key=lambda levels: (self._worth(levels, len(fresh[levels])), repr(levels)))
             reason = "largest gain in information for its cost"
             if fresh[best]:
                 more = f" and {len(fresh[best]) - 1} other pairs" if len(fresh[best]) > 1 else ""
                 reason = f"{' and '.join(fresh[best][0])}{more} were never run together"
-            chosen.append(self._run(best, reason))
-        return chosen
+            yield self._run(best, reason)
 
     def _worth(self, levels: Levels, uncovered: int) -> float:
         variance = float(self.covariance[self.place[levels], self.place[levels]])
@@ -288,13 +265,11 @@ class _Planner:
                     chosen += [self._take(levels, seed, reason) for levels in lacking]
         return chosen
 
-    def _fewest(self, n: int) -> list[Suggestion]:
-        chosen: list[Suggestion] = []
-        while len(chosen) < n:
+    def _fewest(self) -> Iterator[Suggestion]:
+        while True:
             levels = min(self.trials, key=lambda each: (len(self.seeds[each]), repr(each)))
             seed = next(seed for seed in itertools.count() if seed not in self.seeds[levels])
-            chosen.append(self._take(levels, seed, "every configuration was run: one with fewest seeds"))
-        return chosen
+            yield self._take(levels, seed, "every configuration was run: one with fewest seeds")
 
 
 def _open_verdicts(stratum: Stratum) -> list[Effect]:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bitskip.data.sequences import cut, packed, padded
 from bitskip.errors import UserError
-from bitskip.trial.config import IGNORED_TARGET, make_trial
+from bitskip.ops.conventions import IGNORED_TARGET
+from bitskip.trial.config import make_trial
 
 END = 9
 DOCUMENTS = [[1, 2, 3], [4], [], [5, 6, 7, 8, 1, 2, 3]]

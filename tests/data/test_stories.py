@@ -12,10 +12,11 @@ from collections import Counter
 
 import pytest
 
-from bitskip.data.stories import GENERATOR_VERSION, lexicon, stories, story
+from bitskip.data.stories import GENERATOR_VERSION, stories, story
 from bitskip.data.stories.cast import (
     COLOUR_WORDS,
     IRREGULAR_PLURALS,
+    NUMBERS,
     PRONOUNS,
     WORLDS,
     singular,
@@ -48,7 +49,6 @@ def sample() -> list[str]:
     return list(itertools.islice(stories(SEED), SAMPLE))
 
 
-NUMBERS = lexicon.NUMBERS.split()
 WITH_STRANGERS = {
     "lost and found", "the night light", "the bakery helpers", "the magic hat",
     "the spoiled library book", "the kind giant", "the bully", "the stopped clock",

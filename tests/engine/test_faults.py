@@ -20,8 +20,8 @@ from bitskip.engine.scheduler import Scheduler, stall_limit
 from bitskip.errors import UserError
 from bitskip.store.heartbeat import reporting
 from bitskip.store.tables import DONE, Failure, load_results, write_trial
-from bitskip.sweep.resources import slots_on
-from bitskip.sweep.sweep_file import Resources, load_sweep
+from bitskip.sweep.resources import Resources, slots_on
+from bitskip.sweep.sweep_file import load_sweep
 from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import make_trial
 

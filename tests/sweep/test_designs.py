@@ -1,5 +1,6 @@
 """Designs: valid, distinct, deterministic; fractions against known ones and brute force; adaptive ones from results."""
 
+import functools
 import itertools
 import random
 from collections.abc import Callable, Sequence
@@ -15,9 +16,13 @@ from ruamel.yaml import YAML
 from bitskip.engine.plan import plan_sweep
 from bitskip.errors import UserError
 from bitskip.store.tables import write_trial
-from bitskip.sweep.adaptive import ask_optuna, guided
-from bitskip.sweep.designs import Grid, Levels, augmented, d_optimal, gaps, information, level_pairs
+from bitskip.sweep.adaptive import choose_guided, choose_optuna
+from bitskip.sweep.d_optimal import augmented, d_optimal, level_pairs, model_matrix
+from bitskip.sweep.designs import DESIGNS
+from bitskip.sweep.estimability import gaps
+from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.resources import local_slots
+from bitskip.sweep.suggest import Suggestion
 from bitskip.sweep.sweep_file import Sweep, load_sweep
 from bitskip.trial.config import TrialConfig
 
@@ -45,6 +50,12 @@ def signs(cells: Sequence[Levels], chosen: Sequence[int]) -> np.ndarray:
     main = np.array([[2 * level[0] - 1 for level in cells[at]] for at in chosen])
     pairs = [main[:, a] * main[:, b] for a, b in itertools.combinations(range(main.shape[1]), 2)]
     return np.column_stack([np.ones(len(main)), main, *pairs])
+
+
+def information(cells: Sequence[Levels], chosen: Sequence[int]) -> float:
+    """ln det(X'X + prior precision): what a D-optimal design maximises."""
+    rows, precision = model_matrix(cells)
+    return float(np.linalg.slogdet(rows[list(chosen)].T @ rows[list(chosen)] + np.diag(precision))[1])
 
 
 # Every design, on any space
@@ -273,7 +284,7 @@ def test_optuna_goes_on_from_the_results_without_a_repeated_configuration(
     load: Load, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sweep = load({**ADAPTIVE, "design": {"optuna": 12}})
-    batches = worked_off(sweep, tmp_path / "results", ask_optuna)
+    batches = worked_off(sweep, tmp_path / "results", choose_optuna)
     chosen = list(itertools.chain(*batches))
     assert len(chosen) == len(set(chosen)) == 12
     assert set(chosen) <= {trial.configuration_id for trial in sweep.grid.configurations}
@@ -282,15 +293,15 @@ def test_optuna_goes_on_from_the_results_without_a_repeated_configuration(
     assert capfd.readouterr() == ("", "")
     # A level more: the study is rebuilt with it, what has run counts.
     larger = load({**ADAPTIVE, "space": {**ADAPTIVE["space"], "bits": [16, 8, 4, 6]}, "design": {"optuna": 14}})
-    assert sum(map(len, worked_off(larger, tmp_path / "results", ask_optuna, before=12))) == 2
+    assert sum(map(len, worked_off(larger, tmp_path / "results", choose_optuna, before=12))) == 2
 
 
 def test_optuna_ends_when_the_grid_is_exhausted(load: Load, tmp_path: Path) -> None:
     sweep = load({**ADAPTIVE, "design": {"optuna": 99}})
-    first = plan_sweep(sweep, tmp_path, ask_optuna)
-    assert [t.trial_id for t in first.to_run] == [t.trial_id for t in plan_sweep(sweep, tmp_path, ask_optuna).to_run]
+    first = plan_sweep(sweep, tmp_path, choose_optuna)
+    assert [t.trial_id for t in first.to_run] == [t.trial_id for t in plan_sweep(sweep, tmp_path, choose_optuna).to_run]
     chosen: list[int] = []
-    while new := ask_optuna(sweep, tmp_path, chosen, 7):
+    while new := choose_optuna(sweep, tmp_path, chosen, 7):
         chosen += new
     assert sorted(chosen) == list(range(len(sweep.grid.configurations)))
 
@@ -314,12 +325,22 @@ def test_a_guided_design_takes_new_configurations_of_what_is_suggested(load: Loa
     sweep = load({**ADAPTIVE, "design": {"guided": 5}})
     asked: list[int] = []
 
-    def suggest(results: Any, configurations: Any, count: int) -> list[TrialConfig]:
-        asked.append(count)
-        return list(configurations)[:count]  # what has run comes again: seeds for a verdict
+    def suggest(results: Any, configurations: Any, count: int) -> list[Suggestion]:
+        asked.append(count)  # what has run comes again: seeds for a verdict
+        return [Suggestion(trial, "", 0.0) for trial in list(configurations)[:count]]
 
-    chosen = list(itertools.chain(*worked_off(sweep, tmp_path, guided(suggest))))
+    chosen = list(itertools.chain(*worked_off(sweep, tmp_path, functools.partial(choose_guided, suggest=suggest))))
     assert chosen == [trial.configuration_id for trial in sweep.grid.configurations[:5]]
     assert max(asked) > 1
     with pytest.raises(UserError, match="guided has nothing here that chooses"):
         plan_sweep(sweep, tmp_path / "empty")
+
+
+# The table of designs
+
+
+def test_the_documents_say_of_every_design_how_it_is_written_and_what_it_runs() -> None:
+    text = (SWEEPS.parent / "docs" / "designs.md").read_text()
+    for name, design in DESIGNS.items():
+        written = f"{{{name}: n}}" if design.takes_count else name
+        assert f"| `{written}` | {design.runs} |" in text

@@ -14,8 +14,8 @@ from bitskip.engine.plan import plan_sweep
 from bitskip.errors import UserError
 from bitskip.model.decoder import build_model
 from bitskip.store.tables import load_results
-from bitskip.sweep.resources import local_gpus, local_slots
-from bitskip.sweep.sweep_file import Resources, load_sweep
+from bitskip.sweep.resources import Resources, local_gpus, local_slots
+from bitskip.sweep.sweep_file import load_sweep
 from bitskip.training.checkpoint import packed_state, stored_bytes
 from bitskip.training.trainer import run_trial
 from bitskip.trial.config import make_trial

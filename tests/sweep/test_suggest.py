@@ -17,9 +17,7 @@ from bitskip.sweep.suggest import (
     NOISE,
     measured_space,
     suggest,
-    suggest_trials,
     sweep_documents,
-    tuned_in,
 )
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import make_trial
@@ -27,6 +25,10 @@ from bitskip.trial.config import make_trial
 SPACE = grid(
     bits=(16, 8, 4), hadamard=("none", "bitnet-v2"), dropout=("none", "quadratic"), exit_weight=(0.0, 0.1, 0.3)
 )
+
+
+def suggest_trials(*arguments, **options):
+    return [each.trial for each in suggest(*arguments, **options)]
 
 
 def pairs_of(trials):
@@ -121,7 +123,7 @@ def test_the_measured_space_is_the_crossing_of_what_was_measured():
     run = [make_trial(bits=b, exit_weight=w) for b, w in ((16, 0.0), (4, 0.0), (16, 0.3))]
     expected = {make_trial(bits=b, exit_weight=w) for b in (16, 4) for w in (0.0, 0.3)}
     assert set(measured_space(simulate(run, with_interactions))) == expected
-    assert measured_space(results_from([])) == []
+    assert measured_space(results_from([])) == {}
 
 
 def test_suggestions_keep_what_was_tuned(tmp_path):
@@ -137,7 +139,8 @@ def test_suggestions_keep_what_was_tuned(tmp_path):
     assert {(trial["bits"], trial.training.lr) for trial in space} == set(rates.items())
     chosen = suggest(results, space, 2)
     assert {(each.trial["bits"], each.trial["exit_weight"]) for each in chosen} == {(4, 0.3)}
-    tuned = {trial.configuration_id: tuned_in(results) for trial in space}
+    assert set(space.values()) == {("lr",)}
+    tuned = {trial.configuration_id: axes for trial, axes in space.items()}
     others = [make_trial(bits=8, lr=1e-3)]
     document, plain = sweep_documents([*(each.trial for each in chosen), *others], tuned=tuned)
     assert "tuned" not in plain

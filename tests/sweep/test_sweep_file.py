@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from ruamel.yaml import YAML
 
 from bitskip.errors import UserError
 from bitskip.sweep import sweep_file
-from bitskip.sweep.sweep_file import MAX_POINTS, Resources, Sweep, load_sweep
+from bitskip.sweep.resources import Resources
+from bitskip.sweep.sweep_file import MAX_POINTS, Sweep, load_sweep
 from bitskip.trial import config
 from bitskip.trial.config import AXES, make_trial
 
@@ -375,6 +377,38 @@ def test_a_missing_text_file_is_named_with_its_line(load):
         load("base:\n  lr: 1e-3\n  data: {files: [nowhere.txt]}\nspace: {bits: [8]}\n")
 
 
+# Plug-ins
+
+
+def test_plugins_are_imported_before_axes_are_checked_and_stay_in_the_resolved_file(load, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("first_technique", "second_technique"):
+        (tmp_path / f"{name}.py").write_text("")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    content = {"plugins": ["first_technique"], "space": {"bits": [16, 8]}}
+    sweep = load(content)
+    assert sweep.plugins == ("first_technique",)
+    assert sweep.resolved["plugins"] == ["first_technique"]
+    assert "first_technique" in sys.modules
+    assert load(dict(sweep.resolved)).plugins == sweep.plugins
+    assert load({**content, "profiles": {"p": {"plugins": ["second_technique"]}}}, "p").plugins == ("second_technique",)
+    assert load(content, overrides=("plugins=[second_technique]",)).plugins == ("second_technique",)
+    assert load({"space": {"bits": [8]}}).plugins == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("plugins:\n- json\n- no_such_technique\nspace: {bit: [8]}\n", r"x\.yaml:3: .*no_such_technique"),
+        ("plugins: json\nspace: {bits: [8]}\n", r"x\.yaml:1: plugins: expected a list of modules, .*, got 'json'"),
+        ("plugins: [3]\nspace: {bits: [8]}\n", r"x\.yaml:1: plugins: expected a list of modules, .*, got \[3\]"),
+    ],
+)
+def test_messages_about_plugins(load, text, message):
+    with pytest.raises(UserError, match=message):
+        load(text)
+
+
 # Messages
 
 GOOD = "name: x\nbase: {lr: 1e-3}\nspace:\n  bits: [16, 8]\n"
@@ -436,6 +470,7 @@ MESSAGES = [
     (GOOD + "resources:\n  cpus: two\n", "x.yaml:6: resources: cpus must be a positive number, got 'two'"),
     (GOOD + "resources:\n  cpus: .inf\n", "x.yaml:6: resources: cpus must be a positive number, got inf"),
     (GOOD + "resources:\n  cpus:\n", "x.yaml:6: resources: cpus must be a positive number, got None"),
+    (GOOD + "resources:\n  pack: 0\n", "x.yaml:6: resources: pack must be auto, off or a number of trials, got 0"),
     (GOOD + "resources:\n  address: 5\n", "x.yaml:6: resources: address must be text such as auto, got 5"),
     (GOOD + "tuned: 3\n", "x.yaml:5: tuned: expected a mapping, got 3"),
     (GOOD + "tuned:\n  rl: []\n", "x.yaml:6: tuned: 'rl' is no axis of the recipe; did you mean 'lr'?"),

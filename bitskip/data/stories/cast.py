@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from bitskip.data.stories import lexicon
 from bitskip.data.stories.draws import Draws
+from bitskip.data.stories.texts import read_tables
 
 Slots = dict[str, str]
 
@@ -63,12 +64,16 @@ def _pronoun_slots(prefix: str, subject: str) -> Slots:
     return {prefix + key if key.islower() else prefix.upper() + key.lower(): word for key, word in slots.items()}
 
 
-NUMBERS = tuple(lexicon.NUMBERS.split())
-THINGS = {group: _spaced(words) for group, words in lexicon.THINGS.items()}
-PLACES = {
-    group: tuple(_place(entry.strip()) for entry in entries.replace("\n", " ").split(","))
-    for group, entries in lexicon.PLACES.items()
-}
+_WORDS = read_tables("lexicon.toml")
+DAYS: dict[str, list[str]] = _WORDS["days"]
+"""Openings of a first sentence, by season."""
+
+NUMBERS = tuple(_WORDS["numbers"].split())
+TRAITS = tuple(_WORDS["traits"].split())
+COLOUR_WORDS = tuple(_WORDS["colours"].split())
+MODIFIERS: list[str] = _WORDS["modifiers"]
+THINGS = {group: _spaced(words) for group, words in _WORDS["things"].items()}
+PLACES = {group: tuple(map(_place, entries)) for group, entries in _WORDS["places"].items()}
 ANIMALS = tuple(
     {
         "animal": animal,
@@ -76,10 +81,10 @@ ANIMALS = tuple(
         "aanimal": with_article(animal),
         "Aanimal": with_article(animal).capitalize(),
     }
-    for animal in lexicon.ANIMALS.split()
+    for animal in _WORDS["animals"].split()
 )
 FOODS = tuple(
-    {"food": food, "food1": singular(food), "afood": with_article(singular(food))} for food in lexicon.FOODS.split()
+    {"food": food, "food1": singular(food), "afood": with_article(singular(food))} for food in _WORDS["foods"].split()
 )
 COUNTS = tuple(
     {
@@ -92,16 +97,8 @@ COUNTS = tuple(
     }
     for n in range(4, 12)
 )
-THREAD_COUNTS = tuple(
-    {
-        "tmany": NUMBERS[n],
-        "tfewer": NUMBERS[n - 1],
-        "tfewest": NUMBERS[n - 2],
-        "tmore": NUMBERS[n + 1],
-    }
-    for n in range(4, 12)
-)
-COLOURS = tuple({"colour2": colour, "acolour2": with_article(colour)} for colour in lexicon.COLOURS.split())
+THREAD_COUNTS = tuple({f"t{slot}": word for slot, word in slots.items() if slot.islower()} for slots in COUNTS)
+COLOURS = tuple({"colour2": colour, "acolour2": with_article(colour)} for colour in COLOUR_WORDS)
 HERO_PRONOUNS = {subject: _pronoun_slots("", subject) for subject in PRONOUNS}
 FRIEND_PRONOUNS = {subject: _pronoun_slots("f", subject) for subject in PRONOUNS}
 
@@ -109,12 +106,13 @@ FRIEND_PRONOUNS = {subject: _pronoun_slots("f", subject) for subject in PRONOUNS
 class World:
     """The sort of beings a story is about: their names, kinds, elders and the words for them."""
 
-    def __init__(self, table: lexicon.WorldTable) -> None:
-        self.names = {subject: tuple(names.split()) for subject, names in table.names.items()}
-        self.kinds = {subject: _spaced(kinds) for subject, kinds in table.kinds.items()}
-        self.relations = _spaced(table.relations)
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        kinds = table["kinds"]
+        self.names = {subject: tuple(names.split()) for subject, names in table["names"].items()}
+        self.kinds = {subject: _spaced(kinds if isinstance(kinds, str) else kinds[subject]) for subject in PRONOUNS}
+        self.relations = _spaced(table["relations"])
         self.elders = {
-            hero: tuple(self._elder(hero, *entry.split(":")) for entry in table.elders.split(", ")) for hero in PRONOUNS
+            hero: tuple(self._elder(hero, *entry.split(":")) for entry in table["elders"]) for hero in PRONOUNS
         }
 
     @staticmethod
@@ -126,9 +124,7 @@ class World:
         return {**slots, "G": name, "GC": name[0].upper() + name[1:], "Gn": address}
 
 
-WORLDS = {name: World(table) for name, table in lexicon.WORLDS.items()}
-TRAITS = tuple(lexicon.TRAITS.split())
-COLOUR_WORDS = tuple(lexicon.COLOURS.split())
+WORLDS = {name: World(table) for name, table in _WORDS["worlds"].items()}
 
 
 def draw_cast(draws: Draws, world_name: str, things: Sequence[str], places: Sequence[Slots]) -> Slots:
@@ -142,7 +138,7 @@ def draw_cast(draws: Draws, world_name: str, things: Sequence[str], places: Sequ
     friend = friends[index] if friends[index] != hero else friends[index - 1]
     thing = draws.pick(things)
     colour = draws.pick(COLOUR_WORDS)
-    described = f"{draws.pick(lexicon.MODIFIERS)}{colour} {thing}"
+    described = f"{draws.pick(MODIFIERS)}{colour} {thing}"
     kind = draws.pick(world.kinds[subject])
     trait = draws.below(len(TRAITS))
     age = 5 + draws.below(5)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bitskip.data.stories import sentences
 from bitskip.data.stories.markup import Line, compile_line, compile_lines, table_lines
+from bitskip.data.stories.texts import read_tables
 
 
 @dataclass(frozen=True)
@@ -34,46 +35,34 @@ def _pairs(text: str, separator: str = " || ") -> tuple[tuple[Line, Line], ...]:
     return tuple(pairs)
 
 
-WEATHER = {season: _pairs(text) for season, text in sentences.WEATHER.items()}
-ASIDES = _lines(sentences.ASIDES)
-BRIEF = {False: _lines(sentences.BRIEF), True: _lines(sentences.BRIEF_ALONE)}
+_SENTENCES = read_tables("sentences.toml")
+WEATHER = {season: _pairs(text) for season, text in _SENTENCES["weather"].items()}
+ASIDES = _lines(_SENTENCES["asides"])
+BRIEF = {False: _lines(_SENTENCES["brief"]), True: _lines(_SENTENCES["brief_alone"])}
 """Whole openings of terse stories, by whether the friend is still to be met."""
 
-MORAL_LEADS = (*_lines(sentences.MORAL_LEADS), (), ())
+MORAL_LEADS = (*_lines(_SENTENCES["moral_leads"]), (), ())
 """An empty lead leaves the moral a sentence of its own."""
 
-_LIVING = Frames(
-    _lines(sentences.OPENINGS),
-    _lines(sentences.BELONGINGS),
-    _lines(sentences.FRIENDS),
-    _pairs(sentences.THREADS),
-    _lines(sentences.KEEPS),
-    _lines(sentences.GIVES),
-    _pairs(sentences.RECAPS, "#"),
-    _lines(sentences.CLOSINGS),
-)
-_MACHINES = Frames(
-    _lines(sentences.MACHINE_OPENINGS),
-    _lines(sentences.MACHINE_BELONGINGS),
-    _lines(sentences.MACHINE_FRIENDS),
-    _pairs(sentences.MACHINE_THREADS),
-    _lines(sentences.MACHINE_KEEPS),
-    _lines(sentences.MACHINE_KEEPS),
-    _pairs(sentences.PLAIN_RECAPS, "#"),
-    _lines(sentences.MACHINE_CLOSINGS),
-)
-_TOYS = Frames(
-    _lines(sentences.TOY_OPENINGS),
-    _lines(sentences.TOY_BELONGINGS),
-    _lines(sentences.TOY_FRIENDS),
-    _pairs(sentences.TOY_THREADS),
-    _lines(sentences.TOY_KEEPS),
-    _lines(sentences.TOY_GIVES),
-    _pairs(sentences.PLAIN_RECAPS, "#"),
-    _lines(sentences.TOY_CLOSINGS),
-)
-_BY_WORLD = {"child": _LIVING, "animal": _LIVING, "machine": _MACHINES, "toy": _TOYS}
+
+def _frames(table: Mapping[str, str]) -> Frames:
+    return Frames(
+        openings=_lines(table["openings"]),
+        belongings=_lines(table["belongings"]),
+        friends=_lines(table["friends"]),
+        threads=_pairs(table["threads"]),
+        keeps=_lines(table["keeps"]),
+        gives=_lines(table.get("gives", table["keeps"])),
+        recaps=_pairs(_SENTENCES["recaps"] + table.get("recaps", ""), "#"),
+        closings=_lines(table["closings"]),
+    )
 
 
-def frames(world: str) -> Frames:
-    return _BY_WORLD[world]
+_LIVING = _frames(_SENTENCES["living"])
+FRAMES = {
+    "child": _LIVING,
+    "animal": _LIVING,
+    "machine": _frames(_SENTENCES["machine"]),
+    "toy": _frames(_SENTENCES["toy"]),
+}
+"""By the world of the hero."""

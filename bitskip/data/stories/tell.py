@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from bitskip.data.stories import frame, lexicon
-from bitskip.data.stories.cast import PLACES, THINGS, Slots, draw_cast
+from bitskip.data.stories import frame
+from bitskip.data.stories.cast import DAYS, PLACES, THINGS, Slots, draw_cast
 from bitskip.data.stories.draws import Draws
 from bitskip.data.stories.markup import (
     Line,
@@ -18,13 +18,13 @@ from bitskip.data.stories.markup import (
     compile_lines,
     table_lines,
 )
-from bitskip.data.stories.plots import PLOTS
+from bitskip.data.stories.texts import read_entries
 
 GENERATOR_VERSION = 2
 """Part of every cache key: raised when the text of a story changes."""
 
 DEFAULTS = {"place": "outdoor", "thing": "pocket toy music wear carry", "hero": "child animal"}
-SEASONS = tuple(lexicon.DAYS)
+SEASONS = tuple(DAYS)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plot:
 
 
 def parse_plot(paragraph: str) -> Plot:
-    """A plot from its entry in the table (see `plots` for the notation)."""
+    """A plot from its entry in the table (see `plots.txt` for the notation)."""
     head, *lines = table_lines(paragraph)
     name, *settings = head.split("; ")
     options = DEFAULTS | dict(setting.split("=", 1) for setting in settings)
@@ -70,7 +70,7 @@ def parse_plot(paragraph: str) -> Plot:
     )
 
 
-ENTRIES = tuple(PLOTS.strip().split("\n\n"))
+ENTRIES = tuple(read_entries("plots.txt"))
 PLOT_NAMES = tuple(entry.splitlines()[0].split("; ")[0] for entry in ENTRIES)
 
 
@@ -91,9 +91,9 @@ def outline(seed: int, index: int) -> tuple[Plot, str, Slots, Draws]:
 def story(seed: int, index: int) -> str:
     """Story number `index` of a seed; its paragraphs are parted by a newline."""
     plot, world, slots, draws = outline(seed, index)
-    frames = frame.frames(world)
+    frames = frame.FRAMES[world]
     season = draws.pick(plot.seasons)
-    slots["day"] = draws.pick(lexicon.DAYS[season])
+    slots["day"] = draws.pick(DAYS[season])
     slots["season"] = season
     lavish = draws.below(8)
     """How much is told around the plot: 0 little … 7 much."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bitskip.engine.scheduler import Scheduler
 from bitskip.errors import UserError, nearest
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources
 
 EXECUTORS = ("ray", "inline")
 PROBE_SECONDS = 2.0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bitskip.engine.scheduler import Scheduler
-from bitskip.sweep.resources import local_cores, local_gpus, slots_on
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources, local_cores, local_gpus, slots_on
 
 
 class Inline:

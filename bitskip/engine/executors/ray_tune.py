@@ -17,8 +17,7 @@ from typing import Any
 from bitskip.engine.executors import knock
 from bitskip.engine.scheduler import Scheduler
 from bitskip.errors import UserError
-from bitskip.sweep.resources import local_cores, slots_on
-from bitskip.sweep.sweep_file import Resources
+from bitskip.sweep.resources import Resources, local_cores, slots_on
 
 os.environ.update(
     RAY_AIR_NEW_OUTPUT="0",  # together with verbose=0: no tables of Tune's own

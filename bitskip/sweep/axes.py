@@ -1,0 +1,44 @@
+"""The axes that a sweep file sets: checked, each at its line, and laid over one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bitskip.errors import UserError, nearest
+from bitskip.sweep.located_yaml import Path_, Source
+from bitskip.trial.config import AXES, GROUPS, axis_names, flatten_axes
+
+Cell = dict[str, Any]
+"""Values by the flat names of axes, such as `model.layers`."""
+
+
+def read_axes(source: Source, path: Path_, mapping: Mapping[str, Any]) -> Cell:
+    """Flat axes of a mapping at a path of the file. Raises UserError, at its line, for a wrong name or value."""
+    flat: Cell = {}
+    for key, value in mapping.items():
+        if key == "seed":
+            raise source.error((*path, key), "the seed is no axis of a sweep: write `seeds: 3` or `seeds: [0, 1, 2]`")
+        with source.locate((*path, key)):
+            if key not in axis_names():
+                raise UserError(f"unknown axis '{key}' in {path[0]}{nearest(str(key), axis_names())}")
+            for part in value if isinstance(value, Mapping) and key in GROUPS else ():
+                with source.locate((*path, key, part)):
+                    _checked({key: {part: value[part]}})
+            # Files imply their corpus, whichever way they are written.
+            flat |= _checked({"data": {"files": value}} if key == "data.files" else {key: value})
+    return flat
+
+
+def _checked(setting: Mapping[str, Any]) -> Cell:
+    return {name: AXES[name].check(item) for name, item in flatten_axes(setting).items()}
+
+
+def layered(*layers: Mapping[str, Any]) -> Cell:
+    """Later axes over earlier ones; another corpus drops the files that a layer below named."""
+    merged: Cell = {}
+    for layer in layers:
+        merged |= layer
+        if layer.get("data.corpus", "files") != "files" and "data.files" not in layer:
+            merged.pop("data.files", None)
+    return merged

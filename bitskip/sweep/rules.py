@@ -1,0 +1,107 @@
+"""Rules of a sweep file that single out cells: `exclude` drops them, `tuned` gives them an axis of the recipe.
+
+A rule sees a cell as written and in canonical form: `{phase: 1, dropout: quadratic}` matches the cells that say so
+although phase 1 has no dropout, and `{phase: 1}` matches whatever runs as phase 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bitskip.errors import nearest
+from bitskip.sweep.axes import Cell, read_axes
+from bitskip.sweep.located_yaml import Path_, Source
+from bitskip.trial.config import AXES, RECIPE_AXES, TrialConfig
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a cell must have to match, and the value to `use` for one that does.
+
+    `wanted` holds, for each axis of the rule, its alternatives; `model: nano` is one that names several axes.
+    """
+
+    text: str
+    wanted: Sequence[Sequence[Cell]]
+    use: Any = None
+
+    def matches(self, trial: TrialConfig, written: Mapping[str, Any]) -> bool:
+        runs = {name: AXES[name].read(trial) for choices in self.wanted for choice in choices for name in choice}
+        return self._fits(runs) or self._fits({**runs, **written})
+
+    def _fits(self, cell: Mapping[str, Any]) -> bool:
+        return all(any(choice.items() <= cell.items() for choice in choices) for choices in self.wanted)
+
+
+def read_exclusions(source: Source) -> list[Rule]:
+    """The rules under `exclude`, which drop cells of the grid; a named point always runs."""
+    rules = source.content.get("exclude") or []
+    if not isinstance(rules, list):
+        raise source.error(("exclude",), "exclude: expected a list of mappings, such as [{bits: 16, hadamard: true}]")
+    found = []
+    for index, rule in enumerate(rules):
+        if not isinstance(rule, Mapping) or not rule:
+            raise source.error(("exclude", index), f"exclude: expected a mapping of axes, got {rule!r}")
+        found.append(_rule(source, ("exclude", index), rule))
+    return found
+
+
+Tuning = Mapping[str, Sequence[Rule]]
+"""For every axis under `tuned`, its rules; of several that match, the first serves."""
+
+
+def read_tuning(source: Source) -> Tuning:
+    """The rules under `tuned`. Raises UserError, at its line, for one that makes no sense."""
+    found: dict[str, list[Rule]] = {}
+    for axis, rules in source.mapping(("tuned",)).items():
+        where: Path_ = ("tuned", axis)
+        if axis not in RECIPE_AXES:
+            hint = nearest(str(axis), RECIPE_AXES)
+            known = ", ".join(RECIPE_AXES)
+            raise source.error(where, f"tuned: '{axis}' is no axis of the recipe{hint} (one of {known})")
+        if axis in source.mapping(("space",)):
+            raise source.error(where, f"tuned: '{axis}' is crossed in space, too; leave it out of one of them")
+        if not isinstance(rules, list):
+            raise source.error(where, f"tuned: expected a list of rules, such as {axis}: [{{bits: 16, use: 4e-3}}]")
+        found[axis] = []
+        for index, rule in enumerate(rules):
+            if not isinstance(rule, Mapping) or "use" not in rule or len(rule) < 2:
+                wanted = "axes of a cell and the value to use, such as {bits: 16, use: 4e-3}"
+                raise source.error((*where, index), f"tuned: expected {wanted}, got {rule!r}")
+            with source.locate((*where, index, "use")):
+                value = AXES[axis].check(rule["use"])
+            axes = {key: wanted for key, wanted in rule.items() if key != "use"}
+            found[axis].append(replace(_rule(source, (*where, index), axes), use=value))
+    return found
+
+
+def _rule(source: Source, where: Path_, rule: Mapping[str, Any]) -> Rule:
+    wanted = [
+        [read_axes(source, where, {key: choice}) for choice in (value if isinstance(value, list) else [value])]
+        for key, value in rule.items()
+    ]
+    return Rule("{" + ", ".join(f"{key}: {value}" for key, value in rule.items()) + "}", wanted)
+
+
+def tuned(tuning: Tuning, trial: TrialConfig, settings: Mapping[str, Any]) -> TrialConfig:
+    """The trial with what the rules that match it say."""
+    for axis, rules in tuning.items():
+        value = next((rule.use for rule in rules if rule.matches(trial, settings)), None)
+        if value is not None:
+            trial = replace(trial, training=replace(trial.training, **{AXES[axis].field: value}))
+    return trial
+
+
+def tuning_notes(tuning: Tuning, configurations: Iterable[TrialConfig]) -> list[str]:
+    """How many configurations have which value of each tuned axis, and the rules that match none."""
+    notes, distinct = [], list(dict.fromkeys(configurations))
+    for axis, rules in tuning.items():
+        counts = Counter(AXES[axis].read(trial) for trial in distinct)
+        shares = ", ".join(f"{value:g} in {count}" for value, count in sorted(counts.items()))
+        notes.append(f"{axis} tuned by configuration: {shares} of them")
+        idle = [rule for rule in rules if not any(rule.matches(trial, {}) for trial in distinct)]
+        notes += [f"the rule of tuned.{axis} that uses {rule.use:g} matches nothing" for rule in idle]
+    return notes
