@@ -9,14 +9,15 @@ import pytest
 from rich.console import Console
 from simulated_results import FULL_GRID, exit_rows, grid, results_from, simulate, trial_row, with_interactions
 
-from bitskip.report.summary import summarise, to_json_object
-from bitskip.report.terminal import interval_bar, render
+from bitskip.report.document import TERMINAL, document
+from bitskip.report.summary import analyse, summarise, to_json_object
+from bitskip.report.terminal import interval_bar, print_document
 from bitskip.trial.config import POINTS, make_trial
 
 
 def shown(results, width=80, **options):
     console = Console(file=io.StringIO(), width=width)
-    render(results, console, **options)
+    print_document(document(analyse(results, **options), TERMINAL), console)
     return console.file.getvalue()
 
 
@@ -79,7 +80,7 @@ def test_named_variants_are_compared_with_the_baseline():
     ratio = next(each for each in section.points if each.point == "V1")
     assert ratio.ratio == pytest.approx(math.exp(expected))
     assert ratio.low < ratio.ratio < ratio.high
-    text = shown(results)
+    text = shown(results).split("Named variants")[1]
     assert text.index("baseline  ") < text.index("V1   ") < text.index("V2  ") < text.index("V3  ")
 
 
@@ -147,7 +148,7 @@ def test_text_from_outside_is_no_markup():
     results = results_from(rows, exit_rows(make_trial(), 4.0))
     results.problems.append(hostile)
     text = shown(results, 200)
-    assert text.count("[red]boom[/] [/nothing] :smile:") == 5
+    assert text.count("[red]boom[/] [/nothing] :smile:") == 6
     assert "\x1b" not in text
 
 
@@ -165,8 +166,6 @@ def test_an_interval_is_drawn_to_scale(interval: tuple[float, float, float, floa
 
 def test_wide_terminals_get_bars_and_narrow_ones_fit() -> None:
     for width in (80, 120):
-        console = Console(width=width, file=io.StringIO(), record=True)
-        render(paper(), console)
-        text = console.export_text()
+        text = shown(paper(), width)
         assert ("●" in text) == (width == 120)
         assert max(map(len, text.splitlines())) <= width
