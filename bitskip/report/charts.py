@@ -17,7 +17,8 @@ from bitskip.analysis.factorial import INDEX, METRICS, Cell, Family, Levels, Row
 from bitskip.errors import UserError
 from bitskip.predict.response_surface import fit_surface
 from bitskip.report import drawing
-from bitskip.report.summary import Section, Sheet
+from bitskip.report.numbers import Section
+from bitskip.report.summary import Sheet
 from bitskip.trial.cost import exit_weight_bytes
 
 if TYPE_CHECKING:

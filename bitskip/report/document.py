@@ -10,7 +10,7 @@ from typing import Any
 
 from bitskip.errors import UserError
 from bitskip.report.summary import Analysis, Sheet
-from bitskip.report.table import Block, Chapter, Document, Heading
+from bitskip.report.table import Block, Chapter, Document, Text
 from bitskip.report.topics import effects, mechanisms, overview, paper, rates, standings
 
 TERMINAL, MARKDOWN, PAGE = "terminal", "markdown", "page"
@@ -27,27 +27,18 @@ class Topic:
 
 
 OF_A_SCALE = {
-    "": (Topic(standings.finished), Topic(standings.variants), Topic(standings.configurations)),
-    "pareto": (),
-    "effects": (Topic(effects.main_effects), Topic(effects.composition_effects), Topic(effects.higher_effects)),
-    "exits": (Topic(standings.exits), Topic(standings.best_exits, FILES)),
-    "curves": (),
-    "failures": (Topic(standings.failures),),
-    "mechanisms": (Topic(mechanisms.quantizers, FILES), Topic(mechanisms.gradients, FILES)),
-    "predictor": (Topic(mechanisms.predictor),),
-}
-"""The parts of a scale's chapter in order: a topic of the figures that a page shows with them, and topics in words."""
-
-PARTS = {
-    "pareto": "What a perplexity costs",
-    "effects": "Effects",
-    "exits": "Exits",
-    "curves": "Training",
-    "failures": "Failures",
-    "mechanisms": "Mechanisms",
-    "predictor": "The predictor",
-}
-"""Their titles on a page."""
+    ("", ""): (Topic(standings.finished), Topic(standings.variants), Topic(standings.configurations)),
+    ("pareto", "What a perplexity costs"): (),
+    ("effects", "Effects"): (
+        Topic(effects.main_effects), Topic(effects.composition_effects), Topic(effects.higher_effects)
+    ),
+    ("exits", "Exits"): (Topic(standings.exits), Topic(standings.best_exits, FILES)),
+    ("curves", "Training"): (),
+    ("failures", "Failures"): (Topic(standings.failures),),
+    ("mechanisms", "Mechanisms"): (Topic(mechanisms.quantizers, FILES), Topic(mechanisms.gradients, FILES)),
+    ("predictor", "The predictor"): (Topic(mechanisms.predictor),),
+}  # fmt: skip
+"""The parts of a scale's chapter: the topic of the figures that a page shows there, its title on a page, and topics."""
 
 BEFORE = {
     ("summary", "Summary"): Topic(overview.overview),
@@ -80,9 +71,9 @@ def document(analysis: Analysis, output: str, figures: Figures = lambda sheet, n
     def of_scale(sheet: Sheet, number: int) -> Chapter:
         blocks: list[Block] = []
         drawn = figures(sheet, number)
-        for part, topics in OF_A_SCALE.items():
+        for (part, title), topics in OF_A_SCALE.items():
             found = [*told(topics, sheet), *drawn.get(part, ())]
-            blocks += [Heading(PARTS[part])] if output == PAGE and part and found else []
+            blocks += [Text([], title)] if output == PAGE and title and found else []
             blocks += found
         scale = sheet.section.scale
         several = f"Scale {analysis.letters[scale]}: {scale}"

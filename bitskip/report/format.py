@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.factorial import METRICS
-from bitskip.report.table import Number
 
 if TYPE_CHECKING:
     from bitskip.paper.attribution import Change, Run
@@ -98,15 +97,6 @@ def duration_text(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def number(value: float | None, show: Show = number_text) -> Number:
-    """A cell that sorts by the number it shows; empty where that is unknown."""
-    return Number("" if value is None else show(value), value)
-
-
-def count(value: int) -> Number:
-    return Number(str(value), value)
 
 
 def ids_text(trials: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from bitskip.report import drawing
 from bitskip.report.charts import charts
 from bitskip.report.document import PAGE, document
 from bitskip.report.summary import Analysis, Sheet
-from bitskip.report.table import ALWAYS, FILES, ROOMY, Block, Figure, Text
+from bitskip.report.table import ALWAYS, FILES, Block, Figure, Table, Text
 
 MOST_DRAWN = 4
 """Scales with figures; the others have tables: a page of fifty figures is not read."""
@@ -24,10 +24,11 @@ def html_page(analysis: Analysis) -> str:
     here = Path(__file__).parent
     script = (here / "page.js").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.tests |= {"a_table": lambda block: isinstance(block, Table), "a_text": lambda b: isinstance(b, Text)}
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     page: str = template.render(
         document=document(analysis, PAGE, _figures),
-        shown=lambda table: table.only(ALWAYS, ROOMY, FILES),
+        shown=lambda table: table.only(ALWAYS, FILES),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

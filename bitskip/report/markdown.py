@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bitskip.report.table import ALWAYS, FILES, ROOMY, Block, Document, Table, Text, printable, shown_text
+from bitskip.report.table import ALWAYS, FILES, Block, Document, Table, Text, printable, shown_text
 
 
 def markdown(document: Document) -> str:
@@ -30,9 +30,9 @@ def _blocks(blocks: Iterable[Block]) -> Iterable[str]:
 
 
 def _table(table: Table) -> Iterable[str]:
-    shown = table.only(ALWAYS, ROOMY, FILES)
-    yield f"| {' | '.join(_escaped(head.name) for head in shown.heads)} |"
-    yield f"|{'|'.join(' --- ' for _ in shown.heads)}|"
+    shown = table.only(ALWAYS, FILES)
+    yield f"| {' | '.join(_escaped(column.name) for column in shown.columns)} |"
+    yield f"|{'|'.join(' --- ' for _ in shown.columns)}|"
     for row in shown.rows:
         yield f"| {' | '.join(_escaped(shown_text(cell)) for cell in row)} |"
     yield ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bitskip.predict.prediction import Neighbour, Prediction, Term
-from bitskip.report.format import THREE_DECIMALS, count, difference_text, number, range_text
-from bitskip.report.table import Block, Column, Number, Text, tabulate
+from bitskip.report.format import THREE_DECIMALS, difference_text, range_text
+from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.report.topics.mechanisms import record
 from bitskip.trial.config import AXES
 
@@ -59,7 +59,7 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
     near: list[Column[Neighbour]] = [
         Column("configuration", lambda each: each.configuration),
         Column(metric, lambda each: number(each.mean, THREE_DECIMALS)),
-        Column("seeds", lambda each: count(each.seeds)),
+        Column("seeds", lambda each: each.seeds),
         Column("differs in", lambda each: ", ".join(each.differs) or "nothing"),
     ]
     yield from tabulate("nearest measured", prediction.nearest[:3], near)

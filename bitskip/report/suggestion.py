@@ -11,7 +11,6 @@ from ruamel.yaml import YAML
 
 from bitskip.analysis.factorial import NEUTRAL, TECHNIQUES, cell_label, levels_of
 from bitskip.errors import UserError
-from bitskip.report.format import count
 from bitskip.report.live import duration
 from bitskip.report.table import Block, Column, Text, tabulate
 from bitskip.sweep.suggest import Suggestion, sweep_documents
@@ -64,7 +63,7 @@ def suggestion_blocks(suggestions: Sequence[Suggestion], written: Sequence[Path]
     """A row per trial, then how to run them."""
     heads = [
         Column("configuration", _label),
-        Column("seed", lambda each: count(each.trial.seed)),
+        Column("seed", lambda each: each.trial.seed),
         Column("why", lambda each: each.reason),
     ]
     total = duration(sum(each.seconds for each in suggestions))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bitskip.analysis.effects import compare, stratum_effects
 from bitskip.analysis.factorial import (
@@ -25,7 +25,6 @@ from bitskip.analysis.factorial import (
     Metric,
     Row,
     Stratum,
-    as_plain,
     cell_label,
     level_label,
     levels_of,
@@ -144,12 +143,6 @@ def _surface(stratum: Stratum) -> Surface | str:
         return fit_surface(Family((stratum,)), PPL)
     except UserError as error:
         return str(error)
-
-
-def to_json_object(results: Results, within: float = WITHIN, metric: str = "ppl") -> dict[str, Any]:
-    """The object of `report --json`: the numbers of `summarise` as plain data."""
-    plain: dict[str, Any] = as_plain(summarise(results, within, metric))
-    return plain
 
 
 def _overview(results: Results) -> Overview:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, TypeVar
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
-ALWAYS, ROOMY, FILES, DRAWN = "always", "roomy", "files", "drawn"
-"""Where a column is shown: everywhere; in files, and on a terminal that has the room; in files; as a drawing, on wide
-terminals."""
+from bitskip.report.format import number_text
+
+ALWAYS, FILES, DRAWN = "always", "files", "drawn"
+"""Where a column is shown: everywhere; in files; as a drawing, on wide terminals."""
 
 
 @dataclass(frozen=True)
@@ -29,40 +31,32 @@ class Interval:
 
 
 Value = str | Number | Interval
+Read = Value | float | None
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Column(Generic[Item]):
-    """How a cell is read off an item. `short` is its name on a terminal; `room` says where it is shown at all."""
+    """How a cell is read off an item; a plain number is shown with four digits.
+
+    `room` says where the column is shown, `short` is its name on a terminal.
+    """
 
     name: str
-    read: Callable[[Item], Value]
-    room: str = ALWAYS
-    short: str = ""
-
-
-@dataclass(frozen=True)
-class Head:
-    """A column's name. Of a `number` all cells are numbers, or empty."""
-
-    name: str
-    number: bool
+    read: Callable[[Item], Read]
     room: str = ALWAYS
     short: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """`marks` tell rows apart: `lead` stands out, a verdict has its colour. `note` stands below.
+    """Rows of a cell per column. `marks` tell them apart: `lead` stands out, a verdict has its colour.
 
-    A terminal may `cut` it after its first rows; a page lets readers `sort` it, and `filter` the one that is told so.
+    `note` stands below. A terminal may `cut` it after its first rows; a page lets readers `sort` it, and `filter` one.
     """
 
-    kind: ClassVar[str] = "table"
-
     title: str
-    heads: Sequence[Head]
+    columns: Sequence[Column[Any]]
     rows: Sequence[Sequence[Value]]
     marks: Sequence[str]
     note: str = ""
@@ -72,12 +66,23 @@ class Table:
 
     def only(self, *rooms: str) -> Table:
         """The table with the columns that are shown there."""
-        return self.keep([at for at, head in enumerate(self.heads) if head.room in rooms])
+        kept = [at for at, column in enumerate(self.columns) if column.room in rooms]
+        rows = [[row[at] for at in kept] for row in self.rows]
+        return replace(self, columns=[self.columns[at] for at in kept], rows=rows)
 
-    def keep(self, places: Sequence[int]) -> Table:
-        """The table with some of its columns."""
-        rows = [[row[at] for at in places] for row in self.rows]
-        return replace(self, heads=[self.heads[at] for at in places], rows=rows)
+    @cached_property
+    def numeric(self) -> list[bool]:
+        """By column, whether all its cells are numbers or empty."""
+        return [not any(isinstance(cell, str) and cell for cell in cells) for cells in zip(*self.rows, strict=True)]
+
+
+def number(value: float | None, show: Callable[[float], str] = number_text) -> Number:
+    """A cell that sorts by the number it shows; empty where that is unknown."""
+    return Number("" if value is None else show(value), value)
+
+
+def _cell(read: Read) -> Value:
+    return read if isinstance(read, str | Number | Interval) else number(read)
 
 
 def tabulate(
@@ -89,20 +94,17 @@ def tabulate(
 ) -> Iterator[Table]:
     """The table of some items, a row each, with the `options` of `Table`; none without items."""
     found = list(items)
-    rows = [[column.read(item) for column in columns] for item in found]
-    heads = [
-        Head(each.name, not any(isinstance(row[at], str) and row[at] for row in rows), each.room, each.short)
-        for at, each in enumerate(columns)
-    ]
+    rows = [[_cell(column.read(item)) for column in columns] for item in found]
     if rows:
-        yield Table(title, heads, rows, list(map(mark, found)), **options)
+        yield Table(title, columns, rows, list(map(mark, found)), **options)
 
 
 @dataclass(frozen=True)
 class Text:
-    """Lines that are paragraphs, or `points` of a list. `tone` is "", `strong`, `soft`, `warn` or `code`."""
+    """Lines that are paragraphs, or `points` of a list; none where the title alone opens a part of a chapter.
 
-    kind: ClassVar[str] = "text"
+    `tone` is "", `strong`, `soft`, `warn` or `code`.
+    """
 
     lines: Sequence[str]
     title: str = ""
@@ -111,19 +113,8 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Heading:
-    """Opens a part of a chapter."""
-
-    kind: ClassVar[str] = "heading"
-
-    title: str
-
-
-@dataclass(frozen=True)
 class Figure:
     """A drawing as SVG markup, with an id of its own; `lines` can be picked by name."""
-
-    kind: ClassVar[str] = "figure"
 
     anchor: str
     title: str
@@ -132,7 +123,7 @@ class Figure:
     lines: bool
 
 
-Block = Table | Text | Heading | Figure
+Block = Table | Text | Figure
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from rich import box
@@ -14,10 +13,8 @@ from rich.text import Text as Line
 from bitskip.report.table import (
     ALWAYS,
     DRAWN,
-    ROOMY,
     Block,
     Document,
-    Heading,
     Interval,
     Table,
     Text,
@@ -32,8 +29,8 @@ WIDE, BAR = 105, 25
 ROWS = 15
 """Rows of a long table; `report --json` has all of them."""
 
-LONGEST_IN_ONE_PIECE = 18
-"""Characters up to which a number is not broken over lines, where the terminal has the room."""
+LONGEST_IN_ONE_PIECE, LEAST_OF_A_LONG_ONE = 18, 12
+"""Characters up to which a cell is not broken over lines, where that leaves longer ones as many as this."""
 
 STYLES = {"lead": "bold", "strong": "bold", "soft": "dim", "unresolved": "dim", "warn": "yellow"}
 """Of rows by their mark, and of texts by their tone."""
@@ -48,28 +45,35 @@ def print_document(document: Document, console: Console) -> None:
 
 def print_blocks(blocks: Iterable[Block], console: Console, *, ruled: bool = True) -> None:
     """Print texts and tables; `ruled` draws a line below a table's head."""
+    before: Block | None = None
     for block in blocks:
         if isinstance(block, Text):
             _title(block.title, console)
+            if isinstance(before, Table) and not block.title:
+                console.print()
             for line in block.lines:
-                console.print(_line(line, STYLES.get(block.tone, "")), soft_wrap=block.tone == "code")
+                text = _line(f"- {line}" if block.points else line, STYLES.get(block.tone, ""))
+                console.print(text, soft_wrap=block.tone == "code")
         elif isinstance(block, Table):
             _print_table(block, console, ruled)
-        elif isinstance(block, Heading):
-            _title(block.title, console)
+        before = block
 
 
 def _print_table(table: Table, console: Console, ruled: bool) -> None:
     # The title is a line of its own: rich would wrap it at the table's width.
     _title(table.title, console)
     more = len(table.rows) - ROWS if table.cut else 0
-    shown, drawn = _fitting(replace(table, rows=table.rows[:ROWS]) if more > 0 else table, console.width)
-    whole = _in_one_piece(_widths(shown, drawn), console.width)
+    shown = table.only(ALWAYS, *([DRAWN] if console.width >= WIDE else []))
+    names = [column.short or column.name for column in shown.columns]
+    drawn = [_drawn([row[at] for row in shown.rows[: ROWS if table.cut else None]]) for at in range(len(names))]
+    whole = _in_one_piece(
+        [max(map(len, [name, *cells])) for name, cells in zip(names, drawn, strict=True)], console.width
+    )
     look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "padding": (0, 1, 0, 0)}
     grid = Grid(pad_edge=False, **(look if ruled else {"box": None}))
-    for at, head in enumerate(shown.heads):
-        justify: JustifyMethod = "right" if head.number else "left"
-        grid.add_column(_line(head.short or head.name), justify=justify, overflow="fold", no_wrap=at in whole)
+    for at, name in enumerate(names):
+        justify: JustifyMethod = "right" if shown.numeric[at] else "left"
+        grid.add_column(_line(name), justify=justify, overflow="fold", no_wrap=at in whole)
     for *cells, mark in zip(*drawn, table.marks, strict=False):
         grid.add_row(*map(_line, cells), style=STYLES.get(mark, ""))
     console.print(grid)
@@ -78,26 +82,11 @@ def _print_table(table: Table, console: Console, ruled: bool) -> None:
         console.print(_line(note, "dim"))
 
 
-def _fitting(table: Table, width: int) -> tuple[Table, list[list[str]]]:
-    """The columns that are shown, and their texts: what is not for everywhere goes, from the right, until all fit."""
-    shown = table.only(ALWAYS, ROOMY, *([DRAWN] if width >= WIDE else []))
-    while True:
-        drawn = [_drawn([row[at] for row in shown.rows]) for at in range(len(shown.heads))]
-        roomy = [at for at, head in enumerate(shown.heads) if head.room == ROOMY]
-        if not roomy or sum(_widths(shown, drawn)) + 2 * len(drawn) <= width:
-            return shown, drawn
-        shown = shown.keep([at for at in range(len(drawn)) if at != roomy[-1]])
-
-
-def _widths(table: Table, drawn: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, [head.short or head.name, *cells])) for head, cells in zip(table.heads, drawn, strict=True)]
-
-
 def _in_one_piece(widths: Sequence[int], width: int) -> set[int]:
-    """Columns of short texts, which rich would break as readily as long ones; none where they would fill the width."""
+    """Columns of short texts, which rich would break as readily as long ones; none where they leave those no room."""
     short = {at for at, needed in enumerate(widths) if needed <= LONGEST_IN_ONE_PIECE}
-    room = width if len(short) == len(widths) else 0.75 * width
-    return short if sum(widths[at] + 2 for at in short) <= room else set()
+    rest = LEAST_OF_A_LONG_ONE * (len(widths) - len(short))
+    return short if sum(widths[at] for at in short) + rest + 2 * len(widths) <= width else set()
 
 
 def _drawn(cells: Sequence[Value]) -> list[str]:

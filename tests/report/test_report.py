@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 from simulated_results import FULL_GRID, exit_rows, grid, results_from, simulate, trial_row, with_interactions
 
+from bitskip.analysis.factorial import as_plain
 from bitskip.report.document import TERMINAL, document
-from bitskip.report.summary import analyse, summarise, to_json_object
+from bitskip.report.summary import analyse, summarise
 from bitskip.report.terminal import interval_bar, print_document
 from bitskip.trial.config import POINTS, make_trial
 
@@ -49,7 +50,7 @@ def test_renders_every_state_within_the_width(state, width):
 
 @pytest.mark.parametrize("state", STATES)
 def test_json_has_no_nan(state):
-    json.dumps(to_json_object(STATES[state]()), allow_nan=False)
+    json.dumps(as_plain(summarise(STATES[state]())), allow_nan=False)
 
 
 def test_empty_and_failed_sweeps_say_so():

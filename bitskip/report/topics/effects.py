@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from bitskip.analysis.effects import ERROR_RATE, JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
 from bitskip.analysis.factorial import METRICS
-from bitskip.report.format import difference_text, metric_name, number, range_text, size_text
+from bitskip.report.format import difference_text, metric_name, range_text, size_text
 from bitskip.report.summary import Sheet
-from bitskip.report.table import DRAWN, FILES, Block, Column, Interval, Number, Table, Text, tabulate
+from bitskip.report.table import DRAWN, FILES, Block, Column, Interval, Number, Table, Text, number, tabulate
 
 ESTIMANDS = {
     "averaged": "mean over the settings of the others",

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from bitskip.analysis.factorial import Row
 from bitskip.predict.prediction import ModelSummary
 from bitskip.report.charts import gradient_cosines, last_sample
-from bitskip.report.format import THREE_DECIMALS, count, number, range_text
+from bitskip.report.format import THREE_DECIMALS, range_text
 from bitskip.report.summary import Sheet
-from bitskip.report.table import Block, Column, Number, Text, tabulate
+from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 
 SITES = {"down": ("down",), "o": ("o",), "q, k, v, gate, up": ("q", "k", "v", "gate", "up")}
 """The two sites that BitNet v2 rotates, and the others, all of them behind a norm."""
@@ -38,10 +38,10 @@ def quantizers(sheet: Sheet) -> Iterator[Block]:
         return Column(f"{MEASURES[measure]} {site}", lambda done: _by_block(found[done][site, measure]))
 
     heads: list[Column[tuple[int, str]]] = [
-        Column("activation bits", lambda done: count(done[0])),
+        Column("activation bits", lambda done: done[0]),
         Column("hadamard", lambda done: done[1]),
         *(at(site, measure) for site in SITES for measure in MEASURES),
-        Column("n", lambda done: count(len(trials[done]))),
+        Column("n", lambda done: len(trials[done])),
     ]
     note = (
         "Kurtosis of the activations before they are quantized, rotated if they are, 3 for normal ones; SNR of their "
@@ -79,7 +79,7 @@ def gradients(sheet: Sheet) -> Iterator[Block]:
             Column("variant", lambda name: name),
             Column("shared head", lambda name: number(heads[name].get("cosine"), THREE_DECIMALS)),
             Column("blocks, smallest to largest", blocks),
-            Column("n", lambda name: number(heads[name].get("n"))),
+            Column("n", lambda name: heads[name].get("n")),
         ],
     )
 

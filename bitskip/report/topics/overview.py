@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from bitskip.analysis.effects import JOINT_VERDICTS, Effect
 from bitskip.analysis.factorial import METRICS, Row, cell_label, strata
 from bitskip.paper.claims import CONTRADICTED, SUPPORTED, UNRESOLVED
 from bitskip.report.format import (
     Show,
-    count,
     difference_text,
     duration_text,
     ids_text,
     interval_text,
     metric_name,
-    number,
     number_text,
     share_text,
     size_text,
 )
 from bitskip.report.numbers import Section
-from bitskip.report.summary import Analysis, Sheet
+from bitskip.report.summary import Analysis
 from bitskip.report.table import Block, Column, Number, Text, tabulate
 from bitskip.report.topics.paper import cause_lines
 from bitskip.store.provenance import facts
 
 MOST = 3
 """Effects, and defects of a model, that the summary names."""
+
+
+TRIAL_COLUMNS = {
+    "configuration": "configuration", "variant": "point", "seed": "seed", "status": "status", "perplexity": "ppl",
+    "bits/byte": "bpb", "best exit": "best_exit", "tokens/s": "tokens_per_second", "minutes": "minutes",
+    "scale": "scale", "sweep": "sweep", "trial": "trial_id",
+}  # fmt: skip
+"""Names in the table of all trials, and what they are of a row."""
 
 
 def overview(analysis: Analysis) -> Iterator[Block]:
@@ -125,29 +131,21 @@ def _told(effects: Sequence[Effect]) -> str:
 
 
 def scales(analysis: Analysis) -> Iterator[Block]:
-    """The scales by their letters, where there are several."""
-    sheets = {sheet.section.scale: sheet for sheet in analysis.sheets}
-
-    def counted(read: Callable[[Sheet], Number]) -> Callable[[str], Number]:
-        return lambda scale: read(sheets[scale]) if scale in sheets else Number("")
-
-    def seeds(sheet: Sheet) -> Number:
-        return count(len({row["seed"] for cell in sheet.stratum.cells for row in cell.rows}))
-
-    if len(analysis.letters) > 1:
-        yield Text(["Nothing is compared across them."])
-        heads: list[Column[str]] = [
-            Column("", lambda scale: analysis.letters[scale]),
-            Column("scale", lambda scale: scale),
-            Column(
-                "finished, without defects",
-                counted(lambda sheet: Number(f"{sheet.section.finished} of {sheet.section.trials}")),
-                short="finished",
-            ),
-            Column("configurations", counted(lambda sheet: count(len(sheet.stratum.cells)))),
-            Column("seeds", counted(seeds)),
-        ]
-        yield from tabulate("", analysis.letters, heads)
+    """The scales by their letters, where there are several; of some there are only trials with defects."""
+    if len(analysis.letters) < 2:
+        return
+    cells = {sheet.section.scale: sheet.stratum.cells for sheet in analysis.sheets}
+    ran = {sheet.section.scale: f"{sheet.section.finished} of {sheet.section.trials}" for sheet in analysis.sheets}
+    seeds = {scale: len({row["seed"] for cell in found for row in cell.rows}) for scale, found in cells.items()}
+    heads: list[Column[str]] = [
+        Column("", lambda scale: analysis.letters[scale]),
+        Column("scale", str),
+        Column("finished, without defects", lambda scale: Number(ran.get(scale, "")), short="finished"),
+        Column("configurations", lambda scale: len(cells[scale]) if scale in cells else None),
+        Column("seeds", seeds.get),
+    ]
+    yield Text(["Nothing is compared across them."])
+    yield from tabulate("", analysis.letters, heads)
 
 
 def limits(analysis: Analysis) -> Iterator[Block]:
@@ -192,40 +190,21 @@ def trial_ids(analysis: Analysis) -> Iterator[Block]:
 
 def all_trials(analysis: Analysis) -> Iterator[Block]:
     """Every trial, to sort and to filter; those with defects, too."""
-    found = [
-        {**row, "scale": stratum.label, "configuration": cell_label(cell.levels, stratum.baseline)}
-        for stratum in strata(analysis.results, include_artefacts=True)
-        for cell in stratum.cells
-        for row in cell.rows
-    ]
+    rows = []
+    for stratum in strata(analysis.results, include_artefacts=True):
+        for cell in stratum.cells:
+            label = cell_label(cell.levels, stratum.baseline)
+            for row in cell.rows:
+                status = "ok" if row["status"] == "ok" else f"{row['status']}: {row.get('reason') or '-'}"
+                minutes = round((row.get("train_seconds") or 0.0) / 60, 1)
+                shown = {"configuration": label, "status": status, "minutes": minutes, "scale": stratum.label}
+                rows.append({**row, **shown})
 
-    def text(name: str, column: str) -> Column[Row]:
-        return Column(name, lambda row: row.get(column) or "")
+    def column(name: str, key: str) -> Column[Row]:
+        return Column(name, lambda row: row.get(key))
 
-    def numbers(name: str, column: str) -> Column[Row]:
-        return Column(name, lambda row: number(row.get(column)))
-
-    def status(row: Row) -> str:
-        return "ok" if row["status"] == "ok" else f"{row['status']}: {row.get('reason') or '-'}"
-
-    def minutes(row: Row) -> Number:
-        return number((row.get("train_seconds") or 0.0) / 60, "{:.1f}".format)
-
-    heads = [
-        text("configuration", "configuration"),
-        text("variant", "point"),
-        Column("seed", lambda row: count(row["seed"])),
-        Column("status", status),
-        numbers("perplexity", "ppl"),
-        numbers("bits/byte", "bpb"),
-        numbers("best exit", "best_exit"),
-        numbers("tokens/s", "tokens_per_second"),
-        Column("minutes", minutes),
-        text("scale", "scale"),
-        text("sweep", "sweep"),
-        text("trial", "trial_id"),
-    ]
-    yield from tabulate("Every trial", found, heads, sort=True, filter=True)
+    heads = [column(name, key) for name, key in TRIAL_COLUMNS.items()]
+    yield from tabulate("Every trial", rows, heads, sort=True, filter=True)
 
 
 def made(analysis: Analysis) -> Iterator[Block]:
@@ -234,11 +213,10 @@ def made(analysis: Analysis) -> Iterator[Block]:
     for row in analysis.results.trials.to_pylist():
         for what, value in facts(row).items():
             known.setdefault(what, Counter())[value] += 1
-    lines = [
-        f"{what}: "
-        + ", ".join(value if len(counts) == 1 else f"{value} ({times} trials)" for value, times in counts.items())
-        for what, counts in known.items()
-    ]
+    lines = []
+    for what, counts in known.items():
+        values = [value if len(counts) == 1 else f"{value} ({times} trials)" for value, times in counts.items()]
+        lines.append(f"{what}: {', '.join(values)}")
     commands = []
     for name in analysis.report.overview.sweeps:
         places = (analysis.source / "sweep.yaml", analysis.source / name / "sweep.yaml")

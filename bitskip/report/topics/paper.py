@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bitskip.paper.attribution import Attribution, Change, Run
 from bitskip.paper.claims import NOT_MEASURED, Finding
-from bitskip.report.format import count, ids_text, interval_text, number_text, ratio_text, run_text
+from bitskip.report.format import ids_text, interval_text, number_text, ratio_text, run_text
 from bitskip.report.summary import Analysis
 from bitskip.report.table import FILES, Block, Column, Number, Text, tabulate
 
@@ -26,9 +26,9 @@ def claims(analysis: Analysis) -> Iterator[Block]:
         Column("published", lambda each: f"{each.published} ({each.version})"),
         Column("what decides it", lambda each: each.quantity, FILES),
         Column("measured (95 %)", lambda each: Number(interval_text(each.value, each.low, each.high), each.value)),
-        Column("n", lambda each: count(each.seeds)),
+        Column("n", lambda each: each.seeds),
         Column("verdict", lambda each: each.verdict),
-        Column("scale", lambda each: analysis.letters[each.scale]),
+        *([Column("scale", lambda each: analysis.letters[each.scale])] if len(analysis.letters) > 1 else []),
         Column("trials", lambda each: ids_text(each.trials), FILES),
     ]
     yield Text([how], tone="soft")

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from bitskip.analysis.effects import Effect
 from bitskip.analysis.factorial import cell_label
-from bitskip.report.format import count, difference_text, interval_text, log_spread_text, number, number_text
+from bitskip.report.format import difference_text, interval_text, log_spread_text, number_text
 from bitskip.report.summary import EVERYTHING_OFF, PPL, Analysis, Sheet
-from bitskip.report.table import Block, Column, Number, Table, Text, tabulate
+from bitskip.report.table import Block, Column, Number, Table, Text, number, tabulate
 from bitskip.report.topics.effects import together
 
 FEWEST_RATES = 3
@@ -74,7 +74,7 @@ def _search(found: dict[float, Sheet]) -> Iterator[Table]:
         Column("configuration", str),
         *map(loss, rates),
         Column("best", lambda name: number(best(name), "{:g}".format)),
-        Column("n", lambda name: count(len(shared[name][best(name)]))),
+        Column("n", lambda name: len(shared[name][best(name)])),
     ]
     yield from tabulate(scale, shared, searches)
     several = [name for name, at in sorted(effects.items()) if len(at) > 1]

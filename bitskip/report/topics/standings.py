@@ -9,11 +9,9 @@ from bitskip.analysis.failure_rates import FailureComposition, Risk
 from bitskip.report.format import (
     THREE_DECIMALS,
     bytes_text,
-    count,
     difference_text,
     interval_text,
     metric_name,
-    number,
     number_text,
     range_text,
     share_text,
@@ -21,7 +19,7 @@ from bitskip.report.format import (
 )
 from bitskip.report.numbers import ExitProfile, Failure, Standing
 from bitskip.report.summary import Sheet
-from bitskip.report.table import FILES, ROOMY, Block, Column, Number, Text, tabulate
+from bitskip.report.table import FILES, Block, Column, Number, Text, number, tabulate
 
 
 def finished(sheet: Sheet) -> Iterator[Block]:
@@ -56,16 +54,16 @@ def variants(sheet: Sheet) -> Iterator[Block]:
         return Number(shown or "no shared seed", ratio.ratio)
 
     def other(name: str) -> Column[Standing]:
-        return Column(metric_name(name), lambda each: number(each.metrics.get(name)), ROOMY)
+        return Column(metric_name(name), lambda each: each.metrics.get(name))
 
     heads: list[Column[Standing]] = [
         Column("variant", lambda each: each.point or ""),
         *_perplexity(),
-        Column("n", lambda each: count(each.seeds)),
+        Column("n", lambda each: each.seeds),
         Column(f"{what} to {reference} (95 %)", beside, short=what),
         *(other(name) for name in METRICS if any(name in standing.metrics for standing in named)),
         Column("weights", lambda each: number(each.weight_bytes, bytes_text)),
-        Column("tokens/s", lambda each: number(each.tokens_per_second)),
+        Column("tokens/s", lambda each: each.tokens_per_second),
     ]
     ordered = sorted(named, key=lambda each: (each.point != "baseline", each.point or ""))
     yield from tabulate(f"Named variants beside {reference}, 95 % intervals", ordered, heads)
@@ -73,7 +71,7 @@ def variants(sheet: Sheet) -> Iterator[Block]:
 
 def _perplexity() -> list[Column[Standing]]:
     return [
-        Column("perplexity", lambda each: number(each.ppl), short="ppl"),
+        Column("perplexity", lambda each: each.ppl, short="ppl"),
         Column("± sd", lambda each: number(each.ppl_sd, spread_text)),
     ]
 
@@ -89,7 +87,7 @@ def configurations(sheet: Sheet) -> Iterator[Block]:
         return Column(name, lambda each: each.settings[name])
 
     heads: list[Column[Standing]] = [
-        Column("variant", lambda each: each.point or "", ROOMY),
+        Column("variant", lambda each: each.point or ""),
         *(map(setting, section.varying) if section.varying else [Column("configuration", lambda e: e.configuration)]),
         *_perplexity(),
         Column("sd of log-perplexity", lambda each: number(each.loss_sd, THREE_DECIMALS), FILES),
@@ -119,7 +117,7 @@ def exits(sheet: Sheet) -> Iterator[Block]:
 
     layers = range(1, max(len(profile.exits) for profile in profiles) + 1)
     title = f"Exits: perplexity, speed gain (* = fastest within {100 * profiles[0].within:g} % of the full model)"
-    yield from tabulate(title, layers, [Column("exit", count), *map(of, profiles)])
+    yield from tabulate(title, layers, [Column("exit", lambda layer: layer), *map(of, profiles)])
 
 
 def best_exits(sheet: Sheet) -> Iterator[Block]:
@@ -132,10 +130,10 @@ def best_exits(sheet: Sheet) -> Iterator[Block]:
         [
             Column("variant", lambda each: each[0].name),
             Column("exit", lambda each: Number(f"{each[1].exit_layer} of {len(each[0].exits)}", each[1].exit_layer)),
-            Column("perplexity", lambda each: number(each[1].ppl)),
+            Column("perplexity", lambda each: each[1].ppl),
             Column("over the full model", lambda each: number(each[1].ppl / each[0].exits[-1].ppl - 1, share_text)),
             Column("decoding speed", lambda each: number(each[1].speed_gain, lambda gain: share_text(gain, 0))),
-            Column("n", lambda each: count(each[1].seeds)),
+            Column("n", lambda each: each[1].seeds),
         ],
     )
 
@@ -144,7 +142,7 @@ def failures(sheet: Sheet) -> Iterator[Block]:
     """Trials without a loss that can be averaged, and techniques that fail together more often than each does."""
     heads: list[Column[Failure]] = [
         Column("configuration", lambda each: each.configuration),
-        Column("seed", lambda each: count(each.seed)),
+        Column("seed", lambda each: each.seed),
         Column("status", lambda each: each.status),
         Column("reason", lambda each: each.reason or "-"),
         Column("trial", lambda each: each.trial_id, FILES),
