@@ -191,7 +191,7 @@ def report(
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
     figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the figures: SVG, PDF, PNG, CSV.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write all tables and numbers as CSV.")] = None,
-    metric: Annotated[str, typer.Option(help="What effects are on: ppl, bpb, speed_gain.")] = "ppl",
+    metric: Annotated[str, typer.Option(help="What effects are on, such as bpb or speed_gain.")] = "ppl",
     as_json: JsonOption = False,
 ) -> None:
     """Show what the trials have measured."""

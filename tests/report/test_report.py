@@ -9,8 +9,12 @@ import pytest
 from rich.console import Console
 from simulated_results import FULL_GRID, exit_rows, grid, results_from, simulate, trial_row, with_interactions
 
-from bitskip.analysis.factorial import as_plain
-from bitskip.report.document import TERMINAL, document
+from bitskip.analysis.factorial import METRICS, Metric, as_plain
+from bitskip.errors import UserError
+from bitskip.report.document import MARKDOWN, TERMINAL, document
+from bitskip.report.format import difference_text
+from bitskip.report.html import html_page
+from bitskip.report.markdown import markdown
 from bitskip.report.summary import analyse, summarise
 from bitskip.report.terminal import interval_bar, print_document
 from bitskip.trial.config import POINTS, make_trial
@@ -170,3 +174,25 @@ def test_wide_terminals_get_bars_and_narrow_ones_fit() -> None:
         text = shown(paper(), width)
         assert ("●" in text) == (width == 120)
         assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_metric_is_an_entry_of_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a column among the variants, and effects in its own unit."""
+    monkeypatch.setitem(METRICS, "milli_nats", Metric(lambda row: 1000 * row["loss"], "millinats", 5.0))
+    results = simulate(grid(**FULL_GRID), with_interactions)
+    text = shown(results, 200, metric="milli_nats")
+    assert "Main effects on milli nats" in text
+    assert "change, millinats" in text
+    assert "of perplexity (sd over seeds" not in text
+    assert "milli nats" in shown(paper(), 200).split("Named variants")[1].splitlines()[1]
+    with pytest.raises(UserError, match="unknown metric"):
+        summarise(results, metric="loss")
+
+
+def test_all_outputs_tell_the_same_of_an_effect() -> None:
+    """One table, drawn three times."""
+    analysis = analyse(paper())
+    effect = next(e for e in analysis.report.sections[0].main_effects if e.estimand == "averaged")
+    change = difference_text(effect.value, "ppl")
+    outputs = [shown(paper(), 120), markdown(document(analysis, MARKDOWN)), html_page(analysis)]
+    assert all(change in text and " ".join(effect.techniques) in text for text in outputs)

@@ -10,7 +10,6 @@ from bitskip.analysis.effects import JOINT_VERDICTS, Effect
 from bitskip.analysis.factorial import METRICS, Row, cell_label, strata
 from bitskip.paper.claims import CONTRADICTED, SUPPORTED, UNRESOLVED
 from bitskip.report.format import (
-    Show,
     difference_text,
     duration_text,
     ids_text,
@@ -88,10 +87,16 @@ def _section_lines(section: Section) -> list[str]:
         f"At {section.scale}, {best.configuration} had the lowest perplexity: "
         f"{number_text(best.ppl)}{spread} (n={best.seeds})."
     ]
+    ratios = METRICS[metric].logarithmic
+
+    def show(value: float) -> str:
+        return share_text(value - 1) if ratios else difference_text(value, metric)
+
     for each in section.points:
         if each.low is not None:
-            show: Show = (lambda ratio: share_text(ratio - 1)) if METRICS[metric].logarithmic else number_text
-            change = interval_text(each.ratio, each.low, each.high, show)
+            change = interval_text(each.ratio, each.low, each.high, show) + (
+                "" if ratios else f" {metric_name(metric)}"
+            )
             lines.append(f"{each.point} against {each.reference}: {change}, n={each.seeds}.")
     single = _told([e for e in section.main_effects if e.estimand == "averaged" and e.verdict in ("raises", "lowers")])
     if single:
