@@ -19,10 +19,12 @@ from bitskip.errors import Terminated, UserError
 from bitskip.store.filesystem import place, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from bitskip.engine.plan import Plan
     from bitskip.engine.runner import Outcome
-    from bitskip.predict.predictor import Prediction
-    from bitskip.store.tables import Results
+    from bitskip.report.summary import Analysis
+    from bitskip.report.table import Block
     from bitskip.training.generate import Strategy
     from bitskip.trial.config import TrialConfig
 
@@ -190,39 +192,51 @@ def report(
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
     figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the figures: SVG, PDF, PNG, CSV.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write all tables and numbers as CSV.")] = None,
+    metric: Annotated[str, typer.Option(help="What effects are on, such as bpb or speed_gain.")] = "ppl",
     as_json: JsonOption = False,
 ) -> None:
     """Show what the trials have measured."""
-    from bitskip.report.terminal import render, to_json_object
+    from bitskip.analysis.factorial import as_plain
+    from bitskip.report.summary import analyse
     from bitskip.store.tables import load_results
 
     folder = _or_reference(folder)
-    found = load_results(folder)
+    analysis = analyse(load_results(folder), within, metric, folder)
     writers = {"html": html, "markdown": markdown, "figures": figures, "csv": csv}
     if any(writers.values()):
-        _write_report(found, folder, within, {name: path for name, path in writers.items() if path}, as_json)
+        _write_report(analysis, {name: path for name, path in writers.items() if path}, as_json)
         return
     if as_json:
-        print(json.dumps(to_json_object(found, within)))
+        print(json.dumps(as_plain(analysis.report)))
         return
     from rich.console import Console
 
-    render(found, Console(), within)
+    from bitskip.report.document import TERMINAL, document
+    from bitskip.report.terminal import print_document
+
+    print_document(document(analysis, TERMINAL), Console())
 
 
-def _write_report(found: Results, folder: Path, within: float, wanted: dict[str, Path], as_json: bool) -> None:
+def _write_report(analysis: Analysis, wanted: dict[str, Path], as_json: bool) -> None:
+    from bitskip.report.document import MARKDOWN, document, write_whole
     from bitskip.report.exports import write_csv, write_figures
-    from bitskip.report.html import write_page
-    from bitskip.report.markdown import write_markdown
+    from bitskip.report.html import html_page
+    from bitskip.report.markdown import markdown
 
-    writers = {"html": write_page, "markdown": write_markdown, "figures": write_figures, "csv": write_csv}
-    written = [path for name, target in wanted.items() for path in writers[name](found, folder, within, target)]
+    writers: dict[str, Callable[[Path], list[Path]]] = {
+        "html": lambda file: write_whole(html_page(analysis), file),
+        "markdown": lambda file: write_whole(markdown(document(analysis, MARKDOWN)), file),
+        "figures": lambda target: write_figures(analysis, target),
+        "csv": lambda target: write_csv(analysis, target),
+    }
+    written = [path for name, target in wanted.items() for path in writers[name](target)]
+    problems = analysis.results.problems
     if as_json:
-        print(json.dumps({"written": [str(path) for path in written], "problems": list(found.problems)}))
+        print(json.dumps({"written": [str(path) for path in written], "problems": list(problems)}))
         return
     for path in written:
         print(path)
-    for problem in found.problems:
+    for problem in problems:
         print(f"bitskip: {problem}", file=sys.stderr)
 
 
@@ -273,18 +287,20 @@ def predict(
             f"outside what was measured: {'; '.join(prediction.extrapolation)}; "
             "run a sweep there, or pass --force for a guess"
         )
+    from bitskip.report.prediction import prediction_blocks
+
     if as_json:
         print(json.dumps(prediction.to_json_object()))
     else:
-        _print_prediction(prediction)
+        _print_blocks(prediction_blocks(prediction))
 
 
-def _print_prediction(prediction: Prediction) -> None:
+def _print_blocks(blocks: Iterable[Block]) -> None:
     from rich.console import Console
 
-    from bitskip.report.prediction import render
+    from bitskip.report.terminal import print_blocks
 
-    render(prediction, Console())
+    print_blocks(blocks, Console(), ruled=False)
 
 
 @app.command()
@@ -302,7 +318,7 @@ def suggest(
 
     Without FILE, from the spaces of the sweeps in the results, else from all combinations of what was measured.
     """
-    from bitskip.report.suggestion import render, suggestion_object, write_sweeps
+    from bitskip.report.suggestion import suggestion_blocks, suggestion_object, write_sweeps
     from bitskip.store.filesystem import is_folder
     from bitskip.store.tables import load_results, sweep_folders
     from bitskip.sweep.suggest import measured_space, suggest
@@ -333,9 +349,7 @@ def suggest(
     if as_json:
         print(json.dumps(suggestion_object(suggestions, written)))
         return
-    from rich.console import Console
-
-    render(suggestions, written, Console())
+    _print_blocks(suggestion_blocks(suggestions, written))
 
 
 def _or_reference(folder: Path) -> Path:

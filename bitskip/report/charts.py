@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.effects import CONFIDENCE, JOINT_VERDICTS, NOT_ESTIMABLE, Effect, student_t_quantile
 from bitskip.analysis.factorial import Cell, Family, Stratum
-from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label
+from bitskip.analysis.levels import INDEX, Levels, level_label
 from bitskip.analysis.metrics import METRICS, Row
 from bitskip.errors import UserError
-from bitskip.predict.response_surface import Surface, fit_surface
+from bitskip.predict.response_surface import fit_surface
 from bitskip.report import drawing
-from bitskip.report.summary import Section, point_of
+from bitskip.report.numbers import Section
+from bitskip.report.summary import Sheet
 from bitskip.trial.cost import exit_weight_bytes
 
 if TYPE_CHECKING:
@@ -32,25 +33,7 @@ MOST_PAIRS, MOST_PROFILES = 6, 6
 LEARNING_CURVE_LIMIT = 120
 """Configurations up to which the predictor is fitted again to parts of them: it takes a fraction of a second each."""
 
-EVERYTHING_OFF = "no technique"
 SHARES_OF_CELLS, DRAWS = (0.25, 0.5, 0.75), 5
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One scale: its numbers, its trials, and the rows of their exits, curves and layers by trial."""
-
-    section: Section
-    stratum: Stratum
-    surface: Surface | None
-    exits: Mapping[str, Sequence[Row]]
-    curves: Mapping[str, Sequence[Row]]
-    layers: Mapping[str, Sequence[Row]]
-
-    def name(self, cell: Cell) -> str:
-        """A named variant's, else what it changes: the paper's baseline has dropout and exit loss, the anchor none."""
-        label = cell_label(cell.levels, self.stratum.baseline)
-        return point_of(cell) or (label if label != "baseline" else EVERYTHING_OFF)
 
 
 @dataclass(frozen=True)

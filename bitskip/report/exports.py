@@ -6,24 +6,21 @@ import csv
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bitskip.analysis.factorial import as_plain
 from bitskip.errors import UserError
 from bitskip.report import drawing
 from bitskip.report.charts import charts
-from bitskip.report.html import sheets
-from bitskip.report.summary import Report, analyse, summarise
-
-if TYPE_CHECKING:
-    from bitskip.store.tables import Results
+from bitskip.report.numbers import Report
+from bitskip.report.summary import Analysis
 
 DOTS_PER_INCH = 200
 
 
-def write_csv(results: Results, source: Path, within: float, folder: Path) -> list[Path]:
+def write_csv(analysis: Analysis, folder: Path) -> list[Path]:
     """The four tables of the results, and what the report makes of them; returns the files. Raises UserError."""
-    report = summarise(results, within)
+    report, results = analysis.report, analysis.results
     written = []
     tables = {"trials": results.trials, "exits": results.exits, "curves": results.curves, "layers": results.layers}
     for name, table in tables.items():
@@ -68,12 +65,11 @@ def _flat(value: Any) -> dict[str, Any]:
     return found
 
 
-def write_figures(results: Results, source: Path, within: float, folder: Path) -> list[Path]:
+def write_figures(analysis: Analysis, folder: Path) -> list[Path]:
     """Every figure as SVG, PDF and PNG with its data as CSV; returns the files. Raises UserError."""
     written = []
-    found = sheets(results, analyse(results, within))
-    for number, sheet in enumerate(found, start=1):
-        place = folder / f"scale-{number}" if len(found) > 1 else folder
+    for number, sheet in enumerate(analysis.sheets, start=1):
+        place = folder / f"scale-{number}" if len(analysis.sheets) > 1 else folder
         with drawing.style(page=False):
             for chart in charts(sheet):
                 written.append(_write(place / f"{chart.name}.csv", chart.rows))

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from bitskip.data import Tokenizer
     from bitskip.training.generate import Generation
 
+JSON_KEYS = (
+    "tokens", "exit_layers", "steps", "drafted", "acceptance_rate", "blocks_per_token", "block_calls_per_token",
+    "prefill_seconds", "seconds", "tokens_per_second",
+)  # fmt: skip
+
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -69,15 +74,5 @@ def statistics_line(generation: Generation, end_of_document: int) -> str:
 
 def generation_object(generation: Generation) -> dict[str, Any]:
     """What `generate --json` says of the decoding itself."""
-    return {
-        "tokens": list(generation.tokens),
-        "exit_layers": list(generation.exit_layers),
-        "steps": generation.steps,
-        "drafted": generation.drafted,
-        "acceptance_rate": generation.acceptance_rate,
-        "blocks_per_token": generation.blocks_per_token,
-        "block_calls_per_token": generation.block_calls_per_token,
-        "prefill_seconds": generation.prefill_seconds,
-        "seconds": generation.seconds,
-        "tokens_per_second": generation.tokens_per_second,
-    }
+    found = {name: getattr(generation, name) for name in JSON_KEYS}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""Suggested trials: on the terminal, as JSON, and as sweep files."""
+"""Suggested trials: as a table, as JSON, and as sweep files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from ruamel.yaml import YAML
 
 from bitskip.analysis.levels import NEUTRAL, TECHNIQUES, cell_label, levels_of
 from bitskip.errors import UserError
 from bitskip.report.live import duration
+from bitskip.report.table import Block, Column, Text, tabulate
 from bitskip.sweep.suggest import Suggestion, sweep_documents
 
 HEADER = "# Written by `bitskip suggest`; run it with `bitskip sweep`.\n"
@@ -61,15 +59,16 @@ def _label(suggestion: Suggestion) -> str:
     return cell_label(levels, (*NEUTRAL[:techniques], *levels[techniques:]))
 
 
-def render(suggestions: Sequence[Suggestion], written: Sequence[Path], console: Console) -> None:
-    """Print a line per trial, then how to run them."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("configuration", "seed", "why"):
-        table.add_column(name, justify="right" if name == "seed" else "left", overflow="fold")
-    for each in suggestions:
-        table.add_row(Text(_label(each)), str(each.trial.seed), Text(each.reason))
-    console.print(table)
+def suggestion_blocks(suggestions: Sequence[Suggestion], written: Sequence[Path]) -> list[Block]:
+    """A row per trial, then how to run them."""
+    heads = [
+        Column("configuration", _label),
+        Column("seed", lambda each: each.trial.seed),
+        Column("why", lambda each: each.reason),
+    ]
     total = duration(sum(each.seconds for each in suggestions))
-    console.print(Text(f"{len(suggestions)} trials, about {total} on one core"))
-    for path in written:
-        console.print(Text(f"bitskip sweep {path}"), soft_wrap=True)
+    return [
+        *tabulate("", suggestions, heads),
+        Text([f"{len(suggestions)} trials, about {total} on one core"]),
+        Text([f"bitskip sweep {path}" for path in written], tone="code"),
+    ]

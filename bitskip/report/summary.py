@@ -1,4 +1,4 @@
-"""The numbers of a report as plain data, shared by the terminal, HTML and `report --json`.
+"""From the trials of a results folder to the numbers of its report (`numbers`): each is computed once, here.
 
 Scales (strata) are kept apart; failed trials are counted and listed, never averaged; perplexities are means and sample
 standard deviations over the finished seeds of a configuration.
@@ -9,26 +9,37 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bitskip.analysis.effects import Effect, compare, stratum_effects
-from bitskip.analysis.factorial import Cell, Family, Stratum, as_plain, strata
-from bitskip.analysis.failure_rates import FailureComposition, failure_compositions
-from bitskip.analysis.levels import FACTORS, Levels, cell_label, level_label, levels_of
-from bitskip.analysis.metrics import METRICS, Row
-from bitskip.analysis.multiple_testing import JointTest, joint_test
+from bitskip.analysis.effects import compare, stratum_effects
+from bitskip.analysis.factorial import Cell, Family, Stratum, strata
+from bitskip.analysis.failure_rates import failure_compositions
+from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label, levels_of
+from bitskip.analysis.metrics import METRICS, Metric, Row, metric_named
+from bitskip.analysis.multiple_testing import joint_test
 from bitskip.analysis.seed_noise import SeedNoise, seed_noise
 from bitskip.errors import UserError
-from bitskip.paper.attribution import Attribution, attributions
-from bitskip.paper.claims import Finding, findings
-from bitskip.predict.fanova import Share, variance_shares
-from bitskip.predict.prediction import ModelSummary
+from bitskip.paper.attribution import attributions
+from bitskip.paper.claims import findings
+from bitskip.predict.fanova import variance_shares
 from bitskip.predict.predictor import summary_of
 from bitskip.predict.response_surface import Surface, fit_surface
-from bitskip.store.provenance import Provenance, provenance
+from bitskip.report.numbers import (
+    ExitMeasure,
+    ExitProfile,
+    Failure,
+    Overview,
+    PointRatio,
+    Report,
+    Section,
+    SeedSummary,
+    Standing,
+)
+from bitskip.store.provenance import provenance
 from bitskip.training.exits import WITHIN, best_exit
 from bitskip.trial.config import POINTS, make_trial
 
@@ -37,174 +48,89 @@ if TYPE_CHECKING:
 
 TOP_WITH_EXITS = 3
 
+PPL = METRICS["ppl"]
+"""What configurations are ranked by, and the predictor's records are of."""
 
-@dataclass(frozen=True)
-class Overview:
-    """What ran, over all scales; seconds are summed over trials."""
-
-    trials: int
-    status: dict[str, int]
-    artefacts: int
-    sweeps: tuple[str, ...]
-    hosts: tuple[str, ...]
-    devices: tuple[str, ...]
-    train_seconds: float
-    eval_seconds: float
-    problems: tuple[str, ...]
+EVERYTHING_OFF = "no technique"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A configuration with its finished seeds; `settings` names its level of every technique that varies.
+class Sheet:
+    """One scale: its numbers, its trials and fit, and the rows of their exits, curves and layers by trial."""
 
-    `ppl` is the mean over seeds, `ppl_sd` their standard deviation, `loss_sd` that of log-perplexity.
-    """
+    section: Section
+    stratum: Stratum
+    surface: Surface | None
+    exits: Mapping[str, Sequence[Row]]
+    curves: Mapping[str, Sequence[Row]]
+    layers: Mapping[str, Sequence[Row]]
 
-    configuration: str
-    point: str | None
-    settings: dict[str, str]
-    ppl: float
-    ppl_sd: float | None
-    loss_sd: float | None
-    bpb: float | None
-    seeds: int
-    trials: int
-    weight_bytes: int | None
-    tokens_per_second: float | None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A trial without a usable loss."""
-
-    configuration: str
-    seed: int
-    trial_id: str
-    status: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class PointRatio:
-    """A named variant against the baseline: the ratio of perplexities with its 95 % interval, paired by seed."""
-
-    point: str
-    reference: str
-    ratio: float | None
-    low: float | None
-    high: float | None
-    seeds: int
-
-
-@dataclass(frozen=True)
-class ExitMeasure:
-    """Means over the finished seeds of a configuration; `ppl` is the exponential of the mean loss."""
-
-    exit_layer: int
-    ppl: float
-    speed_gain: float | None
-    seeds: int
-
-
-@dataclass(frozen=True)
-class ExitProfile:
-    """Every exit of one configuration; `best_exit` is None where a speed was not measured."""
-
-    name: str
-    within: float
-    best_exit: int | None
-    exits: tuple[ExitMeasure, ...]
-
-
-@dataclass(frozen=True)
-class SeedSummary:
-    """Standard deviation of a trial over seeds, on the additive scale: with the shift that seeds share, and without."""
-
-    paired_sd: float | None
-    unpaired_sd: float | None
-    df: float
-
-
-@dataclass(frozen=True)
-class Section:
-    """One scale.
-
-    `higher_effects` are those of three techniques, exploratory. `joint_test` is of all pairs at once. `model` is the
-    record of the predictor on this scale alone, or None with the reason in `no_model`; `shares` are of its surface.
-    """
-
-    scale: str
-    baseline: str
-    trials: int
-    finished: int
-    varying: tuple[str, ...]
-    leaderboard: tuple[Standing, ...]
-    failures: tuple[Failure, ...]
-    points: tuple[PointRatio, ...]
-    main_effects: tuple[Effect, ...]
-    composition_effects: tuple[Effect, ...]
-    higher_effects: tuple[Effect, ...]
-    joint_test: JointTest | None
-    seeds: SeedSummary
-    failure_compositions: tuple[FailureComposition, ...]
-    model: ModelSummary | None
-    no_model: str
-    shares: tuple[Share, ...]
-    exits: tuple[ExitProfile, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything a report shows."""
-
-    overview: Overview
-    sections: tuple[Section, ...]
-    claims: tuple[Finding, ...]
-    causes: tuple[Attribution, ...]
-    provenance: Provenance
+    def name(self, cell: Cell) -> str:
+        """A named variant's, else what it changes: the paper's baseline has dropout and exit loss, the anchor none."""
+        label = cell_label(cell.levels, self.stratum.baseline)
+        return point_of(cell) or (label if label != "baseline" else EVERYTHING_OFF)
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A report, and what its figures are drawn from: each section's trials and surface (None with too few of them)."""
+    """A report, and what its tables and figures are made from: a sheet per section, and the results themselves."""
 
     report: Report
-    strata: tuple[Stratum, ...]
-    surfaces: tuple[Surface | None, ...]
+    sheets: tuple[Sheet, ...]
+    results: Results
+    source: Path
+
+    @cached_property
+    def letters(self) -> dict[str, str]:
+        """A short name for every scale: A, B, …; two letters after Z."""
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        scales = [each.section.scale for each in self.sheets] + [each.scale for each in self.report.causes]
+        names = enumerate(dict.fromkeys(scales))
+        return {name: (alphabet[at // 26 - 1] if at >= 26 else "") + alphabet[at % 26] for at, name in names}
 
 
-def summarise(results: Results, within: float = WITHIN) -> Report:
-    """All numbers of a report; `within` is the loss of perplexity that the best exit may cost."""
-    return analyse(results, within).report
+def summarise(results: Results, within: float = WITHIN, metric: str = "ppl") -> Report:
+    """All numbers of a report.
+
+    `within` is the loss of perplexity that the best exit may cost; effects are those on `metric`. Raises UserError if
+    there is no such metric.
+    """
+    return analyse(results, within, metric).report
 
 
-def analyse(results: Results, within: float = WITHIN) -> Analysis:
-    """`summarise`, with what it has fitted."""
-    exits: dict[str, list[Row]] = {}
-    for row in results.exits.to_pylist():
-        exits.setdefault(row["trial_id"], []).append(row)
-    found = tuple(strata(results))
-    surfaces = [_surface(stratum) for stratum in found]
-    sections = tuple(
-        _section(stratum, surface, exits, within) for stratum, surface in zip(found, surfaces, strict=True)
+def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", source: Path = Path("results")) -> Analysis:
+    """`summarise`, with what it has fitted; `source` is the folder that the results are from."""
+    metric_named(metric)
+    exits, curves, layers = (_by_trial(table.to_pylist()) for table in (results.exits, results.curves, results.layers))
+    sheets = []
+    for stratum in strata(results):
+        surface = _surface(stratum)
+        section = _section(stratum, surface, exits, within, metric)
+        fitted = surface if isinstance(surface, Surface) else None
+        sheets.append(Sheet(section, stratum, fitted, exits, curves, layers))
+    report = Report(
+        _overview(results),
+        tuple(sheet.section for sheet in sheets),
+        tuple(findings(results)),
+        tuple(attributions(results)),
+        provenance(results.trials.to_pylist()),
     )
-    told = tuple(findings(results)), tuple(attributions(results))
-    report = Report(_overview(results), sections, *told, provenance(results.trials.to_pylist()))
-    return Analysis(report, found, tuple(each if isinstance(each, Surface) else None for each in surfaces))
+    return Analysis(report, tuple(sheets), results, source)
+
+
+def _by_trial(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(row["trial_id"], []).append(row)
+    return grouped
 
 
 def _surface(stratum: Stratum) -> Surface | str:
     """The fit on this scale alone, or why there is none."""
     try:
-        return fit_surface(Family((stratum,)), METRICS["ppl"])
+        return fit_surface(Family((stratum,)), PPL)
     except UserError as error:
         return str(error)
-
-
-def to_json_object(results: Results, within: float = WITHIN) -> dict[str, Any]:
-    """The object of `report --json`: the numbers of `summarise` as plain data."""
-    plain: dict[str, Any] = as_plain(summarise(results, within))
-    return plain
 
 
 def _overview(results: Results) -> Overview:
@@ -226,30 +152,33 @@ def _overview(results: Results) -> Overview:
     )
 
 
-def _section(stratum: Stratum, surface: Surface | str, exits: Mapping[str, Sequence[Row]], within: float) -> Section:
+def _section(
+    stratum: Stratum, surface: Surface | str, exits: Mapping[str, Sequence[Row]], within: float, name: str
+) -> Section:
+    metric = METRICS[name]
     varying = stratum.varying()
-    finished = [cell for cell in stratum.cells if cell.values(METRICS["ppl"])]
-    ranked = sorted(finished, key=lambda cell: (_mean_ppl(cell), repr(cell.levels)))
-    named = {name: cell for cell in finished if (name := point_of(cell))}
+    finished = [(_standing(cell, stratum, varying), cell) for cell in stratum.cells if cell.values(PPL)]
+    board = sorted(finished, key=lambda each: (each[0].ppl, repr(each[1].levels)))
+    named = {standing.point: cell for standing, cell in finished if standing.point}
     shown = dict(sorted(named.items(), key=lambda item: (item[0] != "baseline", item[0]))) or {
-        cell_label(cell.levels, stratum.baseline): cell for cell in ranked[:TOP_WITH_EXITS]
+        standing.configuration: cell for standing, cell in board[:TOP_WITH_EXITS]
     }
-    profiles = [exit_profile(name, cell, exits, within) for name, cell in shown.items()]
-    ppl = METRICS["ppl"]
-    values = {cell.levels: cell.values(ppl) for cell in stratum.cells}
+    profiles = [exit_profile(label, cell, exits, within) for label, cell in shown.items()]
+    values = {cell.levels: cell.values(metric) for cell in stratum.cells}
     noise = seed_noise(values)
     return Section(
         scale=stratum.label,
+        metric=name,
         baseline=cell_label(stratum.baseline, levels_of({})),
         trials=stratum.trials,
         finished=stratum.finished,
         varying=tuple(varying),
-        leaderboard=tuple(_standing(cell, stratum, varying) for cell in ranked),
+        leaderboard=tuple(standing for standing, _ in board),
         failures=tuple(_failures(stratum)),
-        points=tuple(_ratios(stratum, named, noise)),
-        main_effects=tuple(stratum_effects(stratum, "ppl", ppl, 1, noise=noise)),
-        composition_effects=tuple(stratum_effects(stratum, "ppl", ppl, 2, noise=noise)),
-        higher_effects=tuple(stratum_effects(stratum, "ppl", ppl, 3, ("anchored", "averaged"), noise=noise)),
+        points=tuple(_ratios(stratum, named, metric, noise)),
+        main_effects=tuple(stratum_effects(stratum, name, metric, 1, noise=noise)),
+        composition_effects=tuple(stratum_effects(stratum, name, metric, 2, noise=noise)),
+        higher_effects=tuple(stratum_effects(stratum, name, metric, 3, ("anchored", "averaged"), noise=noise)),
         joint_test=joint_test(values, noise),
         seeds=SeedSummary(_root(noise.variance), _root(noise.unpaired), noise.df),
         failure_compositions=tuple(failure_compositions(stratum)),
@@ -275,89 +204,62 @@ def point_of(cell: Cell) -> str | None:
     return given or _known_points().get(cell.levels)
 
 
-def _perplexities(cell: Cell) -> list[float]:
-    return [math.exp(value) for value in cell.values(METRICS["ppl"]).values()]
-
-
-def _mean_ppl(cell: Cell) -> float:
-    return statistics.fmean(_perplexities(cell))
-
-
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
 
 
 def _standing(cell: Cell, stratum: Stratum, varying: Sequence[str]) -> Standing:
-    perplexities = _perplexities(cell)
+    losses = list(cell.values(PPL).values())
+    perplexities = list(map(math.exp, losses))
+    repeated = len(losses) > 1
+    others = {name: (metric, cell.values(metric)) for name, metric in METRICS.items() if metric is not PPL}
+    means = {name: metric.show(statistics.fmean(found.values())) for name, (metric, found) in others.items() if found}
     ok = [row for row in cell.rows if row["status"] == "ok"]
-    names = list(FACTORS)
     return Standing(
         configuration=cell_label(cell.levels, stratum.baseline),
         point=point_of(cell),
-        settings={name: level_label(name, cell.levels[names.index(name)]).removeprefix(f"{name} ") for name in varying},
+        settings={name: level_label(name, cell.levels[INDEX[name]]).removeprefix(f"{name} ") for name in varying},
         ppl=statistics.fmean(perplexities),
-        ppl_sd=statistics.stdev(perplexities) if len(perplexities) > 1 else None,
-        loss_sd=statistics.stdev(map(math.log, perplexities)) if len(perplexities) > 1 else None,
-        bpb=_mean(row.get("bpb") for row in ok),
-        seeds=len(perplexities),
+        ppl_sd=statistics.stdev(perplexities) if repeated else None,
+        loss_sd=statistics.stdev(losses) if repeated else None,
+        bpb=means.get("bpb"),
+        metrics=means,
+        seeds=len(losses),
         trials=len(cell.rows),
         weight_bytes=next((row["weight_bytes"] for row in ok if row.get("weight_bytes")), None),
         tokens_per_second=_mean(row.get("tokens_per_second") for row in ok),
     )
 
 
-def _failures(stratum: Stratum) -> list[Failure]:
-    return [
-        Failure(
-            cell_label(cell.levels, stratum.baseline),
-            row["seed"],
-            row["trial_id"],
-            row["status"],
-            str(row.get("reason") or ""),
-        )
-        for cell in stratum.cells
-        for row in cell.rows
-        if row["status"] != "ok"
-    ]
+def _failures(stratum: Stratum) -> Iterator[Failure]:
+    for cell in stratum.cells:
+        label = cell_label(cell.levels, stratum.baseline)
+        for row in cell.rows:
+            if row["status"] != "ok":
+                yield Failure(label, row["seed"], row["trial_id"], row["status"], str(row.get("reason") or ""))
 
 
-def _ratios(stratum: Stratum, named: Mapping[str, Cell], noise: SeedNoise) -> list[PointRatio]:
+def _ratios(stratum: Stratum, named: Mapping[str, Cell], metric: Metric, noise: SeedNoise) -> Iterator[PointRatio]:
     reference = named.get("baseline") or stratum.cell(stratum.baseline)
     if not named or reference is None:
-        return []
+        return
     name = "baseline" if "baseline" in named else cell_label(stratum.baseline, stratum.baseline)
-    found = []
     for point, cell in sorted(named.items()):
         if cell is reference:
             continue
-        estimate = compare(stratum, METRICS["ppl"], cell, reference, noise)
-        if estimate is None:
-            found.append(PointRatio(point, name, None, None, None, 0))
-            continue
-        low, high = estimate.interval() or (None, None)
-        found.append(
-            PointRatio(
-                point,
-                name,
-                math.exp(estimate.value),
-                None if low is None else math.exp(low),
-                None if high is None else math.exp(high),
-                estimate.seeds,
-            )
-        )
-    return found
+        estimate = compare(stratum, metric, cell, reference, noise)
+        ends = (estimate.interval() if estimate else None) or (None, None)
+        value, low, high = (None if v is None else metric.show(v) for v in (estimate and estimate.value, *ends))
+        yield PointRatio(point, name, value, low, high, estimate.seeds if estimate else 0)
 
 
 def exit_profile(name: str, cell: Cell, exits: Mapping[str, Sequence[Row]], within: float) -> ExitProfile | None:
     """Mean loss and speed gain of every exit over the finished seeds that measured them all; None without any."""
     profiles = [exits.get(row["trial_id"], ()) for row in cell.rows if row["status"] == "ok"]
     depth = max((row["exit_layer"] for rows in profiles for row in rows), default=0)
-    complete = [
-        by_layer
-        for rows in profiles
-        if len(by_layer := {row["exit_layer"]: row for row in rows if row["loss"] is not None}) == depth
-    ]
+    measured = [{row["exit_layer"]: row for row in rows if row["loss"] is not None} for rows in profiles]
+    complete = [by_layer for by_layer in measured if len(by_layer) == depth]
     if not depth or not complete:
         return None
     losses = [statistics.fmean(trial[e]["loss"] for trial in complete) for e in range(1, depth + 1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -11,6 +11,14 @@ from bitskip.errors import UserError
 from bitskip.report.rerun import rerun_command
 from bitskip.store.heartbeat import log_path
 from bitskip.store.tables import Results, committed_anywhere
+
+SUMMARIES: dict[str, Callable[[Sequence[float]], float]] = {
+    "crest_factor": max,
+    "snr_db": min,
+    "zero_share": mean,
+    "weight_flip_share": mean,
+}
+"""Columns of `layers` that differ between the sites of a block, and what stands for all of them."""
 
 
 def trial_object(results: Results, trial_id: str, root: Path) -> dict[str, Any]:
@@ -81,20 +89,11 @@ def layer_summary(sample: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in sample:
         if row["layer"] is not None and row["site"] != "block":
             continue
-        same = [part for part in sample if part["layer"] == row["layer"]]
-        found = {
-            column: [part[column] for part in same if part[column] is not None]
-            for column in ("crest_factor", "snr_db", "zero_share", "weight_flip_share")
-        }
-        line = {
-            "site": row["site"] if row["layer"] is None else f"block {row['layer']}",
-            "crest_factor": max(found["crest_factor"], default=None),
-            "snr_db": min(found["snr_db"], default=None),
-            "zero_share": mean(found["zero_share"]) if found["zero_share"] else None,
-            "weight_flip_share": mean(found["weight_flip_share"]) if found["weight_flip_share"] else None,
-            "grad_norm": row["grad_norm"],
-            "exit_main_cosine": row["exit_main_cosine"],
-        }
+        line = {"site": row["site"] if row["layer"] is None else f"block {row['layer']}"}
+        for column, summary in SUMMARIES.items():
+            values = [part[column] for part in sample if part["layer"] == row["layer"] and part[column] is not None]
+            line[column] = summary(values) if values else None
+        line |= {"grad_norm": row["grad_norm"], "exit_main_cosine": row["exit_main_cosine"]}
         lines.append({key: value for key, value in line.items() if value is not None})
     return lines
 

@@ -110,8 +110,9 @@ def load_plugins(names: Sequence[str]) -> None:
                 f"plugins: {name} cannot be imported ({type(error).__name__}: {_first_line(error)}); install it, or "
                 "correct its name (a module, as after `import`)"
             ) from error
-        defined = [each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, Technique)]
-        defined = [each for each in defined if each.__module__.split(".")[0] == name.split(".")[0]]
+        classes = [each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, Technique)]
+        top = name.split(".")[0]
+        defined = [each for each in classes if each is not Technique and each.__module__.split(".")[0] == top]
         if not defined:
             raise UserError(f"plugins: {name} defines no technique (a dataclass that extends bitskip.Technique)")
         for technique in defined:

@@ -74,7 +74,7 @@ def test_composition_at_each_learning_rate_is_that_of_the_search() -> None:
         assert len(effects) == 3
         expected.append(f"{100 * math.expm1(statistics.fmean(effects)):+.1f} %")
     findings = (ROOT / "docs" / "findings.md").read_text()
-    search = findings.split("## Learning rates")[1].split("nano, stories, 400 000 tokens:")[1]
+    search = findings.split("## Learning rates")[1].split("nano, stories, 400 000 tokens: composition")[1]
     (line,) = re.findall(r"\| bits 4 × hadamard bitnet-v2 \|(.*)\|", search.split("nano, wiki")[0])
     shown = [cell.split(" (")[0].strip() for cell in line.split("|")]
     assert shown[:3] + shown[4:] == expected

@@ -23,6 +23,7 @@ from bitskip.model.decoder import build_model
 from bitskip.report.charts import front
 from bitskip.report.drawing import readable_on
 from bitskip.report.html import html_page
+from bitskip.report.summary import analyse
 from bitskip.store.tables import SCHEMAS, Results
 from bitskip.training.evaluate import weight_bytes
 from bitskip.trial.config import POINTS, make_trial
@@ -254,7 +255,7 @@ def test_scales_are_kept_apart(tmp_path: Path) -> None:
         for t in (10_000, 20_000)
         for s in (0, 1)
     ]
-    text = html_page(results_from(rows), tmp_path, 0.05)
+    text = html_page(analyse(results_from(rows), source=tmp_path))
     assert "at 2 scales that are never mixed" in text
     assert 'id="scale-2"' in text
 

@@ -9,14 +9,21 @@ import pytest
 from rich.console import Console
 from simulated_results import FULL_GRID, exit_rows, grid, results_from, simulate, trial_row, with_interactions
 
-from bitskip.report.summary import summarise, to_json_object
-from bitskip.report.terminal import interval_bar, render
+from bitskip.analysis.factorial import as_plain
+from bitskip.analysis.metrics import METRICS, Metric
+from bitskip.errors import UserError
+from bitskip.report.document import MARKDOWN, TERMINAL, document
+from bitskip.report.format import difference_text
+from bitskip.report.html import html_page
+from bitskip.report.markdown import markdown
+from bitskip.report.summary import analyse, summarise
+from bitskip.report.terminal import interval_bar, print_document
 from bitskip.trial.config import POINTS, make_trial
 
 
 def shown(results, width=80, **options):
     console = Console(file=io.StringIO(), width=width)
-    render(results, console, **options)
+    print_document(document(analyse(results, **options), TERMINAL), console)
     return console.file.getvalue()
 
 
@@ -48,7 +55,7 @@ def test_renders_every_state_within_the_width(state, width):
 
 @pytest.mark.parametrize("state", STATES)
 def test_json_has_no_nan(state):
-    json.dumps(to_json_object(STATES[state]()), allow_nan=False)
+    json.dumps(as_plain(summarise(STATES[state]())), allow_nan=False)
 
 
 def test_empty_and_failed_sweeps_say_so():
@@ -79,7 +86,7 @@ def test_named_variants_are_compared_with_the_baseline():
     ratio = next(each for each in section.points if each.point == "V1")
     assert ratio.ratio == pytest.approx(math.exp(expected))
     assert ratio.low < ratio.ratio < ratio.high
-    text = shown(results)
+    text = shown(results).split("Named variants")[1]
     assert text.index("baseline  ") < text.index("V1   ") < text.index("V2  ") < text.index("V3  ")
 
 
@@ -147,7 +154,7 @@ def test_text_from_outside_is_no_markup():
     results = results_from(rows, exit_rows(make_trial(), 4.0))
     results.problems.append(hostile)
     text = shown(results, 200)
-    assert text.count("[red]boom[/] [/nothing] :smile:") == 5
+    assert text.count("[red]boom[/] [/nothing] :smile:") == 6
     assert "\x1b" not in text
 
 
@@ -165,8 +172,28 @@ def test_an_interval_is_drawn_to_scale(interval: tuple[float, float, float, floa
 
 def test_wide_terminals_get_bars_and_narrow_ones_fit() -> None:
     for width in (80, 120):
-        console = Console(width=width, file=io.StringIO(), record=True)
-        render(paper(), console)
-        text = console.export_text()
+        text = shown(paper(), width)
         assert ("●" in text) == (width == 120)
         assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_metric_is_an_entry_of_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a column among the variants, and effects in its own unit."""
+    monkeypatch.setitem(METRICS, "milli_nats", Metric(lambda row: 1000 * row["loss"], "millinats", 5.0))
+    results = simulate(grid(**FULL_GRID), with_interactions)
+    text = shown(results, 200, metric="milli_nats")
+    assert "Main effects on milli nats" in text
+    assert "change, millinats" in text
+    assert "of perplexity (sd over seeds" not in text
+    assert "milli nats" in shown(paper(), 200).split("Named variants")[1].splitlines()[1]
+    with pytest.raises(UserError, match="unknown metric"):
+        summarise(results, metric="loss")
+
+
+def test_all_outputs_tell_the_same_of_an_effect() -> None:
+    """One table, drawn three times."""
+    analysis = analyse(paper())
+    effect = next(e for e in analysis.report.sections[0].main_effects if e.estimand == "averaged")
+    change = difference_text(effect.value, "ppl")
+    outputs = [shown(paper(), 120), markdown(document(analysis, MARKDOWN)), html_page(analysis)]
+    assert all(change in text and " ".join(effect.techniques) in text for text in outputs)

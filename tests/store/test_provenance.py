@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 from simulated_results import results_from, trial_row
 
-from bitskip.report.summary import to_json_object
-from bitskip.report.terminal import render
+from bitskip.analysis.factorial import as_plain
+from bitskip.report.document import TERMINAL, document
+from bitskip.report.summary import analyse, summarise
+from bitskip.report.terminal import print_document
 from bitskip.store.provenance import provenance
 from bitskip.trial.config import make_trial
 
@@ -58,8 +60,8 @@ def test_only_rows_that_can_be_compared_are() -> None:
 def test_a_report_says_it_in_a_line_and_in_its_json() -> None:
     results = results_from([row(0), row(1, git_sha="b" * 40 + "+")])
     console = Console(file=io.StringIO(), width=200)
-    render(results, console)
+    print_document(document(analyse(results), TERMINAL), console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "mixed git_sha: aaaaaaaa (1), bbbbbbbb+ (1): the code may have trained differently" in printed
-    (mixture,) = to_json_object(results)["provenance"]["mixed"]
+    (mixture,) = as_plain(summarise(results))["provenance"]["mixed"]
     assert mixture["trials"] == {"a" * 40: 1, "b" * 40 + "+": 1}

@@ -249,7 +249,7 @@ def test_inert_axes_are_no_gap(load: Load) -> None:
 # Adaptive designs
 
 ADAPTIVE = {
-    "base": {"model": {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}},
+    "base": {"model": {"layers": 3, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}},
     "space": {"bits": [16, 8, 4], "hadamard": ["none", "bitnet-v2"], "dropout": ["none", "linear"], "lr": [1e-3, 1e-2]},
     "exclude": [{"bits": 16, "hadamard": "bitnet-v2"}],
     "seeds": 2,

@@ -1,0 +1,103 @@
+"""Numbers as a report shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from bitskip.analysis.metrics import METRICS
+
+if TYPE_CHECKING:
+    from bitskip.paper.attribution import Change, Run
+
+Show = Callable[[float], str]
+THREE_DIGITS: Show = "{:.3g}".format
+THREE_DECIMALS: Show = "{:.3f}".format
+
+SHORT = 8
+"""Digits of a trial's id that are shown: `bitskip show` takes the beginning of one."""
+
+
+def number_text(value: float | None) -> str:
+    """Four significant digits, without exponent."""
+    if value is None:
+        return "-"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.4g}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def spread_text(value: float) -> str:
+    """Two significant digits: a deviation over a few seeds has no more."""
+    return f"{value:.2g}" if 0.001 <= value < 100 else number_text(value)
+
+
+def difference_text(value: float, metric: str) -> str:
+    """A difference on a metric's additive scale: a change in percent where that is a logarithm, else in its unit."""
+    return share_text(math.expm1(value)) if METRICS[metric].logarithmic else f"{value:+.4f}"
+
+
+def share_text(share: float, digits: int = 1) -> str:
+    """A change as a share, in percent."""
+    return f"{100 * share:+.{digits}f} %"
+
+
+def size_text(value: float, metric: str) -> str:
+    """A difference without its sign."""
+    return difference_text(value, metric).lstrip("+")
+
+
+def metric_name(metric: str) -> str:
+    """A metric in words."""
+    return "perplexity" if metric == "ppl" else metric.replace("_", " ")
+
+
+def range_text(low: float | None, high: float | None, show: Show = THREE_DIGITS) -> str:
+    """`0.98 to 1.14`; empty where an end is unknown."""
+    return "" if low is None or high is None else f"{show(low)} to {show(high)}"
+
+
+def interval_text(value: float | None, low: float | None, high: float | None, show: Show = THREE_DIGITS) -> str:
+    """`1.06 (0.98 to 1.14)`; empty without a value, the value alone without an interval."""
+    within = range_text(low, high, show)
+    return "" if value is None else show(value) + (f" ({within})" if within else "")
+
+
+def ratio_text(change: Change | None) -> str:
+    """A ratio of perplexities with its interval; empty where there is none."""
+    return interval_text(change.ratio, change.low, change.high) if change else ""
+
+
+def run_text(run: Run | None) -> str:
+    """Perplexity with the sd of its logarithm in percent, n and failures."""
+    if run is None:
+        return "not run"
+    failed = f", {run.failed} failed" if run.failed else ""
+    if run.ppl is None:
+        return f"none finished{failed}"
+    return f"{number_text(run.ppl)}{log_spread_text(run.sd)} (n={run.seeds}{failed})"
+
+
+def log_spread_text(deviation: float | None) -> str:
+    """The standard deviation of a logarithm in percent, to stand behind a mean; empty without repeats."""
+    return "" if deviation is None else f" ± {100 * deviation:.1f} %"
+
+
+def bytes_text(size: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def duration_text(seconds: float) -> str:
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def ids_text(trials: Sequence[str]) -> str:
+    return " ".join(trial[:SHORT] for trial in trials)

@@ -1,0 +1,147 @@
+"""The numbers of a report as plain data: what its topics show, and the object of `report --json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitskip.analysis.effects import Effect
+from bitskip.analysis.failure_rates import FailureComposition
+from bitskip.analysis.multiple_testing import JointTest
+from bitskip.paper.attribution import Attribution
+from bitskip.paper.claims import Finding
+from bitskip.predict.fanova import Share
+from bitskip.predict.prediction import ModelSummary
+from bitskip.store.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What ran, over all scales; seconds are summed over trials."""
+
+    trials: int
+    status: dict[str, int]
+    artefacts: int
+    sweeps: tuple[str, ...]
+    hosts: tuple[str, ...]
+    devices: tuple[str, ...]
+    train_seconds: float
+    eval_seconds: float
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A configuration with its finished seeds; `settings` names its level of every technique that varies.
+
+    `ppl` is the mean over seeds, `ppl_sd` their standard deviation, `loss_sd` that of log-perplexity; `metrics` has the
+    means of all other metrics that were measured, each in its own unit.
+    """
+
+    configuration: str
+    point: str | None
+    settings: dict[str, str]
+    ppl: float
+    ppl_sd: float | None
+    loss_sd: float | None
+    bpb: float | None
+    metrics: dict[str, float]
+    seeds: int
+    trials: int
+    weight_bytes: int | None
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial without a usable loss."""
+
+    configuration: str
+    seed: int
+    trial_id: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PointRatio:
+    """A named variant against the baseline: the ratio of perplexities with its 95 % interval, paired by seed.
+
+    Of a metric that is no logarithm, their difference.
+    """
+
+    point: str
+    reference: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class ExitMeasure:
+    """Means over the finished seeds of a configuration; `ppl` is the exponential of the mean loss."""
+
+    exit_layer: int
+    ppl: float
+    speed_gain: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class ExitProfile:
+    """Every exit of one configuration; `best_exit` is None where a speed was not measured."""
+
+    name: str
+    within: float
+    best_exit: int | None
+    exits: tuple[ExitMeasure, ...]
+
+
+@dataclass(frozen=True)
+class SeedSummary:
+    """Standard deviation of a trial over seeds, on the additive scale: with the shift that seeds share, and without."""
+
+    paired_sd: float | None
+    unpaired_sd: float | None
+    df: float
+
+
+@dataclass(frozen=True)
+class Section:
+    """One scale.
+
+    `metric` is what the effects, the joint test, the noise and the ratios are of. `higher_effects` are those of three
+    techniques, exploratory. `joint_test` is of all pairs at once. `model` is the record of the predictor on this scale
+    alone, or None with the reason in `no_model`; `shares` are of its surface.
+    """
+
+    scale: str
+    metric: str
+    baseline: str
+    trials: int
+    finished: int
+    varying: tuple[str, ...]
+    leaderboard: tuple[Standing, ...]
+    failures: tuple[Failure, ...]
+    points: tuple[PointRatio, ...]
+    main_effects: tuple[Effect, ...]
+    composition_effects: tuple[Effect, ...]
+    higher_effects: tuple[Effect, ...]
+    joint_test: JointTest | None
+    seeds: SeedSummary
+    failure_compositions: tuple[FailureComposition, ...]
+    model: ModelSummary | None
+    no_model: str
+    shares: tuple[Share, ...]
+    exits: tuple[ExitProfile, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report shows."""
+
+    overview: Overview
+    sections: tuple[Section, ...]
+    claims: tuple[Finding, ...]
+    causes: tuple[Attribution, ...]
+    provenance: Provenance

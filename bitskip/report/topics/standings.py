@@ -1,0 +1,163 @@
+"""How the configurations of a scale did: named variants, all of them by perplexity, their exits, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bitskip.analysis.failure_rates import FailureComposition, Risk
+from bitskip.analysis.metrics import METRICS
+from bitskip.report.format import (
+    THREE_DECIMALS,
+    bytes_text,
+    difference_text,
+    interval_text,
+    metric_name,
+    number_text,
+    range_text,
+    share_text,
+    spread_text,
+)
+from bitskip.report.numbers import ExitProfile, Failure, Standing
+from bitskip.report.summary import Sheet
+from bitskip.report.table import FILES, Block, Column, Number, Text, number, tabulate
+
+
+def finished(sheet: Sheet) -> Iterator[Block]:
+    """How much of the scale ran, and the noise between its seeds."""
+    section, seeds = sheet.section, sheet.section.seeds
+    if not section.finished:
+        yield Text([f"No trial finished: all {section.trials} failed."], tone="strong")
+        return
+    line = f"{section.finished} of {section.trials} trials finished; the baseline is {section.baseline}."
+    if seeds.paired_sd is not None and seeds.unpaired_sd is not None:
+        own, shared = (difference_text(sd, section.metric) for sd in (seeds.paired_sd, seeds.unpaired_sd))
+        line += (
+            f" Seed noise: {own} (sd of a trial, {seeds.df:.0f} degrees of freedom); {shared} with the shift that a "
+            "seed gives all configurations."
+        )
+    yield Text([line])
+
+
+def variants(sheet: Sheet) -> Iterator[Block]:
+    """Named configurations, against the baseline."""
+    section = sheet.section
+    named = [standing for standing in section.leaderboard if standing.point]
+    ratios = {ratio.point: ratio for ratio in section.points}
+    reference = section.points[0].reference if section.points else "baseline"
+    what = "ratio" if METRICS[section.metric].logarithmic else f"{metric_name(section.metric)} less that"
+
+    def beside(standing: Standing) -> Number:
+        ratio = ratios.get(standing.point or "")
+        if ratio is None:
+            return Number("")
+        shown = interval_text(ratio.ratio, ratio.low, ratio.high, THREE_DECIMALS)
+        return Number(shown or "no shared seed", ratio.ratio)
+
+    def other(name: str) -> Column[Standing]:
+        return Column(metric_name(name), lambda each: each.metrics.get(name))
+
+    heads: list[Column[Standing]] = [
+        Column("variant", lambda each: each.point or ""),
+        *_perplexity(),
+        Column("n", lambda each: each.seeds),
+        Column(f"{what} to {reference} (95 %)", beside, short=what),
+        *(other(name) for name in METRICS if any(name in standing.metrics for standing in named)),
+        Column("weights", lambda each: number(each.weight_bytes, bytes_text)),
+        Column("tokens/s", lambda each: each.tokens_per_second),
+    ]
+    ordered = sorted(named, key=lambda each: (each.point != "baseline", each.point or ""))
+    yield from tabulate(f"Named variants beside {reference}, 95 % intervals", ordered, heads)
+
+
+def _perplexity() -> list[Column[Standing]]:
+    return [
+        Column("perplexity", lambda each: each.ppl, short="ppl"),
+        Column("± sd", lambda each: number(each.ppl_sd, spread_text)),
+    ]
+
+
+def configurations(sheet: Sheet) -> Iterator[Block]:
+    """Every configuration by perplexity, with its noise between seeds."""
+    section = sheet.section
+
+    def seeds(each: Standing) -> Number:
+        return Number(str(each.seeds) + (f"/{each.trials}" if each.trials > each.seeds else ""), each.seeds)
+
+    def setting(name: str) -> Column[Standing]:
+        return Column(name, lambda each: each.settings[name])
+
+    heads: list[Column[Standing]] = [
+        Column("variant", lambda each: each.point or ""),
+        *(map(setting, section.varying) if section.varying else [Column("configuration", lambda e: e.configuration)]),
+        *_perplexity(),
+        Column("sd of log-perplexity", lambda each: number(each.loss_sd, THREE_DECIMALS), FILES),
+        Column("n", seeds),
+        Column("weights", lambda each: number(each.weight_bytes, bytes_text), FILES),
+    ]
+    title = "Configurations by perplexity (mean ± sd over seeds)"
+    best = section.leaderboard[:1]
+    yield from tabulate(title, section.leaderboard, heads, lambda e: "lead" if e in best else "", cut=True, sort=True)
+
+
+def exits(sheet: Sheet) -> Iterator[Block]:
+    """Perplexity and speed of every exit of the named variants, or of the best configurations."""
+    profiles = sheet.section.exits
+    if not profiles:
+        return
+
+    def of(profile: ExitProfile) -> Column[int]:
+        return Column(profile.name, lambda layer: at(layer, profile))
+
+    def at(layer: int, profile: ExitProfile) -> Number:
+        if layer > len(profile.exits):
+            return Number("")
+        measure = profile.exits[layer - 1]
+        gain = "" if measure.speed_gain is None else f" {share_text(measure.speed_gain, 0)}"
+        return Number(f"{number_text(measure.ppl)}{gain}{' *' if layer == profile.best_exit else '  '}", measure.ppl)
+
+    layers = range(1, max(len(profile.exits) for profile in profiles) + 1)
+    title = f"Exits: perplexity, speed gain (* = fastest within {100 * profiles[0].within:g} % of the full model)"
+    yield from tabulate(title, layers, [Column("exit", lambda layer: layer), *map(of, profiles)])
+
+
+def best_exits(sheet: Sheet) -> Iterator[Block]:
+    """The exit of each variant that is recommended, and what it costs."""
+    profiles = sheet.section.exits
+    within = 100 * profiles[0].within if profiles else 0
+    yield from tabulate(
+        f"Best exits: the fastest within {within:g} % of the full model's perplexity",
+        [(each, each.exits[each.best_exit - 1]) for each in profiles if each.best_exit is not None],
+        [
+            Column("variant", lambda each: each[0].name),
+            Column("exit", lambda each: Number(f"{each[1].exit_layer} of {len(each[0].exits)}", each[1].exit_layer)),
+            Column("perplexity", lambda each: each[1].ppl),
+            Column("over the full model", lambda each: number(each[1].ppl / each[0].exits[-1].ppl - 1, share_text)),
+            Column("decoding speed", lambda each: number(each[1].speed_gain, lambda gain: share_text(gain, 0))),
+            Column("n", lambda each: each[1].seeds),
+        ],
+    )
+
+
+def failures(sheet: Sheet) -> Iterator[Block]:
+    """Trials without a loss that can be averaged, and techniques that fail together more often than each does."""
+    heads: list[Column[Failure]] = [
+        Column("configuration", lambda each: each.configuration),
+        Column("seed", lambda each: each.seed),
+        Column("status", lambda each: each.status),
+        Column("reason", lambda each: each.reason or "-"),
+        Column("trial", lambda each: each.trial_id, FILES),
+    ]
+    yield from tabulate("Trials without a result in the averages", sheet.section.failures, heads, cut=True)
+
+    def between(risk: Risk) -> Number:
+        return Number(range_text(risk.low, risk.high, "{:.0%}".format), risk.probability)
+
+    pairs: list[Column[FailureComposition]] = [
+        Column("techniques", lambda each: " × ".join(each.techniques)),
+        Column("first", lambda each: between(each.first)),
+        Column("second", lambda each: between(each.second)),
+        Column("both", lambda each: between(each.both)),
+        Column("beyond chance", lambda each: number(each.excess, "{:+.0%}".format)),
+    ]
+    title = "Failing together: share of trials stalled or diverged, 90 % interval"
+    yield from tabulate(title, sheet.section.failure_compositions, pairs, cut=True)
