@@ -487,7 +487,7 @@ class _Digests:
         if not files:
             return trial
         if files not in self.known:
-            from bitskip.data.files import files_digest
+            from bitskip.data.corpora.files import files_digest
 
             inner = [(*place, *key) for place in (where, ("base",)) for key in (("data", "files"), ("data.files",))]
             with self.source.locate(next((path for path in inner if path in self.source.origins), where)):
