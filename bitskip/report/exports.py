@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.factorial import as_plain
 from bitskip.errors import UserError
-from bitskip.report import drawing
-from bitskip.report.charts import charts
+from bitskip.report.charts import charts, style
 from bitskip.report.html import sheets
 from bitskip.report.summary import Report, analyse, summarise
 
@@ -74,7 +73,7 @@ def write_figures(results: Results, source: Path, within: float, folder: Path) -
     found = sheets(results, analyse(results, within))
     for number, sheet in enumerate(found, start=1):
         place = folder / f"scale-{number}" if len(found) > 1 else folder
-        with drawing.style(page=False):
+        with style.style(page=False):
             for chart in charts(sheet):
                 written.append(_write(place / f"{chart.name}.csv", chart.rows))
                 figure = chart.draw()

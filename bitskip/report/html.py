@@ -15,8 +15,8 @@ from bitskip.analysis.factorial import Row, Stratum, cell_label, strata
 from bitskip.errors import UserError
 from bitskip.paper.attribution import Attribution, Change, Run
 from bitskip.paper.claims import Finding
-from bitskip.report import drawing
 from bitskip.report.charts import Chart, Sheet, charts
+from bitskip.report.charts import style as drawing
 from bitskip.report.prediction import record
 from bitskip.report.sentences import summary_lines
 from bitskip.report.summary import Analysis, Report, Section, analyse
