@@ -59,7 +59,7 @@ def _pareto(
         looks = {
             (bits, rotated): (
                 f"{bits} bit" + rotated * ", rotated",
-                style.COLOUR_OF_BITS.get(bits, style.PURPLE),
+                style.COLOUR_OF_BITS[bits],
                 "oD"[rotated],
             )
             for bits in sorted({row["bits"] for row in rows}, reverse=True)

@@ -41,7 +41,7 @@ def calibration(sheet: Sheet) -> Content | None:
         looks = {
             bits: (
                 f"{bits} bit",
-                style.COLOUR_OF_BITS.get(bits, style.PURPLE),
+                style.COLOUR_OF_BITS[bits],
                 {16: "o", 8: "s", 4: "^"}.get(bits, "D"),
             )
             for bits in sorted({row["bits"] for row in rows}, reverse=True)

@@ -6,6 +6,7 @@ import contextlib
 import html
 import io
 import re
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE = "#0072b2", "#d55e00", "#009e73", 
 
 GREY = "#7a7a7a"
 COLOURS = {"baseline": GREY, "V1": BLUE, "V2": VERMILLION, "V3": GREEN}
-COLOUR_OF_BITS = {16: GREY, 8: BLUE, 4: VERMILLION}
+COLOUR_OF_BITS = defaultdict(lambda: PURPLE, {16: GREY, 8: BLUE, 4: VERMILLION})
 OTHERS = (PURPLE, SKY, ORANGE, GREEN)
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
