@@ -387,19 +387,17 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train one trial in this process, such as `bitskip train --set bits=4 --set hadamard=true`."""
+    from dataclasses import replace
+
     from bitskip.trial.config import make_trial
 
     trial = make_trial(**_settings(settings or ()))
-    if trial.data.files:
-        from dataclasses import replace
-
-        from bitskip.data.files import files_digest
-
-        trial = replace(trial, data=replace(trial.data, digest=files_digest(trial.data.files)))
     from bitskip.data import load_data
+    from bitskip.data.corpora import pinned
     from bitskip.engine.job import Job
     from bitskip.engine.worker import check_device, run_job
 
+    trial = replace(trial, data=pinned(trial.data))
     check_device(device)
     training, progress = trial.training, sys.stderr if as_json else sys.stdout
     held_out = max(training.eval_tokens, training.curve_tokens)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bitskip.data.cache import cache_folder, content_key, publish
-from bitskip.data.corpora import open_corpus
+from bitskip.data.corpora import Side, open_corpus
 from bitskip.data.tokenizer import Tokenizer, load_tokenizer
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
@@ -58,25 +59,21 @@ def load_data(
     """
     folder, corpus = cache_folder(cache), open_corpus(config)
     tokenizer = load_tokenizer(config, folder, corpus)
-    streams = {}
-    keys = {}
-    for side, documents, wanted in (
-        ("train", corpus.train, train_tokens),
-        ("validation", corpus.validation, validation_tokens),
-    ):
-        limit = size_class(wanted) if corpus.endless else None
+    streams: dict[str, _Stream] = {}
+    keys: dict[str, str] = {}
+    wanted: dict[Side, int] = {"train": train_tokens, "validation": validation_tokens}
+    for side, tokens in wanted.items():
+        limit = size_class(tokens) if corpus.endless else None
         keys[side] = content_key(
-            {"side": side, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT, **corpus.identity}
+            {"side": side, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT, **corpus.identity()}
         )
         path = folder / f"tokens-{keys[side]}.bin"
         if report and not _is_whole(path):
             report(f"preparing {side} tokens of {config.corpus}")
-        streams[side] = _stream(path, documents, tokenizer, limit)
+        streams[side] = _stream(path, partial(corpus.documents, side), tokenizer, limit)
         if len(streams[side].tokens) == 0:
-            raise UserError(
-                f"data: the {side} part of '{config.corpus}' holds no text; give more text"
-                + (" or a larger data.validation_fraction" if side == "validation" else "")
-            )
+            more = " or a larger data.validation_fraction" if side == "validation" else ""
+            raise UserError(f"data: the {side} part of '{config.corpus}' holds no text; give more text{more}")
     train, held_out = streams["train"], streams["validation"]
     return TokenData(
         train=train.tokens,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from bitskip.data.cache import cache_folder, content_key, publish
-from bitskip.data.corpora import Corpus, open_corpus, sample_text
+from bitskip.data.corpora import Corpus, open_corpus
 from bitskip.data.hub import hub_connection
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
@@ -94,11 +94,11 @@ def prompt_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
 def _trained(config: DataConfig, corpus: Corpus, cache: Path) -> LibraryTokenizer:
     import tokenizers
 
-    key = content_key({"bpe": config.vocab_size, "characters": TRAINING_CHARACTERS, **corpus.identity})
+    key = content_key({"bpe": config.vocab_size, "characters": TRAINING_CHARACTERS, **corpus.identity()})
     path = cache / f"bpe-{key}.json"
 
     def build(temporary: Path) -> None:
-        _train_bpe(sample_text(corpus, TRAINING_CHARACTERS), config.vocab_size).save(str(temporary))
+        _train_bpe(corpus.sample(TRAINING_CHARACTERS), config.vocab_size).save(str(temporary))
 
     publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))

@@ -2,66 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bitskip.analysis.factorial import as_plain
 from bitskip.errors import UserError
-from bitskip.report import drawing
-from bitskip.report.charts import charts
+from bitskip.report.charts import charts, style
 from bitskip.report.numbers import Report
 from bitskip.report.summary import Analysis
 
 DOTS_PER_INCH = 200
+METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+"""Kinds of figure files, and what is left out of each: it would differ from one run to the next."""
 
 
 def write_csv(analysis: Analysis, folder: Path) -> list[Path]:
     """The four tables of the results, and what the report makes of them; returns the files. Raises UserError."""
-    report, results = analysis.report, analysis.results
-    written = []
+    results = analysis.results
     tables = {"trials": results.trials, "exits": results.exits, "curves": results.curves, "layers": results.layers}
-    for name, table in tables.items():
-        written.append(_write(folder / f"{name}.csv", table.to_pylist()))
-    for name, rows in _numbers(report).items():
-        written.append(_write(folder / f"{name}.csv", rows))
-    return written
+    found = {name: table.to_pylist() for name, table in tables.items()} | _numbers(analysis.report)
+    return [_write(folder / f"{name}.csv", rows) for name, rows in found.items()]
 
 
 def _numbers(report: Report) -> dict[str, list[dict[str, Any]]]:
-    effects = [
+    effects = (
         effect
         for section in report.sections
         for effect in (*section.main_effects, *section.composition_effects, *section.higher_effects)
-    ]
-    standings = [{"scale": s.scale, **_plain(each)} for s in report.sections for each in s.leaderboard]
-    causes = [
-        {"model": each.model, "scale": each.scale, **_flat(cause)} for each in report.causes for cause in each.causes
-    ]
+    )
     return {
-        "configurations": standings,
-        "effects": [_plain(effect) for effect in effects],
-        "claims": [_plain(each) for each in report.claims],
-        "causes": causes,
+        "configurations": [{"scale": s.scale, **as_plain(each)} for s in report.sections for each in s.leaderboard],
+        "effects": [as_plain(effect) for effect in effects],
+        "claims": [as_plain(each) for each in report.claims],
+        "causes": [
+            {"model": each.model, "scale": each.scale, **_flat(as_plain(cause))}
+            for each in report.causes
+            for cause in each.causes
+        ],
     }
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = as_plain(value)
-    return plain
-
-
-def _flat(value: Any) -> dict[str, Any]:
-    """A dataclass of dataclasses as one level: `added_ratio`."""
+def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings of mappings as one level: `added_ratio`."""
     found: dict[str, Any] = {}
-    for each in dataclasses.fields(value):
-        inner = getattr(value, each.name)
-        if dataclasses.is_dataclass(inner):
-            found |= {f"{each.name}_{key}": item for key, item in _flat(inner).items()}
-        else:
-            found[each.name] = inner
+    for name, item in nested.items():
+        found |= {f"{name}_{key}": v for key, v in _flat(item).items()} if isinstance(item, dict) else {name: item}
     return found
 
 
@@ -70,38 +58,32 @@ def write_figures(analysis: Analysis, folder: Path) -> list[Path]:
     written = []
     for number, sheet in enumerate(analysis.sheets, start=1):
         place = folder / f"scale-{number}" if len(analysis.sheets) > 1 else folder
-        with drawing.style(page=False):
+        with style.style(page=False):
             for chart in charts(sheet):
                 written.append(_write(place / f"{chart.name}.csv", chart.rows))
                 figure = chart.draw()
-                for kind in ("svg", "pdf", "png"):
-                    path = place / f"{chart.name}.{kind}"
-                    metadata = (
-                        {"Software": None}
-                        if kind == "png"
-                        else {"Date": None}
-                        if kind == "svg"
-                        else {"CreationDate": None}
-                    )
-                    try:
+                for kind, metadata in METADATA.items():
+                    written.append(path := place / f"{chart.name}.{kind}")
+                    with _writing(path):
                         figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
-                    except OSError as error:
-                        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-                    written.append(path)
     return written
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with _writing(path), path.open("w", newline="", encoding="utf-8") as sink:
+        writer = csv.DictWriter(sink, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(_joined(rows))
+    return path
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as sink:
-            writer = csv.DictWriter(sink, columns)
-            writer.writeheader()
-            writer.writerows(_joined(rows))
+        yield
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-    return path
 
 
 def _joined(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -6,8 +6,7 @@ import base64
 import hashlib
 from pathlib import Path
 
-from bitskip.report import drawing
-from bitskip.report.charts import charts
+from bitskip.report.charts import charts, style
 from bitskip.report.document import PAGE, document
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import ALWAYS, FILES, Block, Figure, Table, Text
@@ -45,9 +44,9 @@ def _figures(sheet: Sheet, number: int) -> dict[str, list[Block]]:
         line = f"Figures are drawn for the {MOST_DRAWN} scales with most trials; report a folder of this one alone."
         return {"": [Text([line])]}
     drawn: dict[str, list[Block]] = {}
-    with drawing.style(page=True):
+    with style.style(page=True):
         for chart in charts(sheet):
             anchor = f"{chart.name}-{number}"
-            svg = Markup(drawing.svg_of(chart.draw(), anchor, f"{chart.title}. {chart.caption}"))
+            svg = Markup(style.svg_of(chart.draw(), anchor, f"{chart.title}. {chart.caption}"))
             drawn.setdefault(chart.topic, []).append(Figure(anchor, chart.title, chart.caption, svg, chart.lines))
     return drawn

@@ -7,10 +7,10 @@ import math
 import shlex
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions
@@ -24,15 +24,11 @@ from bitskip.store.filesystem import DESIGN_FILE, place, shown
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.trial.config import TrialConfig
 
-LOOK_SECONDS = 1.0
-SYMBOLS = {"done": "●", "running": "◐", "waiting": "·", "stalled": "◌", "diverged": "✕", "failed": "!"}
-ASCII_SYMBOLS = {"done": "o", "running": ">", "waiting": ".", "stalled": "-", "diverged": "x", "failed": "!"}
-STYLES = {
-    "done": "green", "running": "bold cyan", "waiting": "dim", "stalled": "yellow", "diverged": "magenta",
-    "failed": "bold red",
+LOOKS = {
+    "running": ("◐", ">", "bold cyan"), "failed": ("!", "!", "bold red"), "diverged": ("✕", "x", "magenta"),
+    "stalled": ("◌", "-", "yellow"), "waiting": ("·", ".", "dim"), "done": ("●", "o", "green"),
 }  # fmt: skip
-MOST_TELLING = ("running", "failed", "diverged", "stalled", "waiting", "done")
-"""What one symbol for several trials says of them: the first of these that any of them is in."""
+"""Symbol, the same in ASCII, and style. One symbol for several trials shows the first of these that any is in."""
 
 BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-~=*#@"
 SHORT_LABEL = 44
@@ -40,6 +36,7 @@ GRID_LINES, RUNNING_LINES = 40, 16
 """Where the output has no height of its own."""
 
 SILENT_SECONDS = 60.0
+_Item = TypeVar("_Item")
 
 
 def describe(trial: TrialConfig, sweep: Sweep) -> str:
@@ -57,30 +54,39 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-class Picture:
-    """A snapshot on a terminal: it fills the width, and keeps to the height where there is one."""
+class Pictures:
+    """Snapshots below each other, within `height` or that of the terminal; of several, a line for each that is over."""
 
-    def __init__(self, found: Snapshot, height: int | None = None) -> None:
+    def __init__(self, found: Sequence[Snapshot], height: int | None = None) -> None:
         self.found, self.height = found, height
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        height = self.height or (console.height - 1 if console.is_terminal else None)
-        yield from picture_lines(self.found, options.max_width, height, options.ascii_only)
+        over = [each for each in self.found if len(self.found) > 1 and _at_rest(each)]
+        for each in over:
+            yield from picture_lines(each, options.max_width, ascii_only=options.ascii_only)[:1]
+        going = len(self.found) - len(over)
+        height = max(6, (console.height - 1 - len(over)) // max(1, going)) if console.is_terminal else None
+        for each in self.found:
+            if all(each is not other for other in over):
+                yield from picture_lines(each, options.max_width, self.height or height, options.ascii_only)
+
+
+def _at_rest(found: Snapshot) -> bool:
+    return found.complete and not found.running
 
 
 def picture_lines(found: Snapshot, width: int, height: int | None = None, ascii_only: bool = False) -> list[Text]:
     """The lines of a picture: what is left and how long, the grid, what runs, the best, the last error."""
-    symbols = ASCII_SYMBOLS if ascii_only else SYMBOLS
-    head = [_heading(found, width, ascii_only), _legend(found, symbols)]
-    tail = _tail(found, width)
-    room = None if height is None else max(2, height - len(head) - len(tail) - 2 * len(next_step(found)))
+    todo, tail = next_step(found), _tail(found, width)
+    room = None if height is None else max(2, height - 2 - len(tail) - 2 * len(todo))
     shown = RUNNING_LINES if room is None else max(1, min(RUNNING_LINES, room // 2, len(found.running)))
     active = _active_lines(found.running, width, shown, ascii_only)
-    grid = _grid(found, width, GRID_LINES if room is None else max(1, room - len(active)), symbols)
-    lines = [*head, *grid, *active, *tail]
+    grid = _grid(found, width, GRID_LINES if room is None else max(1, room - len(active)), ascii_only)
+    lines = [_heading(found, width, ascii_only), _legend(found, ascii_only), *grid, *active, *tail]
     for line in lines:
+        line.rstrip()
         line.truncate(width, overflow="ellipsis")
-    return lines + [Text(part) for line in next_step(found) for part in textwrap.wrap(line, width)]
+    return lines + [Text(part) for line in todo for part in textwrap.wrap(line, width)]
 
 
 def _heading(found: Snapshot, width: int, ascii_only: bool) -> Text:
@@ -99,15 +105,12 @@ def _heading(found: Snapshot, width: int, ascii_only: bool) -> Text:
     return text.append(end)
 
 
-def _legend(found: Snapshot, symbols: dict[str, str]) -> Text:
+def _legend(found: Snapshot, ascii_only: bool) -> Text:
     text = Text()
     for state, count in found.counts.items():
         if count:
-            text.append(symbols[state], STYLES[state]).append(f" {count} {state}  ")
-    if found.kept:
-        text.append(f"{found.kept} no longer in the design", "dim")
-    text.rstrip()
-    return text
+            text.append_text(_symbols([state], ascii_only)).append(f" {count} {state}  ")
+    return text.append(f"{found.kept} no longer in the design" if found.kept else "", "dim")
 
 
 def _tail(found: Snapshot, width: int) -> list[Text]:
@@ -117,7 +120,7 @@ def _tail(found: Snapshot, width: int) -> list[Text]:
     if found.last_error:
         error = found.last_error
         story = f"last {error.status}: {_plain(error.what)}: {_plain(error.reason or '')}"
-        lines += [Text(part, STYLES["failed"]) for part in textwrap.wrap(story, width, max_lines=2, placeholder=" …")]
+        lines += [Text(part, LOOKS["failed"][2]) for part in textwrap.wrap(story, width, max_lines=2, placeholder=" …")]
     return lines + [Text(_plain(problem), "yellow") for problem in found.problems[:3]]
 
 
@@ -132,44 +135,30 @@ def next_step(found: Snapshot) -> list[str]:
     return ["No sweep is running here. To go on:", command]
 
 
-def _grid(found: Snapshot, width: int, height: int, symbols: dict[str, str]) -> list[Text]:
+def _grid(found: Snapshot, width: int, height: int, ascii_only: bool) -> list[Text]:
     """A line per configuration with its name, where they fit; else a block of seeds each; else a symbol for several."""
-    rows = found.configurations
-    if not rows:
-        return []
-    gap = " " if len(found.seeds) <= 10 else ""
-    size = len(found.seeds) * (1 + len(gap))
-    longest = max(cell_len(row.label) for row in rows)
+    rows, seeds = found.configurations, len(found.seeds)
+    gap = " " if seeds <= 10 else ""
+    longest = max((cell_len(row.label) for row in rows), default=0)
     for label in (longest, min(longest, SHORT_LABEL)):
-        columns = (width + 3) // (label + 2 + size + 3)
-        if columns and -(-len(rows) // columns) <= height:
-            return list(_labelled(found, label, -(-len(rows) // columns), symbols, gap))
-    blocks = max(1, (width + 1) // (len(found.seeds) + 1))
-    if -(-len(rows) // blocks) <= height:
-        return [
-            Text(" ").join(_symbols(row.states, symbols, "") for row in rows[at : at + blocks])
-            for at in range(0, len(rows), blocks)
-        ]
+        columns = (width + 3) // (label + 2 + seeds * (1 + len(gap)) + 3)
+        lines = -(-len(rows) // max(1, columns))
+        if columns and lines <= height:
+            cells = [Text(_fitted(row.label, label) + "  ") + _symbols(row.states, ascii_only, gap) for row in rows]
+            return [Text("   ").join(cells[at::lines]) for at in range(lines)]
+    blocks = [_symbols(row.states, ascii_only) for row in rows]
+    a_line = max(1, (width + 1) // (seeds + 1))
+    if -(-len(rows) // a_line) <= height:
+        return [Text(" ").join(part) for part in _parts(blocks, a_line)]
     together = math.ceil(len(rows) / (width * max(1, height - 1)))
-    states = [
-        _telling([state for row in rows[at : at + together] for state in row.states])
-        for at in range(0, len(rows), together)
-    ]
+    states = [_telling([state for row in part for state in row.states]) for part in _parts(rows, together)]
     what = "configuration" if together == 1 else f"{together} configurations"
-    return [
-        Text(f"a symbol for {what} with {len(found.seeds)} seeds", "dim"),
-        *(_symbols(states[at : at + width], symbols, "") for at in range(0, len(states), width)),
-    ]
+    told = Text(f"a symbol for {what} with {seeds} seeds", "dim")
+    return [told, *(_symbols(part, ascii_only) for part in _parts(states, width))]
 
 
-def _labelled(found: Snapshot, label: int, lines: int, symbols: dict[str, str], gap: str) -> Iterator[Text]:
-    for at in range(lines):
-        text = Text()
-        for row in found.configurations[at::lines]:
-            text.append(_fitted(row.label, label) + "  ")
-            text.append_text(_symbols(row.states, symbols, gap)).append("   ")
-        text.rstrip()
-        yield text
+def _parts(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:
+    return [items[at : at + size] for at in range(0, len(items), size)]
 
 
 def _fitted(text: str, width: int) -> str:
@@ -181,14 +170,12 @@ def _fitted(text: str, width: int) -> str:
 
 
 def _telling(states: Sequence[str | None]) -> str:
-    return next(state for state in MOST_TELLING if state in states)
+    return next(state for state in LOOKS if state in states)
 
 
-def _symbols(states: Sequence[str | None], symbols: dict[str, str], gap: str) -> Text:
-    text = Text()
-    for state in states:
-        text.append((symbols[state] if state else " ") + gap, STYLES[state] if state else "")
-    return text
+def _symbols(states: Sequence[str | None], ascii_only: bool, gap: str = "") -> Text:
+    known = ((LOOKS[state] if state else (" ", " ", "")) for state in states)
+    return Text.assemble(*((each[ascii_only] + gap, each[2]) for each in known))
 
 
 def _active_lines(active: Sequence[Active], width: int, shown: int, ascii_only: bool) -> list[Text]:
@@ -207,7 +194,7 @@ def _active_lines(active: Sequence[Active], width: int, shown: int, ascii_only: 
         text = Text(_fitted(name, label) + "  ")
         text.append(sparkline(running.losses, spark, ascii_only).ljust(spark), "cyan")
         if each.lost:
-            text.append("  its worker is gone", STYLES["failed"])
+            text.append("  its worker is gone", LOOKS["failed"][2])
         elif running.stage != "training":
             text.append(f"  {running.stage}", "dim")
         else:
@@ -228,8 +215,7 @@ def sparkline(values: Sequence[float], width: int, ascii_only: bool = False) -> 
         return ""
     edges = [round(at * len(values) / count) for at in range(count + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
-    low, high = min(means), max(means)
-    span = (high - low) or 1.0
+    low, span = min(means), (max(means) - min(means)) or 1.0
     return "".join(bars[min(len(bars) - 1, int((mean - low) / span * len(bars)))] for mean in means)
 
 
@@ -271,7 +257,7 @@ class LinesView:
     def __exit__(self, *_: object) -> None: ...
 
     def preparing(self, what: str) -> None:
-        self.console.print(what, markup=False, highlight=False)
+        _say(self.console, what)
 
     def started(self, trial_id: str) -> None: ...
 
@@ -280,7 +266,7 @@ class LinesView:
         name = self.names.get(row["trial_id"], row["trial_id"])
         took = (row.get("train_seconds") or 0) + (row.get("eval_seconds") or 0)
         line = outcome(Ended(row["trial_id"], name, row["status"], row.get("reason"), row.get("ppl"), took))
-        self.console.print(f"[{self.count}/{self.total}] {line}", markup=False, highlight=False, soft_wrap=True)
+        _say(self.console, f"[{self.count}/{self.total}] {line}")
 
 
 def outcome(ended: Ended) -> str:
@@ -293,17 +279,18 @@ def outcome(ended: Ended) -> str:
 class JsonView(LinesView):
     """One JSON object per event."""
 
-    def _emit(self, event: str, **content: Any) -> None:
-        print(json.dumps({"event": event, **content}), flush=True)
-
     def preparing(self, what: str) -> None:
-        self._emit("preparing", what=what)
+        _emit("preparing", what=what)
 
     def started(self, trial_id: str) -> None:
-        self._emit("started", trial_id=trial_id)
+        _emit("started", trial_id=trial_id)
 
     def finished(self, row: dict[str, Any]) -> None:
-        self._emit("finished", **row)
+        _emit("finished", **row)
+
+
+def _emit(event: str, **content: Any) -> None:
+    print(json.dumps({"event": event, **content}), flush=True)
 
 
 class LiveView(LinesView):
@@ -312,53 +299,19 @@ class LiveView(LinesView):
     def __init__(self, plan: Plan, console: Console, slots: int) -> None:
         super().__init__(plan, console)
         lookout = Lookout(plan.folder, plan.sweep, slots, frozenset(self.names))
-        # The lines above are printed as they come: a picture that fills the screen would push them out unseen.
-        self.picture = _Renewed(lambda: [Picture(lookout.look(), max(12, 2 * console.height // 3))])
-        self.live = Live(console=console, refresh_per_second=2, get_renderable=self.picture)
+
+        def picture() -> Pictures:
+            # The lines above are printed as they come: a picture that fills the screen would push them out unseen.
+            return Pictures([lookout.look()], max(12, 2 * console.height // 3))
+
+        self.live = Live(console=console, refresh_per_second=1, get_renderable=picture)
 
     def __enter__(self) -> LiveView:
         self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.picture.due = 0.0
         self.live.stop()
-
-
-class _Renewed:
-    """What is shown, looked up anew at most once a second however often it is drawn."""
-
-    def __init__(self, look: Callable[[], list[Picture]]) -> None:
-        self.look, self.due = look, 0.0
-        self.shown: Pictures = Pictures([])
-
-    def __call__(self) -> Pictures:
-        if time.monotonic() >= self.due:
-            self.shown = Pictures(self.look())
-            self.due = time.monotonic() + LOOK_SECONDS
-        return self.shown
-
-
-class Pictures:
-    """Several pictures below each other; of sweeps that are over and at rest, one line each."""
-
-    def __init__(self, pictures: list[Picture]) -> None:
-        self.pictures = pictures
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        open_ones = [each for each in self.pictures if not _at_rest(each.found) or len(self.pictures) == 1]
-        height = console.height - 1 - (len(self.pictures) - len(open_ones)) if console.is_terminal else None
-        for each in self.pictures:
-            if each not in open_ones:
-                yield from picture_lines(each.found, options.max_width, ascii_only=options.ascii_only)[:1]
-        for each in open_ones:
-            if height is not None:
-                each.height = each.height or max(6, height // len(open_ones))
-            yield from each.__rich_console__(console, options)
-
-
-def _at_rest(found: Snapshot) -> bool:
-    return found.complete and not found.running
 
 
 def view(plan: Plan, console: Console, slots: int, as_json: bool) -> LinesView:
@@ -377,55 +330,47 @@ def watch(path: Path, console: Console, once: bool = False, as_json: bool = Fals
     Raises UserError if there is none.
     """
     lookouts: dict[Path, Lookout] = {}
+    watched_folders(path)  # says what is wrong before a live view takes the terminal
 
-    def look() -> list[Snapshot]:
-        for folder in watched_folders(path):
-            lookouts.setdefault(folder, Lookout(folder))
-        return [lookout.look() for lookout in lookouts.values()]
-
-    found = look()
-    if as_json or once or not console.is_terminal:
-        show = _print_json if as_json else _print_pictures(console) if once else _print_changes(console)
-        show(found)
-        while not once and not all(map(_at_rest, found)):
+    def looks() -> Iterator[list[Snapshot]]:
+        while True:
+            for folder in watched_folders(path):
+                lookouts.setdefault(folder, Lookout(folder))
+            found = [lookout.look() for lookout in lookouts.values()]
+            yield found
+            if once or all(map(_at_rest, found)):
+                return
             time.sleep(interval)
-            found = look()
-            show(found)
+
+    if console.is_terminal and not (once or as_json):
+        with Live(console=console, auto_refresh=False) as live:
+            for found in looks():
+                live.update(Pictures(found), refresh=True)
         return
-    with Live(console=console, auto_refresh=False) as live:
-        live.update(Pictures([Picture(each) for each in found]), refresh=True)
-        while not all(map(_at_rest, found)):
-            time.sleep(interval)
-            found = look()
-            live.update(Pictures([Picture(each) for each in found]), refresh=True)
-
-
-def _print_json(found: Sequence[Snapshot]) -> None:
-    now = time.time()
-    for each in found:
-        content = asdict(each)
-        del content["finished"]  # the tables have them all
-        print(json.dumps({"event": "snapshot", "time": now, **content}), flush=True)
-
-
-def _print_pictures(console: Console) -> Callable[[Sequence[Snapshot]], None]:
-    return lambda found: console.print(Pictures([Picture(each) for each in found]))
-
-
-def _print_changes(console: Console) -> Callable[[Sequence[Snapshot]], None]:
-    """A line per trial that has ended since the last time, and one of what is left where that has changed."""
-    told: dict[str, set[str]] = {}
-    counts: dict[str, Any] = {}
-
-    def show(found: Sequence[Snapshot]) -> None:
+    before: dict[str, Snapshot] = {}
+    for found in looks():
+        if once and not as_json:
+            console.print(Pictures(found))
+            continue
         for each in found:
-            known = told.setdefault(each.folder, {ended.trial_id for ended in each.finished})
-            lines = [outcome(ended) for ended in each.finished if ended.trial_id not in known]
-            known |= {ended.trial_id for ended in each.finished}
-            if counts.get(each.folder) != (each.counts, each.alive):
-                lines += [summary_line(each), *next_step(each)]
-            counts[each.folder] = (each.counts, each.alive)
-            for line in lines:
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+            if as_json:
+                content = asdict(each)
+                del content["finished"]  # the tables have them all
+                _emit("snapshot", time=time.time(), **content)
+            else:
+                _say(console, *changes(before.get(each.folder), each))
+            before[each.folder] = each
 
-    return show
+
+def changes(before: Snapshot | None, now: Snapshot) -> list[str]:
+    """A line per trial that has ended since the last look, and one of what is left where that has changed."""
+    known = {ended.trial_id for ended in (before or now).finished}
+    lines = [outcome(ended) for ended in now.finished if ended.trial_id not in known]
+    if before is None or (before.counts, before.alive) != (now.counts, now.alive):
+        lines += [summary_line(now), *next_step(now)]
+    return lines
+
+
+def _say(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

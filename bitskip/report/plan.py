@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +50,17 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
     starts = start_steps(plan.to_run, plan.prefixes, stored_prefixes(plan.prefix_folder))
     together, wall = total_seconds(plan.to_run, speed, slots, starts)
     devices = together / 3600 * (resources.gpus or resources.cpus)
+    finish = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=wall)
     memory = max((cost.memory_bytes for cost in costs), default=0)
     disk = _disk(plan, slots)
+    counts = {"to_run": len(plan.to_run), "left": len(plan.unfinished) - len(plan.to_run), "failed": len(plan.failures)}
     return {
         "name": sweep.name,
         "design": sweep.design,
         "points": sweep.cells,
         "distinct": len(sweep.trials),
-        "done": plan.done,
-        "to_run": len(plan.to_run),
-        "left": len(plan.unfinished) - len(plan.to_run),
-        "more": plan.more,
-        "retried": plan.retried,
-        "new": plan.new,
-        "failed": len(plan.failures),
-        "held": plan.held,
-        "gone": plan.gone,
+        **counts,
+        **{name: getattr(plan, name) for name in ("done", "more", "retried", "new", "held", "gone")},
         "excluded": dict(sweep.excluded),
         "not_estimable": [_gap_object(gap) for gap in _gaps(plan)],
         "steps": {
@@ -83,9 +78,7 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         "slots": slots,
         "estimated_hours": wall / 3600,
         "device_hours": devices,
-        "finish": (datetime.datetime.now().astimezone() + datetime.timedelta(seconds=wall)).isoformat(
-            timespec="minutes"
-        ),
+        "finish": finish.isoformat(timespec="minutes"),
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
         "problems": _problems(resources, slots, memory, sum(disk.values()), plan.folder),
@@ -122,13 +115,8 @@ def _problems(resources: Resources, slots: int, memory: float, disk: int, folder
     """Why this machine cannot run the trials; a cluster is asked when the sweep starts."""
     if resources.address is not None:
         return []
-    found = []
-    for name, wanted, there in (
-        ("CPU", resources.cpus, local_cores()),
-        ("GPU", resources.gpus, local_gpus()),
-    ):
-        if wanted > there:
-            found.append(f"a trial asks for {wanted:g} {name}, here are {there}")
+    asked = (("CPU", resources.cpus, local_cores()), ("GPU", resources.gpus, local_gpus()))
+    found = [f"a trial asks for {wanted:g} {name}, here are {there}" for name, wanted, there in asked if wanted > there]
     ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     if not resources.gpus and 0 < ram < slots * memory:
         found.append(f"{slots} trials at once need {slots * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
@@ -158,108 +146,94 @@ def _brief(rule: str) -> str:
 
 
 def _gap_line(gap: Mapping[str, Any]) -> str:
-    effect = " × ".join(gap["axes"])
     share = "" if gap["missing"] == gap["contrasts"] else f" ({gap['missing']} of {gap['contrasts']} contrasts)"
-    excluded = [
-        f"{_brief(pair['levels'])} excluded by {_brief(pair['excluded_by'])}"
-        for pair in gap["never"]
-        if pair["excluded_by"]
-    ]
-    missing = [f"no {_brief(pair['levels'])}" for pair in gap["never"] if not pair["excluded_by"]]
-    reasons = [*excluded, *missing] or ["its cells also differ in other effects, or are too few"]
+    reasons = [
+        f"{_brief(pair['levels'])} excluded by {_brief(rule)}" if (rule := pair["excluded_by"])
+        else f"no {_brief(pair['levels'])}"
+        for pair in sorted(gap["never"], key=lambda pair: not pair["excluded_by"])
+    ] or ["its cells also differ in other effects, or are too few"]  # fmt: skip
     more = f", and {len(reasons) - 2} more" if len(reasons) > 2 else ""
-    return f"  {effect}{share}: {'; '.join(reasons[:2])}{more}"
+    return f"  {' × '.join(gap['axes'])}{share}: {'; '.join(reasons[:2])}{more}"
 
 
 def print_plan(plan: Plan, console: Console, found: Mapping[str, Any]) -> None:
     """Print the counts, and the cost of what is to run; `found` is the plan as `plan_object` gives it."""
-    sweep = plan.sweep
+    for part in (*_counts(plan, found), *(_costs(plan, found) if plan.to_run else ())):
+        shown = Text(part) if isinstance(part, str) else part
+        console.print(shown, soft_wrap=isinstance(part, str) and not console.is_terminal)
 
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
-    say(f"{sweep.name}: {sweep.description}" if sweep.description else sweep.name)
+def _counts(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
+    sweep, gaps = plan.sweep, found["not_estimable"]
+    yield f"{sweep.name}: {sweep.description}" if sweep.description else sweep.name
     if sweep.design_name != "full":
-        say(f"design {sweep.design}" + (", chosen batch by batch from the results" if sweep.adaptive else ""))
+        yield f"design {sweep.design}" + (", chosen batch by batch from the results" if sweep.adaptive else "")
     notes = [f"{found['retried']} of them failed before"] * bool(found["retried"])
     notes += [f"{found['left']} more are left for later"] * bool(found["left"])
-    say(
+    yield (
         f"{found['points']} points → {found['distinct']} distinct → {found['done']} already in results "
         f"→ {found['to_run']} to run" + (f" ({', '.join(notes)})" if notes else "")
     )
-    if line := _difference(plan):
-        say(line)
-    for rule, dropped in sweep.excluded.items():
-        say(f"  {dropped} excluded by {_brief(rule)}")
-    for note in sweep.notes:
-        say(f"  note: {note}")
-    for problem in found["problems"]:
-        say(f"  problem: {problem}")
-    _say_gaps(say, found["not_estimable"])
-    if not plan.to_run:
+    yield from _difference(plan)
+    yield from (f"  {dropped} excluded by {_brief(rule)}" for rule, dropped in sweep.excluded.items())
+    yield from (f"  note: {note}" for note in sweep.notes)
+    yield from (f"  problem: {problem}" for problem in found["problems"])
+    if gaps:
+        yield "cannot be estimated from these points:"
+        yield from map(_gap_line, gaps[:SHOWN_GAPS])
+    if len(gaps) > SHOWN_GAPS:
+        yield "  " + ", ".join(" × ".join(gap["axes"]) for gap in gaps[SHOWN_GAPS:])
+
+
+def _difference(plan: Plan) -> Iterator[str]:
+    """What an edited design changes against its results, and what is to become of those that failed."""
+    if not (plan.failures or plan.gone or (plan.done and plan.new)):
         return
-    steps = found["steps"]
-    if steps["trained"] < steps["points"]:
-        say(
-            f"{steps['points']:,} steps of all points → {steps['distinct']:,} of the distinct trials "
-            f"→ {steps['trained']:,} with shared prefixes ({steps['trained'] / steps['points']:.0%})"
-        )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("trial", "what", "parameters", "tokens", "hours"):
-        table.add_column(name, justify="right" if name in ("parameters", "tokens", "hours") else "left")
-    for trial, entry in list(zip(plan.to_run, found["trials"], strict=True))[:SHOWN_TRIALS]:
-        table.add_row(
-            entry["trial_id"][:8],
-            Text(entry["what"] + (f", from step {entry['starts_at_step']:,}" if entry["starts_at_step"] else "")),
-            count(entry["params"]),
-            count(trial.training.tokens),
-            f"{entry['hours']:.2g}",
-        )
-    console.print(table)
-    if len(plan.to_run) > SHOWN_TRIALS:
-        say(f"  … and {len(plan.to_run) - SHOWN_TRIALS} more")
-    for line in _cost_lines(found, sweep.resources):
-        say(line)
-
-
-def _difference(plan: Plan) -> str:
-    """What an edited design changes against its results, and what is to become of those that failed; empty if new."""
-    if not (plan.done or plan.failures or plan.gone) or not (plan.new or plan.failures or plan.gone):
-        return ""
     parts = [f"+{plan.new} new", f"{plan.done} done"]
     if plan.failures:
         statuses = ",".join(sorted({failure.status for failure in plan.failures.values()}))
         hint = f" ({plan.held} not run again: retry with --retry {statuses})" if plan.held else ""
         parts.append(f"{len(plan.failures)} failed{hint}")
-    if plan.gone:
-        parts.append(f"{plan.gone} no longer in the design (kept)")
-    return ", ".join(parts)
+    yield ", ".join([*parts, *[f"{plan.gone} no longer in the design (kept)"] * bool(plan.gone)])
 
 
-def _say_gaps(say: Callable[[str], None], found: Sequence[Mapping[str, Any]]) -> None:
-    if found:
-        say("cannot be estimated from these points:")
-    for gap in found[:SHOWN_GAPS]:
-        say(_gap_line(gap))
-    if len(found) > SHOWN_GAPS:
-        say("  " + ", ".join(" × ".join(gap["axes"]) for gap in found[SHOWN_GAPS:]))
-
-
-def _cost_lines(found: Mapping[str, Any], resources: Resources) -> list[str]:
-    gpus, disk = resources.gpus, found["disk_bytes"]
+def _costs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str | Table]:
+    steps, gpus, measured = found["steps"], plan.sweep.resources.gpus, found["calibration"]
+    if steps["trained"] < steps["points"]:
+        yield (
+            f"{steps['points']:,} steps of all points → {steps['distinct']:,} of the distinct trials "
+            f"→ {steps['trained']:,} with shared prefixes ({steps['trained'] / steps['points']:.0%})"
+        )
+    yield _trials(plan, found["trials"][:SHOWN_TRIALS])
+    if len(plan.to_run) > SHOWN_TRIALS:
+        yield f"  … and {len(plan.to_run) - SHOWN_TRIALS} more"
+    kept = ", ".join(f"{size_text(size)} {what}" for what, size in found["disk_bytes"].items() if size)
+    yield (
+        f"{count(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
+        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; disk {kept}"
+    )
     assumed = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU" if gpus else f"{CPU_FLOPS_PER_CORE / 1e9:.0f} GFLOP/s a core"
-    steps = " and ".join(f"{s:.3g} s" for s in found["calibration"]["step_seconds"]) if found["calibration"] else ""
-    basis = f"measured here: {steps} a step" if steps else f"at an assumed {assumed}; --calibrate measures it"
-    kept = ", ".join(f"{size_text(size)} {what}" for what, size in disk.items() if size)
+    basis = f"at an assumed {assumed}; --calibrate measures it"
+    if measured:
+        basis = f"measured here: {' and '.join(f'{s:.3g} s' for s in measured['step_seconds'])} a step"
     device = f"{found['device_hours']:.3g} {'GPU' if gpus else 'core'} hours"
     price = f", price {found['price']:.2f}" if found["price"] is not None else ""
     finish = datetime.datetime.fromisoformat(found["finish"])
-    return [
-        f"{count(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
-        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; disk {kept}",
+    yield (
         f"about {duration(found['estimated_hours'] * 3600)}, {found['slots']} at once, until {finish:%a %d %b %H:%M}; "
-        f"{device}{price} ({basis})",
-    ]
+        f"{device}{price} ({basis})"
+    )
+
+
+def _trials(plan: Plan, entries: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("trial", "what", box=None, pad_edge=False, header_style="bold")
+    for name in ("parameters", "tokens", "hours"):
+        table.add_column(name, justify="right")
+    for trial, entry in zip(plan.to_run, entries, strict=False):
+        start = f", from step {entry['starts_at_step']:,}" if entry["starts_at_step"] else ""
+        sizes = (count(entry["params"]), count(trial.training.tokens), f"{entry['hours']:.2g}")
+        table.add_row(trial.trial_id[:8], Text(entry["what"] + start), *sizes)
+    return table
 
 
 def size_text(size: float) -> str:

@@ -70,6 +70,11 @@ class Sheet:
         label = cell_label(cell.levels, self.stratum.baseline)
         return point_of(cell) or (label if label != "baseline" else EVERYTHING_OFF)
 
+    def named_cells(self) -> Iterator[tuple[str, Cell]]:
+        """The configurations whose exits the report shows."""
+        cells = {self.name(cell): cell for cell in self.stratum.cells}
+        return ((each.name, cells[each.name]) for each in self.section.exits if each.name in cells)
+
 
 @dataclass(frozen=True)
 class Analysis:

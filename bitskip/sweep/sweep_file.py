@@ -324,7 +324,7 @@ def _with_digest(source: Source, trial: TrialConfig, where: Path_, known: dict[t
     if not files:
         return trial
     if files not in known:
-        from bitskip.data.files import files_digest
+        from bitskip.data.corpora.files import files_digest
 
         inner = [(*place, *key) for place in (where, ("base",)) for key in (("data", "files"), ("data.files",))]
         with source.locate(next((path for path in inner if path in source.origins), where)):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bitskip.data.files import expand_files, files_digest, held_out_files, training_files
+from bitskip.data.corpora.files import TextFiles, expand_files, files_digest
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
 
@@ -16,8 +16,8 @@ DOCUMENTS = [f"document {i} tells of {i * i}" for i in range(400)]
 SHARED = Path(os.environ.get("BITSKIP_TEST_TEXT", Path(__file__).parents[3] / "shared" / "data"))
 
 
-def config(*files: Path | str, **settings: object) -> DataConfig:
-    return DataConfig(corpus="files", files=tuple(map(str, files)), **settings)  # type: ignore[arg-type]
+def corpus(*files: Path | str, **settings: object) -> TextFiles:
+    return TextFiles(DataConfig(corpus="files", files=tuple(map(str, files)), **settings))  # type: ignore[arg-type]
 
 
 def write(folder: Path, kind: str, documents: list[str] = DOCUMENTS) -> Path:
@@ -33,15 +33,15 @@ def write(folder: Path, kind: str, documents: list[str] = DOCUMENTS) -> Path:
 
 @pytest.mark.parametrize("kind", ["txt", "jsonl", "parquet"])
 def test_every_document_is_on_one_side(kind: str, tmp_path: Path) -> None:
-    settings = config(write(tmp_path, kind), validation_fraction=0.2)
-    train, held_out = list(training_files(settings)), list(held_out_files(settings))
+    text = corpus(write(tmp_path, kind), validation_fraction=0.2)
+    train, held_out = list(text.documents("train")), list(text.documents("validation"))
     assert sorted(train + held_out) == sorted(DOCUMENTS)
     assert 0.1 < len(held_out) / len(DOCUMENTS) < 0.3
 
 
 def test_copies_fall_on_the_same_side_in_any_order(tmp_path: Path) -> None:
-    settings = config(write(tmp_path, "txt", DOCUMENTS + DOCUMENTS[::-1]), validation_fraction=0.3)
-    train, held_out = list(training_files(settings)), list(held_out_files(settings))
+    text = corpus(write(tmp_path, "txt", DOCUMENTS + DOCUMENTS[::-1]), validation_fraction=0.3)
+    train, held_out = list(text.documents("train")), list(text.documents("validation"))
     assert not set(train) & set(held_out)
     assert len(train) + len(held_out) == 2 * len(DOCUMENTS)
 
@@ -49,8 +49,8 @@ def test_copies_fall_on_the_same_side_in_any_order(tmp_path: Path) -> None:
 def test_one_long_document_is_cut_into_blocks_of_lines(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text("\n".join(f"line {i}" for i in range(2_000)))
-    settings = config(path, validation_fraction=0.2)
-    train, held_out = list(training_files(settings)), list(held_out_files(settings))
+    text = corpus(path, validation_fraction=0.2)
+    train, held_out = list(text.documents("train")), list(text.documents("validation"))
     assert len(train) + len(held_out) == 100
     assert held_out
     assert not set(train) & set(held_out)
@@ -101,7 +101,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         "body.parquet": r"no column 'text' \(columns: body\); set data.column",
     }.items():
         with pytest.raises(UserError, match=message):
-            list(training_files(config(tmp_path / name)))
+            list(corpus(tmp_path / name).documents("train"))
 
 
 def test_a_file_without_permission_and_an_empty_separator_are_named(
@@ -109,7 +109,7 @@ def test_a_file_without_permission_and_an_empty_separator_are_named(
 ) -> None:
     path = write(tmp_path, "txt")
     with pytest.raises(UserError, match=r"data\.separator is empty"):
-        list(training_files(config(path, separator="")))
+        list(corpus(path, separator="").documents("train"))
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(UserError, match="no permission to read it"):
         files_digest([str(path)])
@@ -118,16 +118,17 @@ def test_a_file_without_permission_and_an_empty_separator_are_named(
 @pytest.mark.parametrize("kind", ["txt", "jsonl"])
 def test_a_byte_order_mark_is_no_text(kind: str, tmp_path: Path) -> None:
     path = write(tmp_path, kind)
-    expected = list(training_files(config(path)))
+    expected = list(corpus(path).documents("train"))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert list(training_files(config(path))) == expected
+    assert list(corpus(path).documents("train")) == expected
 
 
 @pytest.mark.parametrize("name", ["wikitext2-valid.txt", "tinystories-sample.txt"])
 def test_real_text_works_as_it_is(name: str) -> None:
     if not (SHARED / name).exists():
         pytest.skip(f"{name} is not beside this checkout; set BITSKIP_TEST_TEXT to its folder")
-    train, held_out = (set(side(config(SHARED / name))) for side in (training_files, held_out_files))
+    text = corpus(SHARED / name)
+    train, held_out = (set(text.documents(side)) for side in ("train", "validation"))
     assert len(train) > 100
     assert held_out
     assert not train & held_out

@@ -7,7 +7,8 @@ import datasets
 import pytest
 
 from bitskip.data import load_data
-from bitskip.data.hub import hub_connection, hub_documents
+from bitskip.data.corpora import open_corpus
+from bitskip.data.hub import hub_connection
 from bitskip.data.tokenizer import load_tokenizer
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
@@ -42,13 +43,13 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("streaming", [False, True])
 def test_documents_are_the_non_empty_rows(hub: list[tuple[object, ...]], streaming: bool) -> None:
     config = DataConfig(corpus="roneneldan/TinyStories", streaming=streaming)
-    assert list(hub_documents(config, "train")) == ROWS["text"][:50]
+    assert list(open_corpus(config).documents("train")) == ROWS["text"][:50]
     assert hub == [("roneneldan/TinyStories", None, "train", streaming)]
 
 
 def test_wikitext_is_known_by_its_short_name(hub: list[tuple[object, ...]]) -> None:
-    list(hub_documents(DataConfig(corpus="wikitext"), "validation"))
-    list(hub_documents(DataConfig(corpus="wikitext", subset="wikitext-103-raw-v1"), "test"))
+    list(open_corpus(DataConfig(corpus="wikitext")).documents("validation"))
+    list(open_corpus(DataConfig(corpus="wikitext", subset="wikitext-103-raw-v1")).documents("train"))
     assert [(repository, subset) for repository, subset, *_ in hub] == [
         ("Salesforce/wikitext", "wikitext-2-raw-v1"),
         ("Salesforce/wikitext", "wikitext-103-raw-v1"),
@@ -63,7 +64,7 @@ def test_a_dataset_becomes_streams(hub: list[tuple[object, ...]], tmp_path: Path
 
 def test_a_missing_column_is_named(hub: list[tuple[object, ...]]) -> None:
     with pytest.raises(UserError, match=r"no column 'body' \(columns: text, label\); set data\.column"):
-        list(hub_documents(DataConfig(corpus="some/set", column="body"), "train"))
+        list(open_corpus(DataConfig(corpus="some/set", column="body")).documents("train"))
 
 
 @pytest.mark.parametrize(
@@ -85,13 +86,13 @@ def test_what_the_hub_refuses_is_said_with_the_ways_out(
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(UserError, match=message) as caught:
-        list(hub_documents(DataConfig(corpus="some/set"), "train"))
+        list(open_corpus(DataConfig(corpus="some/set")).documents("train"))
     assert isinstance(error, ValueError) or "data: stories" in str(caught.value)
 
 
 def test_training_on_the_held_out_split_is_refused() -> None:
     with pytest.raises(UserError, match="both 'train'; set data.validation_split"):
-        list(hub_documents(DataConfig(corpus="some/set", validation_split="train"), "train"))
+        list(open_corpus(DataConfig(corpus="some/set", validation_split="train")).documents("train"))
 
 
 @pytest.mark.parametrize(
@@ -110,26 +111,26 @@ def test_splits_that_share_rows_are_refused(
 ) -> None:
     config = DataConfig(corpus="some/set", train_split=train, validation_split=held_out)
     if apart:
-        assert list(hub_documents(config, train))
+        assert list(open_corpus(config).documents("train"))
     else:
         with pytest.raises(UserError, match=r"share rows; set data\.train_split"):
-            list(hub_documents(config, train))
+            list(open_corpus(config).documents("train"))
 
 
 def test_rows_without_text_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, datasets.Dataset.from_dict({"text": ["a", None, "b"]}))
-    assert list(hub_documents(DataConfig(corpus="some/set"), "train")) == ["a", "b"]
+    assert list(open_corpus(DataConfig(corpus="some/set")).documents("train")) == ["a", "b"]
 
 
 def test_a_column_of_something_else_is_named(hub: list[tuple[object, ...]]) -> None:
     with pytest.raises(UserError, match=r"column 'label' of 'some/set' holds int, not text; set data\.column"):
-        list(hub_documents(DataConfig(corpus="some/set", column="label"), "train"))
+        list(open_corpus(DataConfig(corpus="some/set", column="label")).documents("train"))
 
 
 def test_a_stream_that_does_not_know_its_columns_names_the_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, datasets.IterableDataset.from_generator(lambda: iter([{"body": "a"}])))
     with pytest.raises(UserError, match=r"no column 'text' \(columns: body\); set data\.column"):
-        list(hub_documents(DataConfig(corpus="some/set", streaming=True), "train"))
+        list(open_corpus(DataConfig(corpus="some/set", streaming=True)).documents("train"))
 
 
 def _broken() -> Iterator[dict[str, str]]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitskip.data import load_data, load_tokenizer
-from bitskip.data.files import held_out_files, training_files
+from bitskip.data.corpora import open_corpus
 from bitskip.data.tokenizer import ByteTokenizer
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
@@ -28,7 +28,10 @@ def files(tmp_path: Path) -> DataConfig:
 def test_a_stream_gives_its_documents_back(tokenizer: str, files: DataConfig, tmp_path: Path) -> None:
     config = DataConfig(**{**vars(files), "tokenizer": tokenizer})
     data, decoder = load_data(config, 0, 0, tmp_path / "cache"), load_tokenizer(config, tmp_path / "cache")
-    for stream, documents in ((data.train, training_files(config)), (data.validation, held_out_files(config))):
+    for stream, documents in (
+        (data.train, open_corpus(config).documents("train")),
+        (data.validation, open_corpus(config).documents("validation")),
+    ):
         ends = np.flatnonzero(np.asarray(stream) == data.end_of_document)
         parts = np.split(np.asarray(stream), ends + 1)
         assert [decoder.decode(part.tolist()) for part in parts[:-1]] == list(documents)
@@ -37,7 +40,7 @@ def test_a_stream_gives_its_documents_back(tokenizer: str, files: DataConfig, tm
 
 def test_statistics_by_brute_force(files: DataConfig, tmp_path: Path) -> None:
     data = load_data(files, 0, 0, tmp_path / "cache")
-    text = sum(len(document.encode()) for document in held_out_files(files))
+    text = sum(len(document.encode()) for document in open_corpus(files).documents("validation"))
     assert data.bytes_per_token == pytest.approx(text / len(data.validation))
     counts = Counter(np.asarray(data.train).tolist())
     shares = [n / len(data.train) for n in counts.values()]

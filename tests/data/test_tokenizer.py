@@ -67,7 +67,7 @@ def test_a_damaged_tokenizer_is_trained_again(damage: bytes, tmp_path: Path) -> 
 
 
 def test_only_training_text_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bitskip.data.files import training_files
+    from bitskip.data.corpora import open_corpus
 
     learned: list[str] = []
 
@@ -77,7 +77,7 @@ def test_only_training_text_is_learned_from(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("bitskip.data.tokenizer._train_bpe", remember)
     config, *_ = _cached(tmp_path)
-    assert learned == list(training_files(config))
+    assert learned == list(open_corpus(config).documents("train"))
     assert len(learned) < len(TEXTS)
 
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from simulated_results import exit_rows, grid, results_from, simulate, single_effects, trial_row
 
 from bitskip.model.decoder import build_model
-from bitskip.report.charts import front
-from bitskip.report.drawing import readable_on
+from bitskip.report.charts.pareto import front
+from bitskip.report.charts.style import readable_on
 from bitskip.report.html import html_page
 from bitskip.report.summary import analyse
 from bitskip.store.tables import SCHEMAS, Results

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_results import trial_row
 
-from bitskip.data.files import files_digest
+from bitskip.data.corpora.files import files_digest
 from bitskip.report.rerun import rerun_command
 from bitskip.report.trial import print_trial, trial_object
 from bitskip.store.heartbeat import reporting

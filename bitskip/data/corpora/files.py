@@ -6,14 +6,17 @@ of its own text, so that copies of it always fall on the same side, whatever the
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from bitskip.data.corpora import Corpus, Side
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
 
@@ -53,29 +56,36 @@ def files_digest(patterns: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def training_files(config: DataConfig) -> Iterator[str]:
-    """Documents for training, in the order of the files."""
-    return (text for text in _documents(config) if not _is_held_out(text, config.validation_fraction))
+class TextFiles(Corpus):
+    """Documents in the order of the files; about `validation_fraction` of the distinct ones are held out."""
+
+    name = "files"
+
+    def identity(self) -> dict[str, object]:
+        named = ("column", "separator", "validation_fraction")
+        return {"corpus": self.name, "digest": self._digest, **{key: getattr(self.config, key) for key in named}}
+
+    def pinned(self) -> DataConfig:
+        return replace(self.config, digest=self._digest)
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        return self.config.digest or files_digest(self.config.files)  # a trial made in Python has none yet
+
+    def documents(self, side: Side) -> Iterator[str]:
+        limit = self.config.validation_fraction * _HASH_RANGE
+        for path in expand_files(self.config.files):
+            try:
+                for document in READERS[path.suffix](path, self.config):
+                    text = document.strip()
+                    if text and (_hash(text) < limit) == (side == "validation"):
+                        yield text
+            except OSError as error:
+                raise UserError(f"data.files: {path}: cannot be read: {error.strerror or error}") from None
 
 
-def held_out_files(config: DataConfig) -> Iterator[str]:
-    """Documents that are held out: about `validation_fraction` of the distinct ones."""
-    return (text for text in _documents(config) if _is_held_out(text, config.validation_fraction))
-
-
-def _is_held_out(document: str, fraction: float) -> bool:
-    digest = hashlib.sha256(document.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * _HASH_RANGE
-
-
-def _documents(config: DataConfig) -> Iterator[str]:
-    for path in expand_files(config.files):
-        try:
-            for document in READERS[path.suffix](path, config):
-                if text := document.strip():
-                    yield text
-        except OSError as error:
-            raise UserError(f"data.files: {path}: cannot be read: {error.strerror or error}") from None
+def _hash(document: str) -> int:
+    return int.from_bytes(hashlib.sha256(document.encode()).digest()[:8], "big")
 
 
 def _read_text(path: Path, config: DataConfig) -> Iterator[str]:

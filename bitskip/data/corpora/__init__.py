@@ -1,0 +1,76 @@
+"""Corpora by name: each two streams of documents, for training and held out, which never share a document.
+
+A corpus is a module of this package with a subclass of `Corpus`: that is all that adding one takes.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from bitskip.trial.config import DataConfig
+
+Side = Literal["train", "validation"]
+ANY_OTHER = "*"
+"""Name of the corpus that opens every name that no other has."""
+
+
+class Corpus(abc.ABC):
+    """What a configuration names, as text. Making one reads nothing; its methods raise UserError where they can't.
+
+    `endless`: it is cut where a trial needs no more, so that its stream depends on the budget; any other is read whole.
+    """
+
+    name: ClassVar[str]
+    endless: bool = False
+
+    def __init__(self, config: DataConfig) -> None:
+        self.config = config
+
+    @abc.abstractmethod
+    def documents(self, side: Side) -> Iterator[str]:
+        """A fresh iterator of the documents for training, or of those that are held out."""
+
+    @abc.abstractmethod
+    def identity(self) -> dict[str, object]:
+        """What determines the documents of both sides, as JSON-ready data: part of the keys of cached files."""
+
+    def pinned(self) -> DataConfig:
+        """The configuration with what identifies its text filled in, where the name alone does not."""
+        return self.config
+
+    def sample(self, size: int) -> Iterator[str]:
+        """Training documents up to about `size` characters."""
+        seen = 0
+        for document in self.documents("train"):
+            yield document
+            seen += len(document)
+            if seen >= size:
+                return
+
+
+def open_corpus(config: DataConfig) -> Corpus:
+    """The corpus that a configuration names."""
+    found = _corpora()
+    return found.get(config.corpus, found[ANY_OTHER])(config)
+
+
+@functools.cache
+def _corpora() -> dict[str, type[Corpus]]:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return {each.name: each for each in Corpus.__subclasses__()}
+
+
+def endless(config: DataConfig) -> bool:
+    """Whether the length of the token stream depends on how many tokens a trial asks for."""
+    return open_corpus(config).endless
+
+
+def pinned(config: DataConfig) -> DataConfig:
+    """The configuration with what identifies its text filled in. Raises UserError where the text can't be read."""
+    return open_corpus(config).pinned()

@@ -1,0 +1,28 @@
+"""The figures of a report: what each shows as rows of plain data, and how it is drawn (docs/report.md, Figures).
+
+A chart is made from one scale (`Sheet`). Its rows are what `--figures` writes as CSV; drawing them takes matplotlib,
+which is imported then. A chart is added by one module of this package that registers it with a `Topic`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from bitskip.report.charts.mechanisms import gradient_cosines, last_sample
+from bitskip.report.charts.registry import Chart, Topic, registered
+from bitskip.report.summary import Sheet
+
+__all__ = ["Chart", "charts", "gradient_cosines", "last_sample", "topics"]
+
+
+def topics() -> list[Topic]:
+    """Every topic with its charts, in the order of a report."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return registered()
+
+
+def charts(sheet: Sheet) -> list[Chart]:
+    """Every figure that this scale has data for."""
+    return [chart for topic in topics() for make in topic.makers if (chart := make(sheet)) is not None]
