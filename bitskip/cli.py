@@ -304,6 +304,31 @@ def _print_blocks(blocks: Iterable[Block]) -> None:
 
 
 @app.command()
+def axes(
+    plugins: Annotated[list[str] | None, typer.Option("--plugin", help="A module with techniques; repeatable.")] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, as in docs/axes.md.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Every axis of the design space, with its values and default; those of installed plug-ins too."""
+    from bitskip.report.axes import axes_document, axes_object
+    from bitskip.techniques.registry import load_plugins
+
+    load_plugins(plugins or ())
+    if as_json:
+        print(json.dumps(axes_object()))
+    elif as_markdown:
+        from bitskip.report.markdown import markdown
+
+        print(markdown(axes_document()), end="")
+    else:
+        from rich.console import Console
+
+        from bitskip.report.terminal import print_document
+
+        print_document(axes_document(), Console())
+
+
+@app.command()
 def suggest(
     file: Annotated[Path | None, typer.Argument(help="Sweep file whose space to choose from.")] = None,
     count: Annotated[int, typer.Option("-n", "--count", help="How many trials.", min=1)] = 8,
