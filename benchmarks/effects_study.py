@@ -18,8 +18,8 @@ import numpy as np
 
 from bitskip.analysis.effects import UNRESOLVED, stratum_effects
 from bitskip.analysis.factorial import METRICS, Cell, Family, Levels, Stratum, baseline_of, levels_of
-from bitskip.analysis.failure_rates import fit_failures
 from bitskip.predict.cross_validation import r_squared, rank_correlation
+from bitskip.predict.failure_model import fit_failures
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.sweep.suggest import suggest
 from bitskip.trial.config import AXES, TrialConfig, make_trial

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitskip.analysis.factorial import FACTORS, Levels
+from bitskip.analysis.student_t import STUDENT_95
 from bitskip.predict.features import Array
 from bitskip.predict.kernel_ridge import Blend
 
@@ -72,10 +73,6 @@ def jackknife_plus(without: Array, residuals: Residuals, middle: float, *, trial
 def student_half(magnitudes: Array, weights: Array, count: int) -> float:
     typical = math.sqrt(float(np.average(magnitudes**2, weights=weights)))
     return STUDENT_95[min(count - 1, len(STUDENT_95) - 1)] * typical * math.sqrt(1 + 1 / count)
-
-
-STUDENT_95 = (math.inf, 6.3138, 2.9200, 2.3534, 2.1318, 2.0150, 1.9432, 1.8946, 1.8595, 1.8331, 1.8125)
-"""95 % quantile of Student's t with 0 … 10 degrees of freedom: for fewer configurations than the level needs."""
 
 
 def coverage(residuals: Residuals) -> float | None:

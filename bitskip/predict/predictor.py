@@ -34,10 +34,12 @@ from bitskip.analysis.factorial import (
     varying,
     with_level,
 )
-from bitskip.analysis.failure_rates import FailureModel, Risk, fit_failures
+from bitskip.analysis.failure_rates import Risk
+from bitskip.analysis.student_t import NORMAL_95
 from bitskip.errors import UserError
 from bitskip.predict.dataset import Measurements, measure, tupled
 from bitskip.predict.extrapolation import Extrapolation, outside_of
+from bitskip.predict.failure_model import FailureModel, fit_failures
 from bitskip.predict.jackknife import LEVEL
 from bitskip.predict.kernel_ridge import Blend
 from bitskip.predict.prediction import ModelSummary, Neighbour, Prediction, Term
@@ -48,9 +50,6 @@ if TYPE_CHECKING:
     from bitskip.store.tables import Results
 
 __all__ = ["Prediction", "Predictor", "Term", "fit_predictor"]
-
-NORMAL_95 = 1.6448536269514722
-"""95 % quantile of the standard normal, for two-sided 90 % intervals of the model's own terms."""
 
 NEAREST = 5
 SHOWN_SCALES = 3

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bitskip.analysis.effects import CONFIDENCE, JOINT_VERDICTS, NOT_ESTIMABLE, Effect, student_t_quantile
+from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, Effect
 from bitskip.analysis.factorial import INDEX, METRICS, Cell, Family, Levels, Row, Stratum, cell_label, level_label
+from bitskip.analysis.student_t import CONFIDENCE, student_t_quantile
 from bitskip.errors import UserError
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.report import drawing

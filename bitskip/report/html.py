@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bitskip.analysis.factorial import Row, Stratum, cell_label, strata
 from bitskip.errors import UserError
 from bitskip.paper.attribution import Attribution, Change, Run
-from bitskip.paper.claims import Finding
+from bitskip.paper.claims import JudgedClaim
 from bitskip.report import drawing
 from bitskip.report.charts import Chart, Sheet, charts
 from bitskip.report.prediction import record
@@ -240,7 +240,7 @@ def _section_tables(section: Section) -> list[HtmlTable]:
     return [HtmlTable("Configurations by perplexity, mean ± sd over seeds", columns, rows, anchor, sortable=True)]
 
 
-def _claims_table(found: Sequence[Finding]) -> HtmlTable:
+def _claims_table(found: Sequence[JudgedClaim]) -> HtmlTable:
     rows = [
         TableRow(
             [

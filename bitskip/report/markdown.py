@@ -13,7 +13,7 @@ from bitskip.analysis.effects import Effect
 from bitskip.analysis.factorial import METRICS, Stratum, cell_label
 from bitskip.errors import UserError
 from bitskip.paper.attribution import Attribution, Run
-from bitskip.paper.claims import NOT_MEASURED, Finding
+from bitskip.paper.claims import NOT_MEASURED, JudgedClaim
 from bitskip.report.charts import EVERYTHING_OFF, Sheet, gradient_cosines, last_sample
 from bitskip.report.html import sheets
 from bitskip.report.prediction import record
@@ -118,7 +118,7 @@ def _escaped(text: str) -> str:
     return plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
 
 
-def _claims(found: Sequence[Finding], letters: dict[str, str]) -> list[str]:
+def _claims(found: Sequence[JudgedClaim], letters: dict[str, str]) -> list[str]:
     measured = [each for each in found if each.verdict != NOT_MEASURED]
     if not measured:
         return []
@@ -400,7 +400,7 @@ def _by_block(measured: Mapping[int, Sequence[float]]) -> str:
     return f"{statistics.median(blocks):.3g} ({min(blocks):.3g} to {max(blocks):.3g})" if blocks else ""
 
 
-def _limits(claims: Sequence[Finding], found: Sequence[Sheet]) -> list[str]:
+def _limits(claims: Sequence[JudgedClaim], found: Sequence[Sheet]) -> list[str]:
     lines = [
         "Every statement above holds at the model, text, budget and recipe of its scale; none is about larger ones.",
         "Speeds are those of fake-quantized models on the machine that measured them, which other work may have "

@@ -34,7 +34,7 @@ from bitskip.analysis.multiple_testing import JointTest, joint_test
 from bitskip.analysis.seed_noise import SeedNoise, seed_noise
 from bitskip.errors import UserError
 from bitskip.paper.attribution import Attribution, attributions
-from bitskip.paper.claims import Finding, findings
+from bitskip.paper.claims import JudgedClaim, judged_claims
 from bitskip.predict.fanova import Share, variance_shares
 from bitskip.predict.prediction import ModelSummary
 from bitskip.predict.predictor import summary_of
@@ -170,7 +170,7 @@ class Report:
 
     overview: Overview
     sections: tuple[Section, ...]
-    claims: tuple[Finding, ...]
+    claims: tuple[JudgedClaim, ...]
     causes: tuple[Attribution, ...]
     provenance: Provenance
 
@@ -199,7 +199,7 @@ def analyse(results: Results, within: float = WITHIN) -> Analysis:
     sections = tuple(
         _section(stratum, surface, exits, within) for stratum, surface in zip(found, surfaces, strict=True)
     )
-    told = tuple(findings(results)), tuple(attributions(results))
+    told = tuple(judged_claims(results)), tuple(attributions(results))
     report = Report(_overview(results), sections, *told, provenance(results.trials.to_pylist()))
     return Analysis(report, found, tuple(each if isinstance(each, Surface) else None for each in surfaces))
 

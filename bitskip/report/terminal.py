@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bitskip.analysis.effects import ERROR_RATE, JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
 from bitskip.paper.attribution import Attribution, Change, Run
-from bitskip.paper.claims import NOT_MEASURED, Finding
+from bitskip.paper.claims import NOT_MEASURED, JudgedClaim
 from bitskip.report.prediction import record
 from bitskip.report.summary import ExitProfile, Overview, PointRatio, Section, summarise, to_json_object
 from bitskip.training.exits import WITHIN
@@ -68,7 +68,7 @@ def _overview(overview: Overview, console: Console) -> None:
         _line(console, f"{overview.artefacts} trials carry an artefact of the published code: left out below")
 
 
-def _claims(found: Sequence[Finding], console: Console) -> None:
+def _claims(found: Sequence[JudgedClaim], console: Console) -> None:
     measured = [each for each in found if each.verdict != NOT_MEASURED]
     if not measured:
         return
@@ -88,7 +88,7 @@ def _claims(found: Sequence[Finding], console: Console) -> None:
     _line(console, f"{left} more claims were not measured here" if left else "", style="dim")
 
 
-def claim_value(each: Finding) -> str:
+def claim_value(each: JudgedClaim) -> str:
     """`1.06 (0.98 to 1.14)`; empty where nothing was measured."""
     if each.value is None:
         return ""
