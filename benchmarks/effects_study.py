@@ -257,9 +257,9 @@ def study_predict(draws: int) -> None:
         observed = observe(truth, source, 0.02, 3)
         whole = fit_surface(family_of(observed, np.arange(108)), METRICS["ppl"]).scores
         row = {
-            "R2": whole.r2, "of ceiling": (whole.r2 or 0) / (whole.r2_ceiling or 1),
+            "R2": whole.loco_r2, "of ceiling": (whole.loco_r2 or 0) / (whole.r2_ceiling or 1),
             "within/ceiling": (whole.within_r2 or 0) / (whole.within_ceiling or 1), "skill": whole.skill,
-            "skill low": whole.skill_low, "MAE %": whole.mae_percent, "floor %": whole.noise_percent,
+            "skill low": whole.skill_low, "MAE %": whole.loco_mae_percent, "floor %": whole.noise_percent,
             "coverage": whole.coverage, "permuted": whole.permuted_r2,
         }  # fmt: skip
         collected.setdefault(f"{name}: full, LOCO", []).append({key: float(v or 0.0) for key, v in row.items()})

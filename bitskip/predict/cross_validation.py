@@ -26,7 +26,7 @@ class Scores:
     the values are shuffled over configurations: near or below 0, or the scores flatter.
     """
 
-    r2: float | None
+    loco_r2: float | None
     r2_ceiling: float | None
     within_r2: float | None
     within_ceiling: float | None
@@ -35,23 +35,11 @@ class Scores:
     skill: float | None
     skill_low: float | None
     skill_high: float | None
-    mae_percent: float | None
+    loco_mae_percent: float | None
     noise_percent: float | None
     rank_correlation: float | None
     coverage: float | None
     permuted_r2: float | None
-
-    @property
-    def noise_limited(self) -> bool:
-        return (
-            self.mae_percent is not None
-            and self.noise_percent is not None
-            and self.mae_percent <= NOISE_LIMITED * self.noise_percent
-        )
-
-    @property
-    def additive_suffices(self) -> bool:
-        return self.skill_low is not None and self.skill_low <= 0
 
 
 def r_squared(values: Array, residuals: Array, groups: Sequence[object] | None = None) -> float | None:

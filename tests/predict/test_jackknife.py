@@ -104,7 +104,7 @@ def test_pair_half_width_is_a_quantile_of_quantiles(surface):
     residuals = surface.residuals()
     halves = []
     for block in blocks:
-        expected = surface.values[block] - surface.spread * surface.model.block_residuals(block)
+        expected = surface.values[block] - surface.model.block_residuals(block)
         magnitudes = [
             (abs(y - e), 1 / len(surface.trials[i]))
             for i, e in zip(block, expected, strict=True)
@@ -112,8 +112,8 @@ def test_pair_half_width_is_a_quantile_of_quantiles(surface):
         ]
         halves.append(brute_quantile(magnitudes, 0.9))
     expected = sorted(halves)[math.ceil(0.9 * (len(halves) + 1)) - 1]
-    assert pair_half_width(surface.model, residuals, blocks, surface.spread) == pytest.approx(expected)
-    assert pair_half_width(surface.model, residuals, [], surface.spread) is None
+    assert pair_half_width(surface.model, residuals, blocks) == pytest.approx(expected)
+    assert pair_half_width(surface.model, residuals, []) is None
 
 
 @settings(max_examples=50, deadline=None)
