@@ -12,6 +12,7 @@ seed x technique and seed x pair, as in a split-plot analysis (`SeedByTechnique`
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -144,17 +145,17 @@ class SeedNoise:
         if self.by_technique is not None:
             by_seed = [self.by_technique.of_contrast(own) for own in weights.values()]
             return self._combined([math.fsum(parts) for parts in zip(*by_seed, strict=True)], self.by_technique.dfs)
-        squares: dict[Levels, float] = {}
+        squares: dict[Levels, float] = defaultdict(float)
         for own in weights.values():
             for levels, weight in own.items():
-                squares[levels] = squares.get(levels, 0.0) + weight**2
+                squares[levels] += weight**2
         return self.of_sum(squares)
 
     def of_sum(self, weights: Mapping[Levels, float]) -> tuple[float, float]:
         """(variance, degrees of freedom) of a sum of independent trials, given the sum of squared weights by cell."""
-        by_group: dict[Group, float] = {}
+        by_group: dict[Group, float] = defaultdict(float)
         for levels, squares in weights.items():
-            by_group[group_of(levels)] = by_group.get(group_of(levels), 0.0) + squares
+            by_group[group_of(levels)] += squares
         known = [self.groups.get(group, (self.variance or 0.0, self.df)) for group in by_group]
         parts = [squares * variance for squares, (variance, _) in zip(by_group.values(), known, strict=True)]
         return self._combined(parts, [df for _, df in known])

@@ -235,15 +235,14 @@ def _collect(family: Family, metric: Metric) -> _Data:
             precision.append(noise.precision(own, len(values)))
             if noise.variance is not None:
                 # What a seed does to a technique moves cells and prediction alike: it is no error of the model.
-                variance = noise.of(own)[0] if noise.by_technique is None else noise.by_technique.squares[-1]
+                variance = noise.by_technique.squares[-1] if noise.by_technique else noise.of(own)[0]
                 variances.append(variance / len(values))
-    count = max((len(own) for own in trials), default=0)
-    noise_known = variances and len(variances) == len(levels)
+    count = max(map(len, trials), default=0)
     return _Data(
         levels=tuple(levels),
         trials=tuple(trials),
         precision=np.array(precision),
-        noise=np.array(variances) if noise_known else None,
+        noise=np.array(variances) if variances and len(variances) == len(levels) else None,
         seeds=_seeds([noise for noise in noises if noise.variance is not None], count),
     )
 
@@ -275,7 +274,7 @@ def _scores(
     control: float | None,
     logarithmic: bool,
 ) -> Scores:
-    groups = [(own[0][0] < UNQUANTIZED_BITS, *(own[INDEX[size]] for size in SIZES)) for own in data.levels]
+    groups = [(own[INDEX["bits"]][0] < UNQUANTIZED_BITS, *(own[INDEX[size]] for size in SIZES)) for own in data.levels]
     values, left_out = residuals.values, residuals.left_out
     value, low, high = skill or (None, None, None)
     # The mean of |x| is 0.8 standard deviations of a normal x.
