@@ -18,10 +18,10 @@ import numpy as np
 
 from bitskip.analysis.effects import UNRESOLVED, stratum_effects
 from bitskip.analysis.factorial import Cell, Family, Stratum, baseline_of
-from bitskip.analysis.failure_rates import fit_failures
 from bitskip.analysis.levels import Levels, levels_of
 from bitskip.analysis.metrics import METRICS
 from bitskip.predict.cross_validation import r_squared, rank_correlation
+from bitskip.predict.failure_model import fit_failures
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.sweep.suggest import suggest
 from bitskip.trial.config import AXES, TrialConfig, make_trial
@@ -259,9 +259,9 @@ def study_predict(draws: int) -> None:
         observed = observe(truth, source, 0.02, 3)
         whole = fit_surface(family_of(observed, np.arange(108)), METRICS["ppl"]).scores
         row = {
-            "R2": whole.r2, "of ceiling": (whole.r2 or 0) / (whole.r2_ceiling or 1),
+            "R2": whole.loco_r2, "of ceiling": (whole.loco_r2 or 0) / (whole.r2_ceiling or 1),
             "within/ceiling": (whole.within_r2 or 0) / (whole.within_ceiling or 1), "skill": whole.skill,
-            "skill low": whole.skill_low, "MAE %": whole.mae_percent, "floor %": whole.noise_percent,
+            "skill low": whole.skill_low, "MAE %": whole.loco_mae_percent, "floor %": whole.noise_percent,
             "coverage": whole.coverage, "permuted": whole.permuted_r2,
         }  # fmt: skip
         collected.setdefault(f"{name}: full, LOCO", []).append({key: float(v or 0.0) for key, v in row.items()})

@@ -31,7 +31,9 @@ def main() -> None:
     whole = fit_surface(Family((replace(stratum, cells=tuple(cells)),)), METRICS["ppl"])
     measured = dict(zip(whole.levels, whole.values, strict=True))
     place = {cell.levels: position for position, cell in enumerate(cells)}
-    space = [make_trial(**{**stratum.scale, **axes_of(levels)}) for levels in place]
+    # At one recipe: what was tuned by configuration is no part of the design.
+    recipe = stratum.settings(stratum.baseline)
+    space = [make_trial(**{**recipe, **axes_of(levels)}) for levels in place]
     by_id = {trial.configuration_id: levels for trial, levels in zip(space, place, strict=True)}
 
     def held_out(chosen: list[Levels]) -> tuple[float, float]:

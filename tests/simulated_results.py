@@ -90,6 +90,26 @@ def simulate(
     return results_from(rows, exits)
 
 
+def simulate_failures(
+    configurations: Sequence[TrialConfig], risk: Callable[[TrialConfig], float], seeds: int = 4, random: int = 0
+) -> Results:
+    """Trials that diverge with the risk of their configuration."""
+    source = np.random.default_rng(random)
+    rows = []
+    for configuration in configurations:
+        axes = {n: v for n, v in configuration.axes().items() if n not in ("seed", "model", "data")}
+        for seed in range(seeds):
+            failed = source.random() < risk(configuration)
+            loss, status = (None, "diverged") if failed else (4.0, "ok")
+            rows.append(trial_row(make_trial(**axes, seed=seed), loss, status=status))
+    return results_from(rows)
+
+
+def corner_risk(trial: TrialConfig) -> float:
+    """Rotation at 4 bits fails, little else does."""
+    return 0.9 if trial["bits"] == 4 and trial["hadamard"] != "none" else 0.02
+
+
 FULL_GRID: dict[str, Sequence[Any]] = {
     "bits": (16, 8, 4),
     "hadamard": ("none", "bitnet-v2"),

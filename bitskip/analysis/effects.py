@@ -1,11 +1,7 @@
 """Main and composition effects with intervals and verdicts, straight from measured trials (docs/effects.md).
 
-An effect is a contrast over cells of one stratum. Seeds fix initial weights and data order in every cell (common random
-numbers), so a contrast is formed per seed that all its cells share and the seed's own shift cancels. Its standard error
-comes from the residual of the two-way fit value = cell + seed over the whole stratum. No model fills in cells: what was
-not run is *not estimable*.
+An effect is a contrast over cells of one stratum. What was not run is *not estimable*. Three estimands, always named:
 
-Three estimands, always named:
 - anchored: all other techniques at the baseline (the Möbius term);
 - averaged: the mean over every setting of the other techniques in which all cells of the contrast were run;
 - nested: anchored at another level of one technique, where the baseline's was never run together with the others.
@@ -13,17 +9,27 @@ Three estimands, always named:
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bitskip.analysis.contrasts import (
+    Treatment,
+    Values,
+    Weights,
+    estimate,
+    moebius,
+    shared_seeds,
+    treated,
+    treatment_combinations,
+)
 from bitskip.analysis.factorial import Cell, Stratum, strata
-from bitskip.analysis.levels import INDEX, TECHNIQUES, Level, Levels, cell_label, inert, level_label, with_level
+from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
 from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm, joint_test
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
+from bitskip.analysis.student_t import CONFIDENCE, Estimate, student_t_quantile
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
@@ -35,47 +41,9 @@ SINGLE_VERDICTS = ("raises", "lowers", "no effect", UNRESOLVED)
 JOINT_VERDICTS = ("super-additive", "sub-additive", "additive", UNRESOLVED)
 """95 % interval above zero, below zero, 90 % interval inside the margin (two one-sided tests), else."""
 
-CONFIDENCE = 0.95
 ERROR_RATE = 0.05
-POWER = 0.8
 MOST_SEEDS = 1000
 """Where a verdict needs more, it is out of reach."""
-
-Term = tuple[str, Level]
-Values = Mapping[Levels, Mapping[int, float]]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A contrast's value on the metric's additive scale; `se` is None without a variance estimate."""
-
-    value: float
-    se: float | None
-    df: float
-    seeds: int
-
-    def interval(self, level: float = CONFIDENCE) -> tuple[float, float] | None:
-        """Two-sided Student interval."""
-        if self.se is None:
-            return None
-        half = student_t_quantile((1 + level) / 2, self.df) * self.se
-        return self.value - half, self.value + half
-
-    @property
-    def p_value(self) -> float | None:
-        """Two-sided Student test of no effect; 0 or 1 where there is no noise."""
-        if self.se is None:
-            return None
-        if self.se == 0:
-            return float(self.value == 0)
-        return 2 * student_t_tail(abs(self.value) / self.se, self.df)
-
-    @property
-    def detectable(self) -> float | None:
-        """The effect that a two-sided 5 % test finds with 80 % power: (t_0.975 + t_0.8) standard errors."""
-        if self.se is None:
-            return None
-        return (student_t_quantile((1 + CONFIDENCE) / 2, self.df) + student_t_quantile(POWER, self.df)) * self.se
 
 
 @dataclass(frozen=True)
@@ -171,16 +139,14 @@ def stratum_effects(
     noise = noise or seed_noise(values, variance)
     if noise.variance is None and seed_sd is not None:
         noise = known_noise(seed_sd)
-    contrasts = [
-        contrast
-        for estimand in estimands
-        for terms in _terms(stratum, order)
-        if (contrast := _measure(stratum, terms, estimand, values, noise)) is not None
-    ]
+    measure = _Measure(stratum, values, noise)
+    combinations = treatment_combinations(stratum, order)
+    measured = [measure.of(treatments, estimand) for estimand in estimands for treatments in combinations]
+    contrasts = [contrast for contrast in measured if contrast is not None]
     width = metric.margin if margin is None else margin
     adjusted = _adjusted(contrasts, values, noise, order)
     return [
-        _effect(contrast, stratum, metric_name, metric, width, correction)
+        _effect(contrast, stratum, metric_name, metric, width, *correction)
         for contrast, correction in zip(contrasts, adjusted, strict=True)
     ]
 
@@ -189,7 +155,7 @@ def stratum_effects(
 class _Contrast:
     """A contrast as measured; `estimate` is None for the reason given."""
 
-    terms: tuple[Term, ...]
+    treatments: tuple[Treatment, ...]
     estimand: str
     estimate: Estimate | None
     reason: str = ""
@@ -198,173 +164,191 @@ class _Contrast:
     crossover: bool = False
 
 
-def _measure(
-    stratum: Stratum, terms: tuple[Term, ...], estimand: str, values: Values, noise: SeedNoise
-) -> _Contrast | None:
-    """None where there is nothing to say: no setting to average over, or nothing that differs."""
-    if estimand == "nested":
-        return _nested(stratum, terms, values, noise)
-    contrasts = [_weights(context, terms) for context in _contexts(stratum, terms, estimand)]
-    if estimand == "averaged":
-        contrasts = [weights for weights in contrasts if weights and _shared_seeds(weights, values)]
-        if not contrasts:
-            return None
-    elif not contrasts[0]:
-        return None  # switching this technique alone changes nothing (the phase without dropout and exits)
-    estimate = _estimate(contrasts, values, noise)
-    if estimate is None:
-        return _Contrast(terms, estimand, None, _missing(contrasts[0], values, stratum))
-    crossover = estimand == "anchored" and len(terms) == 2 and _crosses_over(stratum.baseline, terms, values, noise)
-    return _Contrast(terms, estimand, estimate, contexts=len(contrasts), crossover=crossover)
-
-
-def _nested(stratum: Stratum, terms: tuple[Term, ...], values: Values, noise: SeedNoise) -> _Contrast | None:
-    """The contrast at the first other level of one technique that makes it estimable; None where none is needed."""
-    anchored = _weights(stratum.baseline, terms)
-    if not anchored or _shared_seeds(anchored, values):
-        return None
-    for factor in TECHNIQUES:
-        index = INDEX[factor]
-        taken = {level for name, level in terms if name == factor} | {stratum.baseline[index]}
-        others = sorted({cell.levels[index] for cell in stratum.cells} - taken, key=repr, reverse=True)
-        for level in others:
-            weights = _weights(with_level(stratum.baseline, factor, level), terms)
-            estimate = _estimate([weights], values, noise) if weights else None
-            if estimate is not None:
-                return _Contrast(terms, "nested", estimate, reference=level_label(factor, level))
-    return None
-
-
-def _crosses_over(start: Levels, terms: Sequence[Term], values: Values, noise: SeedNoise) -> bool:
-    """Whether one technique's effect changes sign with the other, both signs beyond their 95 % intervals."""
-    for (factor, level), other in (terms, terms[::-1]):
-        without = _estimate([_weights(start, [other])], values, noise)
-        along = _estimate([_weights(with_level(start, factor, level), [other])], values, noise)
-        intervals = [estimate.interval() for estimate in (without, along) if estimate is not None]
-        known = [interval for interval in intervals if interval is not None]
-        if len(known) == 2 and (known[0][0] > 0 > known[1][1] or known[1][0] > 0 > known[0][1]):
-            return True
-    return False
-
-
 @dataclass(frozen=True)
-class _Correction:
-    """A comparison's family and its p-value corrected for the family's size."""
+class _Measure:
+    """What contrasts of one stratum are measured by."""
 
-    family: str
-    p_adjusted: float | None
+    stratum: Stratum
+    values: Values
+    noise: SeedNoise
+
+    def of(self, treatments: tuple[Treatment, ...], estimand: str) -> _Contrast | None:
+        """None where there is nothing to say: no setting to average over, or nothing that differs.
+
+        A technique may change nothing alone, as the phase without dropout and exits.
+        """
+        if estimand == "averaged":
+            return self._averaged(treatments)
+        anchored = moebius(self.stratum.baseline, treatments)
+        if not anchored:
+            return None
+        if estimand == "nested":
+            return None if shared_seeds(anchored, self.values) else self._nested(treatments)
+        found = self._estimate(anchored)
+        if found is None:
+            return _Contrast(treatments, estimand, None, self._missing(anchored))
+        return _Contrast(treatments, estimand, found, crossover=self._crosses_over(treatments))
+
+    def _estimate(self, *contrasts: Weights) -> Estimate | None:
+        return estimate(contrasts, self.values, self.noise)
+
+    def _averaged(self, treatments: tuple[Treatment, ...]) -> _Contrast | None:
+        """Over all settings of the other factors in which every cell was run."""
+        off = [(factor, self.stratum.baseline[INDEX[factor]]) for factor, _ in treatments]
+        contexts = sorted({treated(cell.levels, off) for cell in self.stratum.cells}, key=repr)
+        contrasts = [moebius(context, treatments) for context in contexts]
+        estimable = [weights for weights in contrasts if shared_seeds(weights, self.values)]
+        if not estimable:
+            return None
+        return _Contrast(treatments, "averaged", self._estimate(*estimable), contexts=len(estimable))
+
+    def _nested(self, treatments: tuple[Treatment, ...]) -> _Contrast | None:
+        """The contrast at the first other level of one technique that makes it estimable."""
+        baseline = self.stratum.baseline
+        for factor in TECHNIQUES:
+            index = INDEX[factor]
+            taken = {level for name, level in treatments if name == factor} | {baseline[index]}
+            others = {cell.levels[index] for cell in self.stratum.cells} - taken
+            for level in sorted(others, key=repr, reverse=True):
+                found = self._estimate(moebius(with_level(baseline, factor, level), treatments))
+                if found is not None:
+                    return _Contrast(treatments, "nested", found, reference=level_label(factor, level))
+        return None
+
+    def _crosses_over(self, treatments: tuple[Treatment, ...]) -> bool:
+        """Whether one of two techniques' effects changes sign with the other, both beyond their 95 % intervals."""
+        if len(treatments) != 2:
+            return False
+        for switched, other in (treatments, treatments[::-1]):
+            found = [self._estimate(moebius(treated(self.stratum.baseline, on), [other])) for on in ([], [switched])]
+            signs = {_sign(each) for each in found}
+            if signs == {-1, 1}:
+                return True
+        return False
+
+    def _missing(self, weights: Weights) -> str:
+        """Which cells of a contrast lack values."""
+        lacking = []
+        for levels in weights:
+            if not self.values.get(levels):
+                label = cell_label(levels, self.stratum.baseline)
+                lacking.append(f"{label} ({'no trial finished' if levels in self.values else 'not run'})")
+        return "; ".join(lacking) or "the cells share no seed"
 
 
-def _adjusted(contrasts: Sequence[_Contrast], values: Values, noise: SeedNoise, order: int) -> list[_Correction]:
-    """Correct each estimand's comparisons for their number.
+def _sign(found: Estimate | None) -> int:
+    """Of the whole 95 % interval; 0 where it holds zero or is not known."""
+    low, high = (found and found.interval()) or (0.0, 0.0)
+    return (low > 0) - (high < 0)
+
+
+def _adjusted(
+    contrasts: Sequence[_Contrast], values: Values, noise: SeedNoise, order: int
+) -> list[tuple[str, float | None]]:
+    """(family of comparisons, p-value corrected for the family's size) of each contrast, by estimand.
 
     The few headline pairs, declared by what they are, are a family of their own (Holm). All other pairs are controlled
     after Benjamini and Hochberg, behind a joint test of all interactions. Higher orders are exploratory.
     """
-    declared = headlines([contrast.terms for contrast in contrasts]) if order == 2 else set()
+    declared = headlines([contrast.treatments for contrast in contrasts]) if order == 2 else set()
     gate = joint_test(values, noise) if order == 2 else None
-    families = {1: "singles", 2: "pairs"}
-    corrected: dict[int, _Correction] = {}
-    groups: dict[tuple[str, str], list[int]] = {}
-    for index, contrast in enumerate(contrasts):
-        family = "headline" if contrast.terms in declared else families.get(order, "exploratory")
-        groups.setdefault((contrast.estimand, family), []).append(index)
-    for (_, family), members in groups.items():
-        estimates = [contrasts[index].estimate for index in members]
-        raw = [None if estimate is None else estimate.p_value for estimate in estimates]
-        known = [p for p in raw if p is not None]
-        found = iter((holm if family == "headline" else benjamini_hochberg)(known))
-        for index, p in zip(members, raw, strict=True):
-            adjusted = None if p is None else next(found)
-            if adjusted is not None and family == "pairs" and gate is not None:
-                adjusted = max(adjusted, gate.p_value)
-            corrected[index] = _Correction(family, adjusted)
-    return [corrected[index] for index in range(len(contrasts))]
+    usual = {1: "singles", 2: "pairs"}.get(order, "exploratory")
+    families = ["headline" if contrast.treatments in declared else usual for contrast in contrasts]
+    corrected: list[float | None] = [None] * len(contrasts)
+    groups: dict[tuple[str, str], dict[int, float]] = {}
+    for index, (contrast, family) in enumerate(zip(contrasts, families, strict=True)):
+        p_value = contrast.estimate.p_value if contrast.estimate else None
+        if p_value is not None:
+            groups.setdefault((contrast.estimand, family), {})[index] = p_value
+    for (_, family), p_values in groups.items():
+        correct = holm if family == "headline" else benjamini_hochberg
+        least = gate.p_value if gate is not None and family == "pairs" else 0.0
+        for index, adjusted in zip(p_values, correct(list(p_values.values())), strict=True):
+            corrected[index] = max(adjusted, least)
+    return list(zip(families, corrected, strict=True))
 
 
 def _effect(
-    contrast: _Contrast, stratum: Stratum, metric_name: str, metric: Metric, margin: float, correction: _Correction
+    contrast: _Contrast,
+    stratum: Stratum,
+    metric_name: str,
+    metric: Metric,
+    margin: float,
+    family: str,
+    p_adjusted: float | None,
 ) -> Effect:
-    labels = tuple(level_label(factor, level) for factor, level in contrast.terms)
-    estimate = contrast.estimate
-    if estimate is None:
-        return Effect(
-            labels, contrast.estimand, stratum.label, metric_name, metric.unit, NOT_ESTIMABLE, reason=contrast.reason
-        )
-    low, high = estimate.interval() or (None, None)
-    names = SINGLE_VERDICTS if len(labels) == 1 else JOINT_VERDICTS
-    reached = verdict(estimate, margin, names, correction.p_adjusted)
+    labels = tuple(level_label(factor, level) for factor, level in contrast.treatments)
+    names = labels, contrast.estimand, stratum.label, metric_name, metric.unit
+    found = contrast.estimate
+    if found is None:
+        return Effect(*names, NOT_ESTIMABLE, reason=contrast.reason)
+    low, high = found.interval() or (None, None)
+    reached = verdict(found, margin, SINGLE_VERDICTS if len(labels) == 1 else JOINT_VERDICTS, p_adjusted)
     return Effect(
-        labels,
-        contrast.estimand,
-        stratum.label,
-        metric_name,
-        metric.unit,
+        *names,
         reached,
-        value=estimate.value,
-        se=estimate.se,
+        value=found.value,
+        se=found.se,
         low=low,
         high=high,
-        df=estimate.df,
-        seeds=estimate.seeds,
+        df=found.df,
+        seeds=found.seeds,
         contexts=contrast.contexts,
-        percent=100 * math.expm1(estimate.value) if metric.logarithmic else None,
-        p_value=estimate.p_value,
-        p_adjusted=correction.p_adjusted,
-        family=correction.family,
-        detectable=estimate.detectable,
-        more_seeds=more_seeds(estimate, margin, correction.p_adjusted) if reached == UNRESOLVED else None,
+        percent=100 * math.expm1(found.value) if metric.logarithmic else None,
+        p_value=found.p_value,
+        p_adjusted=p_adjusted,
+        family=family,
+        detectable=found.detectable,
+        more_seeds=more_seeds(found, margin, p_adjusted) if reached == UNRESOLVED else None,
         crossover=contrast.crossover,
         reference=contrast.reference,
     )
 
 
-def verdict(
-    estimate: Estimate, margin: float, names: tuple[str, str, str, str], p_adjusted: float | None = None
-) -> str:
+def verdict(found: Estimate, margin: float, names: tuple[str, str, str, str], p_adjusted: float | None = None) -> str:
     """One of four; without a variance estimate nothing is resolved. `p_adjusted` replaces the single comparison's p."""
     above, below, equivalent, unresolved = names
-    p_value = estimate.p_value if p_adjusted is None else p_adjusted
-    narrow = estimate.interval(0.90)
+    p_value = found.p_value if p_adjusted is None else p_adjusted
+    narrow = found.interval(0.90)
     if p_value is None or narrow is None:
         return unresolved
     if p_value < ERROR_RATE:
-        return above if estimate.value > 0 else below
+        return above if found.value > 0 else below
     return equivalent if -margin < narrow[0] and narrow[1] < margin else unresolved
 
 
-def more_seeds(estimate: Estimate, margin: float, p_adjusted: float | None = None) -> int | None:
+def more_seeds(found: Estimate, margin: float, p_adjusted: float | None = None) -> int | None:
     """Further seeds after which the verdict would be settled, should the estimate stay; None beyond reach.
 
     The standard error falls with the root of the seeds, quantiles with their degrees of freedom. The correction for
     many comparisons is taken to stay what it is, the ratio of corrected to plain p-value.
     """
-    if estimate.se is None or estimate.p_value is None:
+    if found.se is None or found.p_value is None:
         return None
-    correction = max(1.0, (p_adjusted or 0.0) / estimate.p_value) if estimate.p_value > 0 else 1.0
+    correction = max(1.0, (p_adjusted or 0.0) / found.p_value) if found.p_value > 0 else 1.0
     probability = 1 - ERROR_RATE / correction / 2
-    size = abs(estimate.value)
-    for seeds in range(estimate.seeds + 1, MOST_SEEDS + 1):
-        growth = seeds / estimate.seeds
-        se, df = estimate.se / math.sqrt(growth), estimate.df * growth
+    size = abs(found.value)
+    for seeds in range(found.seeds + 1, MOST_SEEDS + 1):
+        growth = seeds / found.seeds
+        se, df = found.se / math.sqrt(growth), found.df * growth
         resolved = size > student_t_quantile(probability, df) * se
         if resolved or size + student_t_quantile(CONFIDENCE, df) * se < margin:
-            return seeds - estimate.seeds
+            return seeds - found.seeds
     return None
 
 
 def headline_cells(stratum: Stratum) -> list[Levels]:
     """The cells that the anchored headline pairs compare, whether they were run or not."""
-    terms = _terms(stratum, 2)
-    declared = headlines(terms)
-    return list(dict.fromkeys(cell for pair in terms if pair in declared for cell in _weights(stratum.baseline, pair)))
+    pairs = treatment_combinations(stratum, 2)
+    declared = headlines(pairs)
+    return list(dict.fromkeys(cell for pair in pairs if pair in declared for cell in moebius(stratum.baseline, pair)))
 
 
 def effect_cells(stratum: Stratum, effect: Effect) -> list[Levels]:
     """The cells that the anchored form of an effect compares."""
-    for terms in _terms(stratum, len(effect.techniques)):
-        if tuple(level_label(factor, level) for factor, level in terms) == effect.techniques:
-            return list(_weights(stratum.baseline, terms))
+    for treatments in treatment_combinations(stratum, len(effect.techniques)):
+        if tuple(level_label(factor, level) for factor, level in treatments) == effect.techniques:
+            return list(moebius(stratum.baseline, treatments))
     return []
 
 
@@ -373,95 +357,4 @@ def compare(
 ) -> Estimate | None:
     """The paired difference of two cells; None if they share no finished seed. `noise` is known from other calls."""
     values = {each.levels: each.values(metric) for each in stratum.cells}
-    return _estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise or seed_noise(values))
-
-
-def _terms(stratum: Stratum, order: int) -> list[tuple[Term, ...]]:
-    """Every combination of levels off the baseline of `order` different techniques."""
-    choices = []
-    for factor in TECHNIQUES:
-        index = INDEX[factor]
-        present = {cell.levels[index] for cell in stratum.cells} - {stratum.baseline[index]}
-        choices.append([(factor, level) for level in sorted(present, key=repr)])
-    return [terms for factors in itertools.combinations(choices, order) for terms in itertools.product(*factors)]
-
-
-def _contexts(stratum: Stratum, terms: Sequence[Term], estimand: str) -> list[Levels]:
-    """Settings of all factors with those of the terms at the baseline."""
-    if estimand == "anchored":
-        return [stratum.baseline]
-    settings = set()
-    for cell in stratum.cells:
-        levels = cell.levels
-        for factor, _ in terms:
-            levels = with_level(levels, factor, stratum.baseline[INDEX[factor]])
-        settings.add(levels)
-    return sorted(settings, key=repr)
-
-
-def _weights(context: Levels, terms: Sequence[Term]) -> dict[Levels, float]:
-    """Weights of the Möbius difference around a context; empty if a technique alone changes nothing."""
-    weights: dict[Levels, float] = {}
-    for size in range(len(terms) + 1):
-        for subset in itertools.combinations(terms, size):
-            levels = context
-            for factor, level in subset:
-                levels = with_level(levels, factor, level)
-            levels = inert(levels)
-            weights[levels] = weights.get(levels, 0.0) + (-1.0) ** (len(terms) - size)
-    return {levels: weight for levels, weight in weights.items() if weight}
-
-
-def _shared_seeds(weights: Mapping[Levels, float], values: Values) -> set[int]:
-    seeds = [set(values.get(levels, {})) for levels in weights]
-    return set.intersection(*seeds) if seeds else set()
-
-
-def _estimate(contrasts: Iterable[Mapping[Levels, float]], values: Values, noise: SeedNoise) -> Estimate | None:
-    """Mean of the contrasts over their shared seeds; its variance is that of the sum of its trials' weights."""
-    contrasts = list(contrasts)
-    trial_weights: dict[tuple[Levels, int], float] = {}
-    fewest = math.inf
-    for weights in contrasts:
-        seeds = _shared_seeds(weights, values)
-        if not seeds:
-            return None
-        fewest = min(fewest, len(seeds))
-        for levels, weight in weights.items():
-            for seed in seeds:
-                key = (levels, seed)
-                share = weight / len(seeds) / len(contrasts)
-                trial_weights[key] = trial_weights.get(key, 0.0) + share
-    value = math.fsum(w * values[levels][seed] for (levels, seed), w in trial_weights.items())
-    if noise.variance is None:
-        return Estimate(value, None, 0, int(fewest))
-    by_seed: dict[int, dict[Levels, float]] = {}
-    for (levels, seed), weight in trial_weights.items():
-        by_seed.setdefault(seed, {})[levels] = weight
-    variance, df = noise.of_contrast(by_seed)
-    return Estimate(value, math.sqrt(variance), df, int(fewest))
-
-
-def _missing(weights: Mapping[Levels, float], values: Values, stratum: Stratum) -> str:
-    lacking = []
-    for levels in weights:
-        if values.get(levels):
-            continue
-        cell = stratum.cell(levels)
-        label = cell_label(levels, stratum.baseline)
-        lacking.append(f"{label} ({'not run' if cell is None else 'no trial finished'})")
-    return "; ".join(lacking) or "the cells share no seed"
-
-
-def student_t_quantile(probability: float, df: float) -> float:
-    """Quantile of Student's t; of the standard normal with infinite degrees of freedom."""
-    from scipy.special import ndtri, stdtrit
-
-    return float(ndtri(probability) if math.isinf(df) else stdtrit(df, probability))
-
-
-def student_t_tail(t: float, df: float) -> float:
-    """Probability of exceeding t."""
-    from scipy.special import ndtr, stdtr
-
-    return float(ndtr(-t) if math.isinf(df) else stdtr(df, -t))
+    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise or seed_noise(values))

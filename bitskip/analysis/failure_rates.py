@@ -1,29 +1,17 @@
-"""The risk that a trial stalls or diverges: a hurdle before the metric, never averaged into it (docs/effects.md).
+"""How often trials stall or diverge, by technique and pair of techniques (docs/effects.md, Effects).
 
-Failures are rare and have another cause than a slightly worse loss, so they get a model of their own: logistic
-regression on main and pair contrasts with a normal prior (ridge), shrinking pairs twice as much, and half a failure and
-half a success of prior weight spread over all trials (Firth's correction for the intercept alone). Errors and timeouts
-of the machine say nothing about the method and do not count.
+Errors and timeouts of the machine say nothing about the method and do not count.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from bitskip.analysis.factorial import FAILED, Cell, Stratum
-from bitskip.analysis.levels import TECHNIQUES, Levels, level_label
-from bitskip.predict.features import Array, Codes, Encoding, encode
-
-NORMAL_95 = 1.6448536269514722
-"""95 % quantile of the standard normal: two-sided 90 % intervals."""
-
-PAIR_WEIGHT = 0.5**0.5
+from bitskip.analysis.levels import TECHNIQUES, level_label
 
 
 class Risk(NamedTuple):
@@ -32,24 +20,6 @@ class Risk(NamedTuple):
     probability: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class FailureModel:
-    """Fitted risk. `weights` and `covariance` are None without failures or successes: then the pooled rate stands."""
-
-    pooled: Risk
-    encoding: Encoding
-    weights: Array | None
-    covariance: Array | None
-
-    def risk(self, levels: Levels) -> Risk:
-        if self.weights is None or self.covariance is None:
-            return self.pooled
-        row = _design(self.encoding.codes([levels]))[0]
-        logit = float(row @ self.weights)
-        half = NORMAL_95 * math.sqrt(float(row @ self.covariance @ row))
-        return Risk(*(_logistic(value) for value in (logit, logit - half, logit + half)))
 
 
 def jeffreys(failures: float, trials: float) -> Risk:
@@ -62,64 +32,10 @@ def jeffreys(failures: float, trials: float) -> Risk:
     return Risk(first / (first + second), low, high)
 
 
-def counts(cells: Sequence[Cell]) -> tuple[Array, Array]:
-    """(failures, failures and successes) of each cell."""
-    failed = np.array([cell.count(*FAILED) for cell in cells], dtype=float)
-    return failed, failed + np.array([cell.count("ok") for cell in cells], dtype=float)
-
-
-def fit_failures(cells: Sequence[Cell], layers: int, pooled: Risk | None = None) -> FailureModel:
-    """Fit the risk to all cells that were tried; `pooled` spares computing a known rate again."""
-    encoding = encode([cell.levels for cell in cells], layers)
-    failed, trials = counts(cells)
-    rate = pooled or jeffreys(float(failed.sum()), float(trials.sum()))
-    if failed.sum() == 0 or failed.sum() == trials.sum() or not encoding.factors:
-        return FailureModel(rate, encoding, None, None)
-    design = _design(encoding.codes([cell.levels for cell in cells]))
-    prior = trials / trials.sum()
-    weights, covariance = _logistic_ridge(design, failed + prior / 2, trials + prior)
-    return FailureModel(rate, encoding, weights, covariance)
-
-
-def _design(codes: Codes) -> Array:
-    blocks = list(codes.values())
-    count = len(blocks[0])
-    pairs = [
-        PAIR_WEIGHT * (first[:, :, None] * second[:, None, :]).reshape(count, -1)
-        for first, second in itertools.combinations(blocks, 2)
-    ]
-    return np.hstack([np.ones((count, 1)), *blocks, *pairs])
-
-
-def _logistic_ridge(design: Array, failed: Array, trials: Array) -> tuple[Array, Array]:
-    """(weights, posterior covariance) by Newton's method; every column but the first has a standard normal prior."""
-    penalty = np.eye(design.shape[1])
-    penalty[0, 0] = 1e-6
-    weights = np.zeros(design.shape[1])
-    weights[0] = math.log(failed.sum() / (trials.sum() - failed.sum()))
-
-    def loss(candidate: Array) -> float:
-        logits = design @ candidate
-        value = trials @ np.logaddexp(0.0, logits) - failed @ logits
-        return float(value + candidate @ penalty @ candidate / 2)
-
-    current = loss(weights)
-    covariance = np.linalg.inv(penalty)
-    for _ in range(50):
-        rate = 1 / (1 + np.exp(-design @ weights))
-        slope = design.T @ (failed - trials * rate) - penalty @ weights
-        covariance = np.linalg.inv(design.T @ (design * (trials * rate * (1 - rate))[:, None]) + penalty)
-        step = covariance @ slope
-        while (following := loss(weights + step)) > current and np.abs(step).max() > 1e-10:
-            step /= 2
-        weights, gained, current = weights + step, current - following, following
-        if gained < 1e-10:
-            break
-    return np.asarray(weights, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
-
-
-def _logistic(value: float) -> float:
-    return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
+def tried(cells: Sequence[Cell]) -> tuple[int, int]:
+    """(failures, failures and successes) over cells."""
+    failed = sum(cell.count(*FAILED) for cell in cells)
+    return failed, failed + sum(cell.count("ok") for cell in cells)
 
 
 @dataclass(frozen=True)
@@ -147,16 +63,15 @@ def failure_compositions(stratum: Stratum) -> list[FailureComposition]:
             base, reference = stratum.baseline[i], stratum.baseline[j]
             if level == base or partner == reference:
                 continue
-            groups = [
-                counts([cell for cell in stratum.cells if (cell.levels[i], cell.levels[j]) == wanted])
+            totals = [
+                tried([cell for cell in stratum.cells if (cell.levels[i], cell.levels[j]) == wanted])
                 for wanted in ((level, reference), (base, partner), (level, partner))
             ]
-            totals = [(float(failed.sum()), float(trials.sum())) for failed, trials in groups]
             if not any(failed for failed, _ in totals) or not all(trials for _, trials in totals):
                 continue
             first, second, both = (jeffreys(*total) for total in totals)
             shares = [failed / trials for failed, trials in totals]
             excess = shares[2] - (1 - (1 - shares[0]) * (1 - shares[1]))
             names = (level_label(factor, level), level_label(other, partner))
-            found.append(FailureComposition(names, first, second, both, excess, int(totals[2][1])))
+            found.append(FailureComposition(names, first, second, both, excess, totals[2][1]))
     return found

@@ -7,35 +7,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from bitskip.analysis.levels import FACTORS, Level, Levels
+from bitskip.analysis.contrasts import Treatment
+from bitskip.analysis.design_matrix import Array, indicators, pair_products
+from bitskip.analysis.levels import Level, Levels
 from bitskip.analysis.seed_noise import SeedNoise
-
-Array = npt.NDArray[np.float64]
-Terms = tuple[tuple[str, Level], ...]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values that control the chance of any false finding (Holm 1979, Scand. J. Stat. 6: 65)."""
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
+    p, count = np.array(p_values), len(p_values)
+    rising = np.argsort(p, kind="stable")
+    p[rising] = np.maximum.accumulate(np.minimum((count - np.arange(count)) * p[rising], 1.0))
+    return [float(each) for each in p]
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values that control the expected share of false findings (J. R. Stat. Soc. B 57: 289, 1995)."""
-    count = len(p_values)
-    adjusted, lowest = [0.0] * count, 1.0
-    for rank, index in reversed(list(enumerate(sorted(range(count), key=lambda i: p_values[i]), start=1))):
-        lowest = min(lowest, p_values[index] * count / rank)
-        adjusted[index] = lowest
-    return adjusted
+    p, count = np.array(p_values), len(p_values)
+    falling = np.argsort(p, kind="stable")[::-1]
+    p[falling] = np.minimum.accumulate(np.minimum(p[falling] * count / np.arange(count, 0, -1), 1.0))
+    return [float(each) for each in p]
 
 
-def headlines(pairs: Sequence[Terms]) -> set[Terms]:
+def headlines(pairs: Sequence[tuple[Treatment, ...]]) -> set[tuple[Treatment, ...]]:
     """The at most four pairs that are declared before looking: what the method is about.
 
     Rotation with each of the two lowest bit widths, rotation with the strongest exit loss, and the lowest bit width
@@ -47,10 +42,11 @@ def headlines(pairs: Sequence[Terms]) -> set[Terms]:
     rotations = sorted(levels.get("hadamard", ()), key=lambda level: (level[0] != "bitnet-v2", repr(level)))[:1]
     widths = sorted(levels.get("bits", ()), key=lambda level: (level[0], repr(level)))[:2]
     exits = sorted(levels.get("exit_weight", ()), key=lambda level: (-level[0], repr(level)))[:1]
-    declared: list[Terms] = [(("bits", width), ("hadamard", rotation)) for width in widths for rotation in rotations]
-    declared += [(("hadamard", rotation), ("exit_weight", weight)) for rotation in rotations for weight in exits]
-    declared += [(("bits", width), ("exit_weight", weight)) for width in widths[:1] for weight in exits]
-    return set(declared) & set(pairs)
+    declared: set[tuple[Treatment, ...]] = set()
+    declared |= {(("bits", width), ("hadamard", rotation)) for width in widths for rotation in rotations}
+    declared |= {(("hadamard", rotation), ("exit_weight", weight)) for rotation in rotations for weight in exits}
+    declared |= {(("bits", width), ("exit_weight", weight)) for width in widths[:1] for weight in exits}
+    return declared & set(pairs)
 
 
 @dataclass(frozen=True)
@@ -79,20 +75,10 @@ def joint_test(values: Mapping[Levels, Mapping[int, float]], noise: SeedNoise) -
         # Where seeds favour pairs of techniques, that is what a pair must exceed.
         weights = np.sqrt(np.array([len(values[cell]) for cell in cells]) / noise.by_technique.squares[1])
         error_df = noise.by_technique.dfs[1]
-    blocks = []
-    for index in range(len(FACTORS)):
-        levels = sorted({cell[index] for cell in cells}, key=repr)
-        blocks.append(np.array([[cell[index] == level for level in levels[1:]] for cell in cells], dtype=float))
-    blocks = [block for block in blocks if block.size]
-    pairs = [
-        (first[:, :, None] * second[:, None, :]).reshape(len(cells), -1)
-        for first, second in itertools.combinations(blocks, 2)
-    ]
-    if not pairs:
-        return None
+    blocks = indicators(cells)
     additive = np.hstack([np.ones((len(cells), 1)), *blocks])
-    fits = [_weighted_squares(design, means, weights) for design in (additive, np.hstack([additive, *pairs]))]
-    (null, null_rank), (full, full_rank) = fits
+    null, null_rank = _weighted_squares(additive, means, weights)
+    full, full_rank = _weighted_squares(np.hstack([additive, *pair_products(blocks)]), means, weights)
     gained = full_rank - null_rank
     if not gained:
         return None
@@ -104,6 +90,7 @@ def joint_test(values: Mapping[Levels, Mapping[int, float]], noise: SeedNoise) -
 
 
 def _weighted_squares(design: Array, values: Array, weights: Array) -> tuple[float, int]:
+    """(residual sum of squares, rank) of the design."""
     solution, _, rank, _ = np.linalg.lstsq(design * weights[:, None], values * weights, rcond=None)
     residual = weights * (values - design @ solution)
     return float(residual @ residual), int(rank)

@@ -11,17 +11,19 @@ seed x technique and seed x pair, as in a split-plot analysis (`SeedByTechnique`
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from bitskip.analysis.design_matrix import Array, indicators, pair_products
 from bitskip.analysis.levels import INDEX, Levels
 
-Array = npt.NDArray[np.float64]
+Group = tuple[object, ...]
+"""Bit width and rotation: cells whose noise is taken to be alike."""
+
 VARIANCES = ("moderated", "pooled")
 FEWEST_GROUPS = 3
 """Two variances say nothing about how variances scatter: below this they are pooled."""
@@ -117,11 +119,11 @@ class SeedNoise:
 
     variance: float | None
     df: float
-    seed_shifts: Mapping[int, float]
-    groups: Mapping[tuple[object, ...], tuple[float, float]]
-    unpaired: float | None
-    shift_variance: float
-    shift_df: int
+    seed_shifts: Mapping[int, float] = field(default_factory=dict)
+    groups: Mapping[Group, tuple[float, float]] = field(default_factory=dict)
+    unpaired: float | None = None
+    shift_variance: float = 0.0
+    shift_df: int = 0
     by_technique: SeedByTechnique | None = None
 
     @property
@@ -142,30 +144,25 @@ class SeedNoise:
         """
         if self.by_technique is not None:
             by_seed = [self.by_technique.of_contrast(own) for own in weights.values()]
-            return self._combined(
-                list(zip(map(math.fsum, zip(*by_seed, strict=True)), self.by_technique.dfs, strict=True))
-            )
-        squares: dict[Levels, float] = {}
+            return self._combined([math.fsum(parts) for parts in zip(*by_seed, strict=True)], self.by_technique.dfs)
+        squares: dict[Levels, float] = defaultdict(float)
         for own in weights.values():
             for levels, weight in own.items():
-                squares[levels] = squares.get(levels, 0.0) + weight**2
+                squares[levels] += weight**2
         return self.of_sum(squares)
 
     def of_sum(self, weights: Mapping[Levels, float]) -> tuple[float, float]:
         """(variance, degrees of freedom) of a sum of independent trials, given the sum of squared weights by cell."""
-        by_group: dict[tuple[object, ...], float] = {}
+        by_group: dict[Group, float] = defaultdict(float)
         for levels, squares in weights.items():
-            by_group[group_of(levels)] = by_group.get(group_of(levels), 0.0) + squares
-        parts = [
-            (squares * variance, df)
-            for group, squares in by_group.items()
-            for variance, df in [self.groups.get(group, (self.variance or 0.0, self.df))]
-        ]
-        return self._combined(parts)
+            by_group[group_of(levels)] += squares
+        known = [self.groups.get(group, (self.variance or 0.0, self.df)) for group in by_group]
+        parts = [squares * variance for squares, (variance, _) in zip(by_group.values(), known, strict=True)]
+        return self._combined(parts, [df for _, df in known])
 
-    def _combined(self, parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
-        total = math.fsum(part for part, _ in parts)
-        spread = math.fsum(part**2 / df for part, df in parts)
+    def _combined(self, parts: Sequence[float], dfs: Sequence[float]) -> tuple[float, float]:
+        total = math.fsum(parts)
+        spread = math.fsum(part**2 / df for part, df in zip(parts, dfs, strict=True))
         return total, min(total**2 / spread, self.df) if spread > 0 else self.df
 
     def precision(self, levels: Levels, seeds: int) -> float:
@@ -175,58 +172,52 @@ class SeedNoise:
         return seeds * self.variance / max(self.of(levels)[0], 1e-3 * self.variance)
 
 
-def group_of(levels: Levels) -> tuple[object, ...]:
+def group_of(levels: Levels) -> Group:
     """Cells whose noise is taken to be alike: equal bit width and rotation."""
     return levels[INDEX["bits"]][0], levels[INDEX["hadamard"]][0]
 
 
 def known_noise(seed_sd: float) -> SeedNoise:
     """Noise known from elsewhere, for results without repeats."""
-    return SeedNoise(seed_sd**2, math.inf, {}, {}, None, 0.0, 0)
+    return SeedNoise(seed_sd**2, math.inf)
 
 
 def seed_noise(cells: Mapping[Levels, Mapping[int, float]], kind: str = "moderated") -> SeedNoise:
     """Estimate it from every cell's values by seed; `kind` is one of VARIANCES."""
-    levels = list(cells)
-    fitted = two_way_fit([cells[each] for each in levels])
-    groups: dict[tuple[object, ...], tuple[float, float]] = {}
-    if kind == "moderated" and fitted.variance:
-        sums: dict[tuple[object, ...], tuple[float, float]] = {}
-        for each, squares, df in zip(levels, fitted.squares, fitted.dfs, strict=True):
-            before = sums.get(group_of(each), (0.0, 0.0))
-            sums[group_of(each)] = (before[0] + squares, before[1] + df)
-        groups = moderate({group: (total / df, df) for group, (total, df) in sums.items() if df >= 1.0 and total > 0})
-        groups = {group: (variance, min(df, fitted.df)) for group, (variance, df) in groups.items()}
-    by_technique = _seed_by_technique(cells, fitted) if kind == "moderated" else None
-    shift_variance, shift_df = _shift_variance(fitted, [cells[each] for each in levels])
+    fitted = two_way_fit(list(cells.values()))
+    moderated = kind == "moderated"
     return SeedNoise(
         fitted.variance,
         fitted.df,
         fitted.seed_shifts,
-        groups,
+        _by_group(cells, fitted) if moderated and fitted.variance else {},
         _unpaired(cells),
-        shift_variance,
-        shift_df,
-        by_technique,
+        *_shift_variance(fitted, list(cells.values())),
+        _seed_by_technique(cells, fitted) if moderated else None,
     )
+
+
+def _by_group(cells: Iterable[Levels], fitted: TwoWayFit) -> dict[Group, tuple[float, float]]:
+    """(moderated variance, degrees of freedom) of the groups that have some of their own."""
+    sums: dict[Group, tuple[float, float]] = {}
+    for levels, squares, df in zip(cells, fitted.squares, fitted.dfs, strict=True):
+        total, freedom = sums.get(group_of(levels), (0.0, 0.0))
+        sums[group_of(levels)] = (total + squares, freedom + df)
+    groups = moderate({group: (total / df, df) for group, (total, df) in sums.items() if df >= 1.0 and total > 0})
+    return {group: (variance, min(df, fitted.df)) for group, (variance, df) in groups.items()}
 
 
 def _seed_by_technique(cells: Mapping[Levels, Mapping[int, float]], fitted: TwoWayFit) -> SeedByTechnique | None:
     """None where residuals of cells that share techniques do not move together, or too few are left to tell."""
     repeated = [levels for levels, values in cells.items() if len(values) > 1]
-    blocks = []
-    for index in INDEX.values():
-        known = sorted({levels[index] for levels in repeated}, key=repr)
-        if len(known) > 1:
-            blocks.append(np.array([[own[index] == level for level in known[1:]] for own in repeated], dtype=float))
+    blocks = indicators(repeated)
     if not blocks or not fitted.variance:
         return None
     count = len(repeated)
-    pairs = [
-        (first[:, :, None] * second[:, None, :]).reshape(count, -1)
-        for first, second in itertools.combinations(blocks, 2)
-    ]
-    bases = _orthogonal([np.ones((count, 1)), np.hstack(blocks), *([np.hstack(pairs)] if pairs else [])])[1:]
+    spaces = [np.ones((count, 1)), np.hstack(blocks)]
+    if len(blocks) > 1:
+        spaces.append(np.hstack(pair_products(blocks)))
+    bases = _orthogonal(spaces)[1:]
     seeds = sorted(fitted.seed_shifts)
     residuals = np.zeros((count, len(seeds)))
     for row, levels in enumerate(repeated):
@@ -266,11 +257,10 @@ def _orthogonal(spaces: Sequence[Array]) -> list[Array]:
 
 
 def _unpaired(cells: Mapping[Levels, Mapping[int, float]]) -> float | None:
+    """Variance over the seeds of a cell, pooled."""
     repeated = [np.array(list(values.values())) for values in cells.values() if len(values) > 1]
-    if not repeated:
-        return None
     squares = sum(float(np.sum((values - values.mean()) ** 2)) for values in repeated)
-    return squares / sum(len(values) - 1 for values in repeated)
+    return squares / sum(len(values) - 1 for values in repeated) if repeated else None
 
 
 def _shift_variance(fitted: TwoWayFit, cells: Sequence[Mapping[int, float]]) -> tuple[float, int]:
@@ -284,7 +274,7 @@ def _shift_variance(fitted: TwoWayFit, cells: Sequence[Mapping[int, float]]) -> 
     return max(float(shifts.var(ddof=1)) - residual, 0.0), len(shifts) - 1
 
 
-def moderate(groups: Mapping[tuple[object, ...], tuple[float, float]]) -> dict[tuple[object, ...], tuple[float, float]]:
+def moderate(groups: Mapping[Group, tuple[float, float]]) -> dict[Group, tuple[float, float]]:
     """Variances by group (variance, df), shrunk towards each other as far as their scatter is chance.
 
     Empirical Bayes of limma (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3: 3, section 6.2): a scaled inverse chi-square

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bitskip.analysis.effects import CONFIDENCE, student_t_quantile
-from bitskip.analysis.factorial import Cell, Stratum, strata
-from bitskip.analysis.levels import INDEX, NEUTRAL, Levels, cell_label, levels_of, with_level
+from bitskip.analysis.factorial import FAILED, Cell, Stratum, strata
+from bitskip.analysis.levels import INDEX, NEUTRAL, TECHNIQUES, Levels, cell_label, levels_of, with_level
 from bitskip.analysis.metrics import METRICS
+from bitskip.analysis.student_t import mean_interval
 from bitskip.trial.config import AXES, POINTS, make_trial
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def _size(cause: Cause) -> float:
 
 
 def _name(model: Levels, stratum: Stratum) -> str:
-    methods = len(model) - 2
+    techniques = len(TECHNIQUES)
     for name, axes in POINTS.items():
-        if levels_of(make_trial(**axes).axes())[:methods] == model[:methods]:
+        if levels_of(make_trial(**axes).axes())[:techniques] == model[:techniques]:
             return name
     return cell_label(model, stratum.baseline)
 
@@ -127,10 +127,9 @@ def _defect_label(defect: str) -> str:
     if defect == ORDER:
         return ORDER
     entry = AXES[defect]
-    if isinstance(entry.default, bool):
-        return f"{defect}: {str(not entry.default).lower()}"
-    value = next(each for each in entry.choices or (0,) if each != entry.default)
-    return f"{defect}: {value}"
+    flag = isinstance(entry.default, bool)
+    value = not entry.default if flag else next(each for each in entry.choices or (0,) if each != entry.default)
+    return f"{defect}: {str(value).lower() if flag else value}"
 
 
 def _values(cell: Cell) -> dict[int, float]:
@@ -140,27 +139,24 @@ def _values(cell: Cell) -> dict[int, float]:
 def _run(cell: Cell | None) -> Run | None:
     if cell is None:
         return None
-    values = _values(cell)
+    values = _values(cell).values()
+    mean = math.exp(statistics.fmean(values)) if values else None
+    sd = statistics.stdev(values) if len(values) > 1 else None
     ids = tuple(row["trial_id"] for row in cell.rows)
-    mean = math.exp(statistics.fmean(values.values())) if values else None
-    sd = statistics.stdev(values.values()) if len(values) > 1 else None
-    return Run(mean, sd, len(values), cell.count("stalled", "diverged"), ids)
+    return Run(mean, sd, len(values), cell.count(*FAILED), ids)
 
 
 def _change(cell: Cell | None, reference: Cell | None) -> Change | None:
     if cell is None or reference is None or cell is reference:
         return None
     first, second = _values(cell), _values(reference)
-    return change([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
+    return change([first[seed] - second[seed] for seed in first.keys() & second.keys()])
 
 
-def change(differences: Iterable[float]) -> Change | None:
+def change(differences: Collection[float]) -> Change | None:
     """Mean of paired differences of log perplexity, as a ratio; None without any."""
-    values = list(differences)
-    if not values:
+    if not differences:
         return None
-    mean, n = statistics.fmean(values), len(values)
-    if n == 1:
-        return Change(math.exp(mean), None, None, 1)
-    half = student_t_quantile((1 + CONFIDENCE) / 2, n - 1) * statistics.stdev(values) / math.sqrt(n)
-    return Change(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n)
+    mean, low, high = mean_interval(differences)
+    low, high = (None if bound is None else math.exp(bound) for bound in (low, high))
+    return Change(math.exp(mean), low, high, len(differences))

@@ -22,7 +22,7 @@ from bitskip.predict.predictor import Predictor
 from bitskip.store.filesystem import files_in, folders_in
 
 FILE_NAME = ".predictor.json"
-FORMAT = 2
+FORMAT = 3
 TABLES = ("trials", "exits")
 
 
@@ -45,20 +45,19 @@ def open_predictor(root: Path, metric: str = "ppl") -> tuple[Predictor, str]:
     current = fingerprint(root)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
         stored = json.loads((root / FILE_NAME).read_text(encoding="utf-8"))
-        if stored["fingerprint"] == current and stored["metric"] == metric:
-            restored = Predictor(measurements_from(stored["measurements"]), metric)
+        if stored["fingerprint"] == current and stored["measurements"]["metric"] == metric:
+            restored = Predictor(measurements_from(stored["measurements"]))
             restored.restore(stored["fits"])
             return restored, current
     from bitskip.store.tables import load_results
 
-    return Predictor(measure(load_results(root)), metric), current
+    return Predictor(measure(load_results(root), metric)), current
 
 
 def keep(predictor: Predictor, root: Path, current: str) -> None:
     """Write the predictor beside the results; silently nothing where that is not possible."""
     content = {
         "fingerprint": current,
-        "metric": predictor.metric_name,
         "measurements": plain_measurements(predictor.measured),
         "fits": predictor.plain(),
     }

@@ -26,7 +26,7 @@ class Scores:
     the values are shuffled over configurations: near or below 0, or the scores flatter.
     """
 
-    r2: float | None
+    loco_r2: float | None
     r2_ceiling: float | None
     within_r2: float | None
     within_ceiling: float | None
@@ -35,46 +35,34 @@ class Scores:
     skill: float | None
     skill_low: float | None
     skill_high: float | None
-    mae_percent: float | None
+    loco_mae_percent: float | None
     noise_percent: float | None
     rank_correlation: float | None
     coverage: float | None
     permuted_r2: float | None
 
-    @property
-    def noise_limited(self) -> bool:
-        return (
-            self.mae_percent is not None
-            and self.noise_percent is not None
-            and self.mae_percent <= NOISE_LIMITED * self.noise_percent
-        )
 
-    @property
-    def additive_suffices(self) -> bool:
-        return self.skill_low is not None and self.skill_low <= 0
+Groups = Sequence[object] | None
+"""Of each value, the group whose mean is known; None for the mean of all."""
 
 
-def r_squared(values: Array, residuals: Array, groups: Sequence[object] | None = None) -> float | None:
+def r_squared(values: Array, residuals: Array, groups: Groups = None) -> float | None:
     """1 - SSE / SST around the mean, or around the mean of each group; None if nothing varies."""
-    total = _spread(values, groups)
-    return 1 - float(residuals @ residuals) / total if total > 1e-18 * max(1.0, float(values @ values)) else None
+    return _explained(values, float(residuals @ residuals), groups)
 
 
-def ceiling(values: Array, noise: Array | None, groups: Sequence[object] | None = None) -> float | None:
+def ceiling(values: Array, noise: Array | None, groups: Groups = None) -> float | None:
     """R^2 of a perfect model against means with these noise variances."""
-    total = _spread(values, groups)
-    if noise is None or total <= 1e-18 * max(1.0, float(values @ values)):
-        return None
-    return max(0.0, 1 - float(noise.sum()) / total)
+    found = None if noise is None else _explained(values, float(noise.sum()), groups)
+    return None if found is None else max(0.0, found)
 
 
-def _spread(values: Array, groups: Sequence[object] | None) -> float:
-    if groups is None:
-        return float(np.sum((values - values.mean()) ** 2))
+def _explained(values: Array, unexplained: float, groups: Groups) -> float | None:
     members: dict[object, list[float]] = {}
-    for group, value in zip(groups, values, strict=True):
-        members.setdefault(group, []).append(float(value))
-    return math.fsum((value - sum(own) / len(own)) ** 2 for own in members.values() for value in own)
+    for group, value in zip(groups or [None] * len(values), values.tolist(), strict=True):
+        members.setdefault(group, []).append(value)
+    total = math.fsum((value - sum(own) / len(own)) ** 2 for own in members.values() for value in own)
+    return 1 - unexplained / total if total > 1e-18 * max(1.0, float(values @ values)) else None
 
 
 def mean_error(residuals: Array, values: Array, logarithmic: bool) -> float | None:

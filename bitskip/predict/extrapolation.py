@@ -36,39 +36,30 @@ def outside_of(levels: Levels, family: Family, surface: Surface, elsewhere: Mapp
     """How far a configuration lies from the finished cells; `elsewhere` holds scale axes asked for but not measured."""
     finished = surface.levels
     reasons = [(2, f"{name} {value} was not measured, only {family.scale[name]}") for name, value in elsewhere.items()]
-    stand_ins: list[list[Level]] = []
-    for index, (factor, level) in enumerate(zip(FACTORS, levels, strict=True)):
-        measured = sorted({own[index] for own in finished}, key=repr)
-        neighbours, reason = _locate(factor, index, level, measured)
-        stand_ins.append(neighbours)
-        if reason:
-            reasons.append(reason)
-    for first, second in itertools.combinations(range(len(FACTORS)), 2):
-        if idle(levels) and INDEX["phase"] in (first, second):
+    stand_ins: dict[str, list[Level]] = {}
+    for factor, level in zip(FACTORS, levels, strict=True):
+        measured = sorted({own[INDEX[factor]] for own in finished}, key=repr)
+        stand_ins[factor], reason = _locate(factor, level, measured)
+        reasons += [reason] if reason else []
+    for first, second in itertools.combinations(FACTORS, 2):
+        if idle(levels) and "phase" in (first, second):
             continue
+        i, j = INDEX[first], INDEX[second]
         for pair in itertools.product(stand_ins[first], stand_ins[second]):
-            if any((own[first], own[second]) == pair for own in finished):
-                continue
-            reasons.append((1, _pair_reason(family, first, second, pair)))
+            if not any((own[i], own[j]) == pair for own in finished):
+                tried = any((cell.levels[i], cell.levels[j]) == pair for cell in family.cells)
+                label = f"{level_label(first, pair[0])} and {level_label(second, pair[1])}"
+                reasons.append((1, f"{label} {'never finished' if tried else 'were never run'} together"))
     tier = max((rank for rank, _ in reasons), default=0)
     return Extrapolation(TIERS[tier], tuple(text for _, text in reasons))
 
 
-def _pair_reason(family: Family, first: int, second: int, pair: tuple[Level, ...]) -> str:
-    names = list(FACTORS)
-    label = f"{level_label(names[first], pair[0])} and {level_label(names[second], pair[1])}"
-    tried = any((cell.levels[first], cell.levels[second]) == pair for cell in family.cells)
-    return f"{label} {'never finished' if tried else 'were never run'} together"
-
-
-def _locate(
-    factor: str, index: int, level: Level, measured: Sequence[Level]
-) -> tuple[list[Level], tuple[int, str] | None]:
-    """(the level or its measured neighbours, the reason if it was not measured)."""
+def _locate(factor: str, level: Level, measured: Sequence[Level]) -> tuple[list[Level], tuple[int, str] | None]:
+    """(the level or its measured neighbours, the tier and reason if it was not measured)."""
     if level in measured:
         return [level], None
     label = level_label(factor, level)
-    comparable, name = _comparable(factor, index, level, measured)
+    comparable, name = _comparable(factor, level, measured)
     if not comparable:
         known = ", ".join(level_label(factor, own) for own in measured)
         return [], (2, f"{label} was never run (measured: {known})")
@@ -79,9 +70,8 @@ def _locate(
     if not below or not above:
         span = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
         return [], (2, f"{label} is outside the measured range of {name} ({span})")
-    neighbours = [comparable[below[-1]], comparable[above[0]]]
     between = f"between {name} {below[-1]:g} and {above[0]:g}"
-    return neighbours, (1, f"{label} was never run: interpolated {between}")
+    return [comparable[below[-1]], comparable[above[0]]], (1, f"{label} was never run: interpolated {between}")
 
 
 def _numeric_axis(factor: str) -> int | None:
@@ -96,7 +86,7 @@ def _position(factor: str, level: Level) -> float:
     return 0.0 if axis is None else float(level[axis])
 
 
-def _comparable(factor: str, index: int, level: Level, measured: Sequence[Level]) -> tuple[dict[float, Level], str]:
+def _comparable(factor: str, level: Level, measured: Sequence[Level]) -> tuple[dict[float, Level], str]:
     """(measured levels by the number that orders them, its name).
 
     Comparable are levels that are equal in all else, or the technique switched off as zero. Models are ordered by their
@@ -108,7 +98,7 @@ def _comparable(factor: str, index: int, level: Level, measured: Sequence[Level]
     if axis is None:
         return {}, ""
     name = FACTORS[factor][axis]
-    off = NEUTRAL[index]
+    off = NEUTRAL[INDEX[factor]]
     if factor == "bits":  # unquantized is no bit width: neither comparable to one nor a zero
         measured = [own for own in measured if own[0] != UNQUANTIZED_BITS and level[0] != UNQUANTIZED_BITS]
     found: dict[float, Level] = {}

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bitskip.analysis.levels import FACTORS, Levels
+from bitskip.analysis.student_t import STUDENT_95
 from bitskip.predict.features import Array
-from bitskip.predict.kernel_ridge import Blend
+from bitskip.predict.kernel_ridge import GradedRidge
 
-LEVEL = 0.9
+NOMINAL_COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,10 @@ class Residuals:
 
     def of_trials(self) -> tuple[Array, npt.NDArray[np.intp], Array]:
         """(|trial - prediction without its configuration|, index of its configuration, weight 1 / its trials)."""
-        expected = self.expected
-        magnitudes = np.concatenate([np.abs(own - expected[i]) for i, own in enumerate(self.trials)])
+        magnitudes = np.concatenate([np.abs(own - mean) for own, mean in zip(self.trials, self.expected, strict=True)])
         counts = [len(own) for own in self.trials]
         groups = np.repeat(np.arange(len(counts)), counts)
-        weights: Array = np.concatenate([np.full(count, 1 / count) for count in counts])
+        weights: Array = 1 / np.repeat(counts, counts)
         return magnitudes, groups, weights
 
 
@@ -60,7 +60,7 @@ def jackknife_plus(without: Array, residuals: Residuals, middle: float, *, trial
     magnitudes, groups, weights = residuals.of_trials()
     if not trial:
         magnitudes, groups, weights = np.abs(residuals.left_out), np.arange(count), np.ones(count)
-    reach = LEVEL * (1 + 1 / count)
+    reach = NOMINAL_COVERAGE * (1 + 1 / count)
     high = weighted_quantile(without[groups] + magnitudes, weights, reach)
     low = -weighted_quantile(magnitudes - without[groups], weights, reach)
     if reach >= 1:
@@ -74,10 +74,6 @@ def student_half(magnitudes: Array, weights: Array, count: int) -> float:
     return STUDENT_95[min(count - 1, len(STUDENT_95) - 1)] * typical * math.sqrt(1 + 1 / count)
 
 
-STUDENT_95 = (math.inf, 6.3138, 2.9200, 2.3534, 2.1318, 2.0150, 1.9432, 1.8946, 1.8595, 1.8331, 1.8125)
-"""95 % quantile of Student's t with 0 … 10 degrees of freedom: for fewer configurations than the level needs."""
-
-
 def coverage(residuals: Residuals) -> float | None:
     """Share of trials inside the interval that the other configurations' residuals give; configurations count alike.
 
@@ -87,33 +83,27 @@ def coverage(residuals: Residuals) -> float | None:
     count = len(residuals.values)
     if count < 4:
         return None
-    order = np.argsort(magnitudes, kind="stable")
-    inside = np.empty(count)
+    inside = []
     for i in range(count):
-        kept = order[groups[order] != i]
-        reached = np.cumsum(weights[kept]) / (count - 1)
-        index = int(np.searchsorted(reached, LEVEL * (1 + 1 / (count - 1)) - 1e-12))
-        half = magnitudes[kept[min(index, len(kept) - 1)]]
-        inside[i] = np.mean(np.abs(residuals.trials[i] - residuals.expected[i]) <= half)
-    return float(inside.mean())
+        others = groups != i
+        half = weighted_quantile(magnitudes[others], weights[others], NOMINAL_COVERAGE * (1 + 1 / (count - 1)))
+        inside.append(np.mean(magnitudes[~others] <= half))
+    return float(np.mean(inside))
 
 
 def pair_blocks(levels: Sequence[Levels], baseline: Levels) -> list[list[int]]:
     """Cells of every pair of levels off the baseline that could have been missing while both levels are known."""
     blocks = []
     for first, second in itertools.combinations(range(len(FACTORS)), 2):
-        pairs = sorted({(own[first], own[second]) for own in levels}, key=repr)
-        for pair in pairs:
-            if pair[0] == baseline[first] or pair[1] == baseline[second]:
-                continue
-            block = [i for i, own in enumerate(levels) if (own[first], own[second]) == pair]
-            rest = [own for i, own in enumerate(levels) if i not in set(block)]
-            if any(own[first] == pair[0] for own in rest) and any(own[second] == pair[1] for own in rest):
-                blocks.append(block)
+        for one, other in sorted({(own[first], own[second]) for own in levels}, key=repr):
+            has = [(own[first] == one, own[second] == other) for own in levels]
+            known_apart = (True, False) in has and (False, True) in has
+            if known_apart and one != baseline[first] and other != baseline[second]:
+                blocks.append([i for i, both in enumerate(has) if all(both)])
     return blocks
 
 
-def pair_half_width(blend: Blend, residuals: Residuals, blocks: Sequence[Sequence[int]], spread: float) -> float | None:
+def pair_half_width(model: GradedRidge, residuals: Residuals, blocks: Sequence[Sequence[int]]) -> float | None:
     """Half-width for a pair of levels never run together: the 90 % quantile, over pairs, of the 90 % quantile inside.
 
     Each pair is left out with all its cells; None without a pair to leave out. It supposes that the new pair interacts
@@ -121,13 +111,13 @@ def pair_half_width(blend: Blend, residuals: Residuals, blocks: Sequence[Sequenc
     """
     halves = []
     for block in blocks:
-        expected = residuals.values[list(block)] - spread * blend.block_residuals(block)
-        own = [np.abs(residuals.trials[i] - each) for i, each in zip(block, expected, strict=True)]
-        weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in own])
-        halves.append(weighted_quantile(np.concatenate(own), weights, LEVEL))
+        trials = tuple(residuals.trials[i] for i in block)
+        without = Residuals(trials, residuals.values[list(block)], model.block_residuals(block))
+        magnitudes, _, weights = without.of_trials()
+        halves.append(weighted_quantile(magnitudes, weights, NOMINAL_COVERAGE))
     if not halves:
         return None
-    rank = math.ceil(LEVEL * (len(halves) + 1)) - 1
+    rank = math.ceil(NOMINAL_COVERAGE * (len(halves) + 1)) - 1
     return sorted(halves)[min(rank, len(halves) - 1)]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitskip.analysis.factorial import as_plain
+from bitskip.predict.cross_validation import Scores
 from bitskip.trial.config import TrialConfig
 
 JSON_KEYS = (
@@ -41,27 +42,13 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class ModelSummary:
-    """What the prediction rests on: the model and its record on left-out configurations (see `scores.Scores`)."""
+class ModelSummary(Scores):
+    """What the prediction rests on, beside the model's record on left-out configurations."""
 
     kind: str
-    loco_r2: float | None
-    loco_mae_percent: float | None
-    coverage: float | None
     trials: int
     configurations: int
     scale: str
-    r2_ceiling: float | None
-    within_r2: float | None
-    within_ceiling: float | None
-    additive_r2: float | None
-    additive_mae_percent: float | None
-    skill: float | None
-    skill_low: float | None
-    skill_high: float | None
-    noise_percent: float | None
-    rank_correlation: float | None
-    permuted_r2: float | None
     seeds: int
     seed_sd: float | None
     verdicts: tuple[str, ...]
@@ -74,10 +61,9 @@ class Prediction:
     `low` and `high` bound one new seed, `mean_low` and `mean_high` the mean over the seeds that were run; `mean` is the
     exponential of the expected log-perplexity, `additive_mean` what single effects alone would give. `baseline`,
     `main_effects` and `composition_effects` are on the additive scale and sum to it exactly. The metric is conditional
-    on not failing, whose probability is `divergence_risk`. `assumed` names every axis that was not asked for,
-    `assumed_techniques` the levels assumed of techniques that vary in the results. `tier` is `interior`, `new pair`
-    (never run together, or between measured values) or `outside` (refuse unless forced); `extrapolation` gives the
-    reasons, `notes` what else a reader must know.
+    on not failing, whose probability is `divergence_risk`. `assumed` names every axis that was not asked for. `tier` is
+    `interior`, `new pair` (never run together, or between measured values) or `outside` (refuse unless forced);
+    `extrapolation` gives the reasons, `notes` what else a reader must know.
     """
 
     metric: str
@@ -89,7 +75,6 @@ class Prediction:
     mean_high: float
     exit_layer: int
     speed_gain: float | None
-    speed_gain_spread: float | None
     speed_gain_trials: int
     divergence_risk: float
     divergence_risk_low: float
@@ -97,7 +82,6 @@ class Prediction:
     additive_mean: float
     trial: TrialConfig
     assumed: tuple[str, ...]
-    assumed_techniques: tuple[str, ...]
     baseline: Mapping[str, Any]
     main_effects: tuple[Term, ...]
     composition_effects: tuple[Term, ...]

@@ -6,47 +6,33 @@ module and predicting from a finished fit needs numpy and plain data only.
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitskip.analysis.factorial import Family, Stratum, families, varying
-from bitskip.analysis.failure_rates import FailureModel, Risk, fit_failures
-from bitskip.analysis.levels import (
-    FACTORS,
-    INDEX,
-    NEUTRAL,
-    SIZES,
-    TECHNIQUES,
-    Level,
-    Levels,
-    axes_of,
-    cell_label,
-    inert,
-    level_label,
-    levels_of,
-    with_level,
-)
+from bitskip.analysis.factorial import Family, Stratum, families
+from bitskip.analysis.failure_rates import Risk
+from bitskip.analysis.levels import FACTORS, NEUTRAL, TECHNIQUES, Levels, cell_label, level_label
 from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.errors import UserError
+from bitskip.predict.completion import complete
+from bitskip.predict.cross_validation import NOISE_LIMITED
 from bitskip.predict.dataset import Measurements, measure, tupled
 from bitskip.predict.extrapolation import Extrapolation, outside_of
-from bitskip.predict.jackknife import LEVEL
-from bitskip.predict.kernel_ridge import Blend
+from bitskip.predict.failure_model import FailureModel, fit_failures
+from bitskip.predict.jackknife import NOMINAL_COVERAGE
 from bitskip.predict.prediction import ModelSummary, Neighbour, Prediction, Term
 from bitskip.predict.response_surface import Surface, fit_surface, surface_from
-from bitskip.trial.config import AXES, flatten_axes, make_trial
+from bitskip.predict.waterfall import start_of, waterfall
+from bitskip.trial.config import AXES
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
 
 __all__ = ["Prediction", "Predictor", "Term", "fit_predictor"]
-
-NORMAL_95 = 1.6448536269514722
-"""95 % quantile of the standard normal, for two-sided 90 % intervals of the model's own terms."""
 
 NEAREST = 5
 SHOWN_SCALES = 3
@@ -55,10 +41,9 @@ SHOWN_SCALES = 3
 class Predictor:
     """Fitted surfaces by family and exit layer, each fitted when it is first asked for."""
 
-    def __init__(self, measured: Measurements, metric: str = "ppl"):
-        self.metric_name = metric
-        self.metric: Metric = metric_named(metric)
+    def __init__(self, measured: Measurements):
         self.measured = measured
+        self.metric: Metric = replace(metric_named(measured.metric), read=operator.itemgetter("value"))
         self.strata: tuple[Stratum, ...] = measured.strata
         self.families: list[Family] = families(measured.strata)
         self._surfaces: dict[tuple[int, tuple[int, int] | None], Surface] = {}
@@ -89,11 +74,11 @@ class Predictor:
             self._surfaces[key] = fit_surface(family, self.metric)
         return self._surfaces[key]
 
-    def failures(self, family: Family) -> FailureModel:
-        """The fitted risk of failing in a family."""
+    def failures(self, family: Family, pooled: Risk | None = None) -> FailureModel:
+        """The fitted risk of failing in a family; `pooled` is known from an earlier fit."""
         key = self.families.index(family)
         if key not in self._failures:
-            self._failures[key] = fit_failures(family.cells, _depth(family.strata[0]))
+            self._failures[key] = fit_failures(family.cells, _depth(family.strata[0]), pooled)
         return self._failures[key]
 
     def plain(self) -> dict[str, Any]:
@@ -108,8 +93,7 @@ class Predictor:
         for key, surface in plain["surfaces"]:
             self._surfaces[tupled(key)] = surface_from(surface)
         for index, pooled in plain["failures"]:
-            family = self.families[index]
-            self._failures[index] = fit_failures(family.cells, _depth(family.strata[0]), Risk(*pooled))
+            self.failures(self.families[index], Risk(*pooled))
 
     @property
     def fitted(self) -> int:
@@ -122,53 +106,40 @@ class Predictor:
         Raises UserError for an unknown axis, an impossible combination, an exit the model does not have, or too few
         measured configurations.
         """
-        given = flatten_axes({name: value for name, value in axes.items() if value is not None})
-        if "seed" in given:
-            raise UserError("seed: a prediction is for a new seed; leave it out")
-        named = {name: AXES[name].check(value) for name, value in given.items()}
-        family, stratum, elsewhere = self._choose(named)
-        asked = {**elsewhere, **_complete(family, stratum, named)}
-        levels = levels_of(make_trial(**{**stratum.settings(stratum.baseline), **asked}).axes())
-        trial = make_trial(**{**stratum.settings(levels), **asked})
-        depth = trial.model.layers
+        asked = complete(self.families, axes)
+        family, stratum, levels = asked.family, asked.stratum, asked.levels
+        depth = asked.trial.model.layers
         layer = depth if exit_layer is None else exit_layer
         if not 1 <= layer <= depth:
             raise UserError(f"exit_layer: {layer} is not one of 1…{depth}, the exits of {stratum.label}")
         surface = self.surface(family, None if layer == depth else (layer, depth))
-        beyond = outside_of(levels, family, surface, elsewhere)
+        beyond = outside_of(levels, family, surface, asked.elsewhere)
         # Beyond the measured levels no interaction is known: the additive model, widest residual.
         model = surface.additive if beyond.tier == "outside" else surface.model
         mean = surface.mean(levels, model)
         low, high = _interval(surface, levels, mean, beyond, trial=True)
         mean_low, mean_high = _interval(surface, levels, mean, beyond, trial=False)
         baseline, mains, compositions = waterfall(surface, levels, model)
-        gain, spread, measured = self._speed_gain(stratum, layer, depth)
+        gain, measured = self._speed_gain(stratum, layer, depth)
         risk = self.failures(family).risk(levels)
         show = self.metric.show
-        varied = varying(surface.levels)
         return Prediction(
-            metric=self.metric_name,
+            metric=self.measured.metric,
             mean=show(mean),
             low=show(low),
             high=show(high),
-            level=LEVEL,
+            level=NOMINAL_COVERAGE,
             mean_low=show(mean_low),
             mean_high=show(mean_high),
             exit_layer=layer,
             speed_gain=gain,
-            speed_gain_spread=spread,
             speed_gain_trials=measured,
             divergence_risk=risk.probability,
             divergence_risk_low=risk.low,
             divergence_risk_high=risk.high,
             additive_mean=show(surface.mean(levels, surface.additive)),
-            trial=trial,
-            assumed=tuple(name for name in AXES if name not in named and name != "seed"),
-            assumed_techniques=tuple(
-                level_label(factor, level)
-                for (factor, members), level in zip(FACTORS.items(), levels, strict=True)
-                if factor in varied and not named.keys() & set(members)
-            ),
+            trial=asked.trial,
+            assumed=tuple(name for name in AXES if name not in asked.named and name != "seed"),
             baseline={
                 "configuration": _baseline_label(surface.baseline),
                 "mean": show(baseline.value),
@@ -181,19 +152,9 @@ class Predictor:
             nearest=self._nearest(family, surface, levels),
             extrapolation=beyond.reasons,
             tier=beyond.tier,
-            notes=self._notes(stratum, surface, named),
+            notes=self._notes(stratum, surface, asked.named),
             model=summary_of(surface, family, beyond),
         )
-
-    def _choose(self, named: Mapping[str, Any]) -> tuple[Family, Stratum, dict[str, Any]]:
-        """The family with most of the scale asked for, its stratum with most of the size, and what neither has."""
-
-        def differing(scale: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: value for name, value in named.items() if name in scale and scale[name] != value}
-
-        family = min(self.families, key=lambda each: len(differing(each.scale)))
-        stratum = min(family.strata, key=lambda each: len(differing(each.scale)))
-        return family, stratum, differing(family.scale)
 
     def _notes(self, stratum: Stratum, surface: Surface, named: Mapping[str, Any]) -> tuple[str, ...]:
         notes = []
@@ -207,93 +168,47 @@ class Predictor:
             )
         if surface.seeds.count < 2:
             notes.append("one seed only: the intervals know nothing of how far a seed shifts all configurations")
-        notes += self.measured.problems
-        return tuple(notes)
+        return (*notes, *self.measured.problems)
 
-    def _speed_gain(self, stratum: Stratum, layer: int, depth: int) -> tuple[float | None, float | None, int]:
-        """(median, distance between quartiles, trials) of the measured gain: exits cost the same time in every cell."""
+    def _speed_gain(self, stratum: Stratum, layer: int, depth: int) -> tuple[float | None, int]:
+        """(median, trials) of the measured gain: exits cost the same time in every cell."""
         if layer == depth:
-            return 0.0, 0.0, 0
-        known = [row["trial_id"] for cell in stratum.cells for row in cell.rows]
-        measured = [self.measured.exits.get(trial_id, {}).get(layer, {}) for trial_id in known]
-        gains = [row["speed_gain"] for row in measured if row.get("speed_gain") is not None]
+            return 0.0, 0
+        gains = self.measured.speed_gains(stratum, layer)
         if not gains or _depth(stratum) != depth:
-            return None, None, 0
-        low, median, high = np.quantile(gains, [0.25, 0.5, 0.75])
-        return float(median), float(high - low), len(gains)
+            return None, 0
+        return float(np.median(gains)), len(gains)
 
     def _nearest(self, family: Family, surface: Surface, levels: Levels) -> tuple[Neighbour, ...]:
         """Measured configurations that differ in fewest techniques, then least in what was measured of them."""
         expected = surface.mean(levels)
-        values = dict(zip(surface.levels, zip(surface.trials, surface.values, strict=True), strict=True))
+        start = start_of(surface, levels)
+        ids = {
+            cell.levels: tuple(str(row["trial_id"]) for row in cell.rows if row["status"] == "ok")
+            for cell in family.cells
+        }
+
+        def differing(own: Levels) -> list[str]:
+            together = zip(FACTORS, own, levels, strict=True)
+            return [level_label(factor, level) for factor, level, asked in together if level != asked]
+
         ranked = sorted(
-            (cell for cell in family.cells if cell.levels in values),
-            key=lambda cell: (
-                _distance(cell.levels, levels),
-                abs(float(values[cell.levels][1]) - expected),
-                repr(cell.levels),
-            ),
+            zip(surface.levels, surface.values.tolist(), surface.trials, strict=True),
+            key=lambda each: (len(differing(each[0])), abs(each[1] - expected), repr(each[0])),
         )
-        start = _start(surface, levels)
         return tuple(
-            Neighbour(
-                configuration=cell_label(cell.levels, start),
-                differs=tuple(
-                    level_label(factor, own)
-                    for factor, own, asked in zip(FACTORS, cell.levels, levels, strict=True)
-                    if own != asked
-                ),
-                mean=self.metric.show(float(values[cell.levels][1])),
-                seeds=len(values[cell.levels][0]),
-                trial_ids=tuple(str(row["trial_id"]) for row in cell.rows if row["status"] == "ok"),
-            )
-            for cell in ranked[:NEAREST]
+            Neighbour(cell_label(own, start), tuple(differing(own)), self.metric.show(value), len(trials), ids[own])
+            for own, value, trials in ranked[:NEAREST]
         )
 
 
 def fit_predictor(results: Results, metric: str = "ppl", *, include_artefacts: bool = False) -> Predictor:
     """A predictor over all finished trials. Raises UserError if there are none, or for an unknown metric."""
-    return Predictor(measure(results, include_artefacts=include_artefacts), metric)
+    return Predictor(measure(results, metric, include_artefacts=include_artefacts))
 
 
 def _depth(stratum: Stratum) -> int:
     return int(stratum.scale["model.layers"])
-
-
-def _complete(family: Family, stratum: Stratum, named: Mapping[str, Any]) -> dict[str, Any]:
-    """A value for every factor's axes: as named, else as measured.
-
-    A technique of which nothing is named is at the baseline. Of one that is named in part, the rest is taken from the
-    measured level that agrees best, then from the most frequent one.
-    """
-    axes = axes_of(stratum.baseline)
-    for factor, members in FACTORS.items():
-        given = {name: named[name] for name in members if name in named}
-        if not given:
-            continue
-        counts = Counter(cell.levels[INDEX[factor]] for cell in family.cells)
-        template = dict(zip(members, _agreeing_level(factor, members, given, counts), strict=True))
-        if factor == "bits" and "weights" not in given and template["bits"] != given.get("bits", template["bits"]):
-            template.pop("weights")  # a bit width that was not measured implies its own weights
-            axes.pop("weights", None)
-        axes |= template | given
-    return axes
-
-
-def _agreeing_level(
-    factor: str, members: Sequence[str], given: Mapping[str, Any], counts: Mapping[Level, int]
-) -> Level:
-    """The measured level that shares most values with those given, then is on if they are, then is most frequent."""
-    off = NEUTRAL[INDEX[factor]]
-    neutral = dict(zip(members, off, strict=True))
-    active = any(value != neutral[name] for name, value in given.items())
-
-    def rank(level: Level) -> tuple[int, bool, int, str]:
-        own = dict(zip(members, level, strict=True))
-        same = sum(own[name] == value for name, value in given.items())
-        return same, (level != off) == active, counts[level], repr(level)
-
-    return max(counts, key=rank)
 
 
 def _baseline_label(baseline: Levels) -> str:
@@ -314,96 +229,22 @@ def _interval(
     return min(low, mean - half), max(high, mean + half)
 
 
-def _start(surface: Surface, levels: Levels) -> Levels:
-    """The baseline at the size asked for: sizes are no techniques."""
-    start = surface.baseline
-    for factor in SIZES:
-        start = with_level(start, factor, levels[INDEX[factor]])
-    return start
-
-
-def waterfall(
-    surface: Surface, levels: Levels, model: Blend | None = None
-) -> tuple[Term, tuple[Term, ...], tuple[Term, ...]]:
-    """(baseline, main effects, composition effects) of the model's prediction; they sum to it exactly.
-
-    Möbius terms around the baseline: single techniques, pairs, and one term for whatever three and more do beyond
-    these. Techniques that change nothing alone (the phase, without dropout and exit loss) have no main effect. Where
-    the additive model predicts, composition effects are zero and their interval is what the blend, if fitted, leaves
-    open.
-    """
-    chosen = model or surface.model
-    start = _start(surface, levels)
-    moves = {
-        factor: level for factor, level, reference in zip(FACTORS, levels, start, strict=True) if level != reference
-    }
-
-    def at(*factors: str) -> Levels:
-        moved = start
-        for factor in factors:
-            moved = with_level(moved, factor, moves[factor])
-        return inert(moved)
-
-    def term(names: tuple[str, ...], contrast: list[tuple[Levels, float]], source: Blend = chosen) -> Term:
-        value, deviation = surface.contrast(contrast, source)
-        return Term(names, value, value - NORMAL_95 * deviation, value + NORMAL_95 * deviation)
-
-    def named(*factors: str) -> tuple[str, ...]:
-        return tuple(level_label(factor, moves[factor]) for factor in factors)
-
-    base = term(("baseline",), [(start, 1.0)])
-    mains = [term(named(factor), [(at(factor), 1.0), (start, -1.0)]) for factor in moves if at(factor) != start]
-    compositions = []
-    for first, second in itertools.combinations(moves, 2):
-        contrast = [(at(first, second), 1.0), (at(first), -1.0), (at(second), -1.0), (start, 1.0)]
-        if chosen is not surface.additive or (at(first) == start or at(second) == start):
-            compositions.append(term(named(first, second), contrast))
-        elif surface.blend is not None:
-            open_range = term(named(first, second), contrast, surface.blend)
-            bounds = min(0.0, open_range.low), max(0.0, open_range.high)
-            compositions.append(Term(named(first, second), 0.0, *bounds))
-    if len(moves) > 2 and (chosen is not surface.additive or "phase" in moves):
-        # All that is left of the prediction once every single effect and every pair is taken out of it.
-        count = len(moves)
-        rest = [(at(*moves), 1.0), (start, -1.0 + count - count * (count - 1) / 2)]
-        rest += [(at(factor), count - 2.0) for factor in moves]
-        rest += [(at(first, second), -1.0) for first, second in itertools.combinations(moves, 2)]
-        compositions.append(term(named(*moves), rest))
-    return base, tuple(mains), tuple(compositions)
-
-
-def _distance(first: Levels, second: Levels) -> int:
-    return sum(a != b for a, b in zip(first, second, strict=True))
-
-
 def summary_of(surface: Surface, family: Family, beyond: Extrapolation | None = None) -> ModelSummary:
     """The model card: what it rests on and how it did on left-out configurations."""
     scores = surface.scores
     outside = beyond is not None and beyond.tier == "outside" and surface.composes
     verdicts = []
-    if scores.additive_suffices:
+    if scores.skill is not None and not surface.composes:
         verdicts.append("additive suffices: interactions do not predict better on this grid")
-    if scores.noise_limited:
+    error, noise = scores.loco_mae_percent, scores.noise_percent
+    if error is not None and noise is not None and error <= NOISE_LIMITED * noise:
         verdicts.append("noise-limited: the error is that of the seeds; more seeds would tell more than another model")
     return ModelSummary(
+        **asdict(scores),
         kind="additive (outside the measured space)" if outside else surface.kind,
-        loco_r2=scores.r2,
-        loco_mae_percent=scores.mae_percent,
-        coverage=scores.coverage,
         trials=sum(len(own) for own in surface.trials),
         configurations=len(surface.levels),
         scale=family.label,
-        r2_ceiling=scores.r2_ceiling,
-        within_r2=scores.within_r2,
-        within_ceiling=scores.within_ceiling,
-        additive_r2=scores.additive_r2,
-        additive_mae_percent=scores.additive_mae_percent,
-        skill=scores.skill,
-        skill_low=scores.skill_low,
-        skill_high=scores.skill_high,
-        noise_percent=scores.noise_percent,
-        rank_correlation=scores.rank_correlation,
-        permuted_r2=scores.permuted_r2,
         seeds=surface.seeds.count,
         seed_sd=surface.seeds.sd,
         verdicts=tuple(verdicts),

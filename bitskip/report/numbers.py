@@ -8,7 +8,7 @@ from bitskip.analysis.effects import Effect
 from bitskip.analysis.failure_rates import FailureComposition
 from bitskip.analysis.multiple_testing import JointTest
 from bitskip.paper.attribution import Attribution
-from bitskip.paper.claims import Finding
+from bitskip.paper.claims import JudgedClaim
 from bitskip.predict.fanova import Share
 from bitskip.predict.prediction import ModelSummary
 from bitskip.store.provenance import Provenance
@@ -142,6 +142,6 @@ class Report:
 
     overview: Overview
     sections: tuple[Section, ...]
-    claims: tuple[Finding, ...]
+    claims: tuple[JudgedClaim, ...]
     causes: tuple[Attribution, ...]
     provenance: Provenance

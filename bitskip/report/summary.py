@@ -24,7 +24,7 @@ from bitskip.analysis.multiple_testing import joint_test
 from bitskip.analysis.seed_noise import SeedNoise, seed_noise
 from bitskip.errors import UserError
 from bitskip.paper.attribution import attributions
-from bitskip.paper.claims import findings
+from bitskip.paper.claims import judged_claims
 from bitskip.predict.fanova import variance_shares
 from bitskip.predict.predictor import summary_of
 from bitskip.predict.response_surface import Surface, fit_surface
@@ -116,7 +116,7 @@ def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", sourc
     report = Report(
         _overview(results),
         tuple(sheet.section for sheet in sheets),
-        tuple(findings(results)),
+        tuple(judged_claims(results)),
         tuple(attributions(results)),
         provenance(results.trials.to_pylist()),
     )

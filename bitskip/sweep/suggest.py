@@ -42,7 +42,7 @@ from bitskip.analysis.levels import (
 from bitskip.analysis.metrics import METRICS
 from bitskip.errors import UserError
 from bitskip.predict.features import encode
-from bitskip.predict.kernel_ridge import Graded
+from bitskip.predict.kernel_ridge import graded_covariance
 from bitskip.trial.config import AXES, TrialConfig, make_trial
 from bitskip.trial.cost import estimate
 
@@ -183,7 +183,7 @@ class _Planner:
         self.covariance = np.ones((len(order), len(order)))
         if encoding.factors:
             codes = encoding.codes(order)
-            self.covariance = Graded(INTERACTION_SHARE, tuple(encoding.columns.values())).covariance(codes, codes)
+            self.covariance = graded_covariance(INTERACTION_SHARE, codes, codes)
         for levels in sorted(self.known, key=repr):
             self._observe(levels)
 

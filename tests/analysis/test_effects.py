@@ -21,7 +21,6 @@ from bitskip.analysis.effects import (
     NOT_ESTIMABLE,
     composition_effects,
     main_effects,
-    student_t_quantile,
 )
 from bitskip.analysis.factorial import strata
 from bitskip.analysis.metrics import METRICS
@@ -209,13 +208,6 @@ def test_pooled_variance_equals_dummy_least_squares(data):
         assert variance == pytest.approx(residual @ residual / df, abs=1e-9)
     else:
         assert variance is None
-
-
-@pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 30, 101, 400])
-@pytest.mark.parametrize("probability", [0.6, 0.95, 0.975, 0.999])
-def test_student_quantile_equals_scipy(df, probability):
-    expected = scipy.special.stdtrit(df, probability)
-    assert student_t_quantile(probability, df) == pytest.approx(expected, rel=1e-9)
 
 
 def test_intervals_cover_the_true_interaction():

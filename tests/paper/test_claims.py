@@ -12,8 +12,8 @@ from bitskip.paper.claims import (
     NOT_MEASURED,
     SUPPORTED,
     UNRESOLVED,
-    Finding,
-    findings,
+    JudgedClaim,
+    judged_claims,
     published_exit,
 )
 from bitskip.store.tables import Results
@@ -30,8 +30,8 @@ def measured(losses: dict[str, list[float]], **extra: object) -> Results:
     return results_from(rows)
 
 
-def found(results: Results) -> dict[str, Finding]:
-    return {each.claim: each for each in findings(results)}
+def found(results: Results) -> dict[str, JudgedClaim]:
+    return {each.claim: each for each in judged_claims(results)}
 
 
 def test_verdicts_follow_from_interval_and_region() -> None:
@@ -46,7 +46,7 @@ def test_verdicts_follow_from_interval_and_region() -> None:
     assert claims["hadamard-catastrophe"].verdict == CONTRADICTED
     assert claims["four-bit-above-eight"].verdict == CONTRADICTED
     assert claims["exit-cost"].verdict == NOT_MEASURED
-    assert {claim.name for claim in CLAIMS} == claims.keys()
+    assert {claim.claim for claim in CLAIMS} == claims.keys()
 
 
 def test_noise_and_single_seeds_decide_nothing() -> None:
@@ -60,8 +60,8 @@ def test_noise_and_single_seeds_decide_nothing() -> None:
 def test_failed_trials_and_artefacts_are_no_evidence() -> None:
     losses = {"baseline": [3.0, 3.0], "V1": [2.0, 2.1]}
     assert found(measured(losses, status="diverged"))["quantized-beats-full"].verdict == NOT_MEASURED
-    assert all(each.verdict == NOT_MEASURED for each in findings(measured(losses, artefact=True)))
-    assert findings(results_from([])) == []
+    assert all(each.verdict == NOT_MEASURED for each in judged_claims(measured(losses, artefact=True)))
+    assert judged_claims(results_from([])) == []
 
 
 @pytest.mark.parametrize(("depth", "layer"), [(24, 18), (6, 5), (12, 9), (4, 3), (1, 1)])

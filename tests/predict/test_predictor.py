@@ -25,6 +25,7 @@ from simulated_results import (
 from bitskip.analysis.effects import composition_effects
 from bitskip.analysis.factorial import strata
 from bitskip.analysis.levels import axes_of, levels_of
+from bitskip.analysis.metrics import METRICS, Metric
 from bitskip.errors import UserError
 from bitskip.predict.dataset import measurements_from, plain_measurements
 from bitskip.predict.features import matrix_parameters
@@ -51,7 +52,7 @@ def test_recovers_interactions_of_a_full_grid(full):
     assert composition.techniques == ("bits 4", "hadamard bitnet-v2")
     assert composition.value == pytest.approx(-0.15, abs=0.03)
     assert composition.low < composition.value < composition.high < 0
-    assert full.model.kind == "blend of graded ridge and ANOVA kernel"
+    assert full.model.kind == "graded ridge"
     assert full.model.loco_r2 > 0.95
     assert full.model.loco_mae_percent < 3
 
@@ -145,7 +146,6 @@ def test_what_is_not_named_is_assumed_from_the_baseline(full):
     assert assumed == ["ternary", "none", 0.0, "1"]
     assert {"weights", "dropout", "exit_weight", "tokens"} <= set(prediction.assumed)
     assert not {"bits", "hadamard"} & set(prediction.assumed)
-    assert prediction.assumed_techniques == ("dropout none", "exit_weight 0")
     assert full.predict(dropout="quadratic", dropout_max=0.2).trial["phase"] == "2"
 
 
@@ -242,6 +242,25 @@ def test_other_metrics_are_predicted_on_their_own_scale():
     prediction = fit_predictor(results, "bpb").predict(bits=4, hadamard=True)
     nats = fit_predictor(results).predict(bits=4, hadamard=True)
     assert prediction.mean == pytest.approx(math.log(nats.mean) / math.log(2) / 4, rel=1e-3)
+
+
+def test_a_metric_is_predicted_once_it_is_in_the_table(monkeypatch):
+    def gain(row):
+        return None if row.get("unigram_entropy") is None else row["unigram_entropy"] - row["loss"]
+
+    monkeypatch.setitem(METRICS, "unigram_gain", Metric(gain, "nats", 0.02))
+    simulated = simulate(grid(**FULL_GRID), with_interactions)
+    rows = [row | {"unigram_entropy": 6.0} for row in simulated.trials.to_pylist()]
+    predictor = fit_predictor(results_from(rows, simulated.exits.to_pylist()), "unigram_gain")
+    kept = Predictor(measurements_from(json.loads(json.dumps(plain_measurements(predictor.measured)))))
+    for each in (predictor, kept):
+        prediction = each.predict(bits=4, hadamard=True)
+        nats = fit_predictor(simulated).predict(bits=4, hadamard=True)
+        assert prediction.metric == "unigram_gain"
+        assert prediction.mean == pytest.approx(6 - math.log(nats.mean))
+        assert prediction.composition_effects[0].value == pytest.approx(-nats.composition_effects[0].value)
+        with pytest.raises(UserError, match="0 configuration"):  # exits do not say it
+            each.predict(bits=4, exit_layer=2)
 
 
 @settings(max_examples=8, deadline=None)
@@ -375,7 +394,7 @@ def test_configurations_at_rates_of_their_own_are_compared(tmp_path):
     assert effect.techniques == ("bits 4", "hadamard bitnet-v2")
     assert effect.value == pytest.approx(-0.15)
     predictor = fit_predictor(results)
-    kept = Predictor(measurements_from(json.loads(json.dumps(plain_measurements(predictor.measured)))), "ppl")
+    kept = Predictor(measurements_from(json.loads(json.dumps(plain_measurements(predictor.measured)))))
     for each in (predictor, kept):
         assert each.predict(bits=4, hadamard=True).trial.training.lr == 8e-3
         assert each.predict(bits=16, exit_weight=0.2).trial.training.lr == 4e-3

@@ -11,7 +11,7 @@ from simulated_results import grid, results_from, simulate, trial_row, with_inte
 
 from bitskip.analysis.levels import NEUTRAL, levels_of
 from bitskip.predict.features import encode
-from bitskip.predict.kernel_ridge import Graded
+from bitskip.predict.kernel_ridge import graded_covariance
 from bitskip.sweep.suggest import (
     INTERACTION_SHARE,
     NOISE,
@@ -45,7 +45,7 @@ def information(trials):
     cells = [levels_of(trial.axes()) for trial in trials]
     encoding = encode([levels_of(trial.axes()) for trial in SPACE], 6)
     codes = encoding.codes(cells)
-    covariance = Graded(INTERACTION_SHARE, tuple(encoding.columns.values())).covariance(codes, codes)
+    covariance = graded_covariance(INTERACTION_SHARE, codes, codes)
     return np.linalg.slogdet(np.eye(len(cells)) + covariance / NOISE)[1]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bitskip.analysis.effects import CONFIDENCE, student_t_quantile
+from bitskip.analysis.student_t import CONFIDENCE, student_t_quantile
 from bitskip.report.summary import Sheet
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bitskip.paper.attribution import Attribution, Change, Run
-from bitskip.paper.claims import NOT_MEASURED, Finding
+from bitskip.paper.claims import NOT_MEASURED, JudgedClaim
 from bitskip.report.format import ids_text, interval_text, number_text, ratio_text, run_text
 from bitskip.report.summary import Analysis
 from bitskip.report.table import FILES, Block, Column, Number, Text, tabulate
@@ -21,7 +21,7 @@ def claims(analysis: Analysis) -> Iterator[Block]:
         "Statements of arXiv 2510.23766, v1 and v2. Supported: the 95 % interval of the quantity lies wholly where the "
         "statement holds; contradicted: wholly outside; else unresolved. All of it at the scale named, nothing more."
     )
-    heads: list[Column[Finding]] = [
+    heads: list[Column[JudgedClaim]] = [
         Column("statement", lambda each: each.statement),
         Column("published", lambda each: f"{each.published} ({each.version})"),
         Column("what decides it", lambda each: each.quantity, FILES),
