@@ -207,7 +207,7 @@ def _scale_label(scale: Mapping[str, Any], others: Sequence[Mapping[str, Any]], 
 def baseline_of(cells: Sequence[Cell]) -> Levels:
     """The anchor: every technique off, or, where a technique is never off, its reference or most frequent level."""
     chosen = []
-    for index, (factor, off) in enumerate(zip(FACTORS, NEUTRAL, strict=True)):
+    for index, (factor, off) in enumerate(zip(FACTORS, NEUTRAL.values(), strict=True)):
         counts = Counter(cell.levels[index] for cell in cells)
         frequent = min(counts, key=lambda level: (-counts[level], repr(level)))
         reference = registry.leader(factor).reference(counts) if factor in TECHNIQUES else None

@@ -75,7 +75,7 @@ def idle(levels: Levels) -> bool:
 
 def inert(levels: Levels) -> Levels:
     """The levels with the phase reset where it is idle."""
-    return with_level(levels, "phase", NEUTRAL[INDEX["phase"]]) if idle(levels) else levels
+    return with_level(levels, "phase", NEUTRAL["phase"]) if idle(levels) else levels
 
 
 def with_level(levels: Levels, factor: str, level: Level) -> Levels:
@@ -84,8 +84,14 @@ def with_level(levels: Levels, factor: str, level: Level) -> Levels:
     return (*levels[:index], level, *levels[index + 1 :])
 
 
-NEUTRAL: Levels = levels_of({})
-"""Every technique off."""
+NEUTRAL: Mapping[str, Level] = registry.Table(lambda: dict(zip(FACTORS, levels_of({}), strict=True)))
+"""By factor, the level that is off; of a size, the default."""
+
+
+def without_techniques(levels: Levels) -> Levels:
+    """The same sizes with every technique off."""
+    off = [NEUTRAL[factor] for factor in TECHNIQUES]
+    return (*off, *levels[len(off) :])
 
 
 def level_label(factor: str, level: Level) -> str:

@@ -87,9 +87,9 @@ def attributions(results: Results) -> list[Attribution]:
 
 def _told_apart(levels: Levels) -> tuple[Levels, frozenset[str]]:
     """A cell's model without defects, and its defects."""
-    defects = {name for name in DEFECTS if levels[INDEX[name]] != NEUTRAL[INDEX[name]]}
+    defects = {name for name in DEFECTS if levels[INDEX[name]] != NEUTRAL[name]}
     for name in defects:
-        levels = with_level(levels, name, NEUTRAL[INDEX[name]])
+        levels = with_level(levels, name, NEUTRAL[name])
     if levels[INDEX["hadamard"]][0] == "as-published":
         defects.add(ORDER)
         levels = with_level(levels, "hadamard", ("bitnet-v2", *levels[INDEX["hadamard"]][1:]))

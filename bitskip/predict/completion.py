@@ -73,7 +73,7 @@ def _techniques(family: Family, stratum: Stratum, named: Mapping[str, Any]) -> d
 
 def _agreeing_level(factor: str, given: Mapping[str, Any], counts: Mapping[Level, int]) -> Level:
     """The measured level that shares most values with those given, then is on if they are, then is most frequent."""
-    off = NEUTRAL[INDEX[factor]]
+    off = NEUTRAL[factor]
     neutral = dict(zip(FACTORS[factor], off, strict=True))
     active = any(value != neutral[name] for name, value in given.items())
 

@@ -98,7 +98,7 @@ def _comparable(factor: str, level: Level, measured: Sequence[Level]) -> tuple[d
     if axis is None:
         return {}, ""
     name = FACTORS[factor][axis]
-    off = NEUTRAL[INDEX[factor]]
+    off = NEUTRAL[factor]
     if factor == "bits":  # unquantized is no bit width: neither comparable to one nor a zero
         measured = [own for own in measured if own[0] != UNQUANTIZED_BITS and level[0] != UNQUANTIZED_BITS]
     found: dict[float, Level] = {}

@@ -88,7 +88,7 @@ class Encoding:
             known = {level: factor.code(level, self.layers) for level in {cell[index] for cell in cells}}
             coded[name] = np.array([known[cell[index]] for cell in cells]).reshape(len(cells), -1)
             if name == "phase":
-                coded[name] -= factor.code(NEUTRAL[index], self.layers)
+                coded[name] -= factor.code(NEUTRAL[name], self.layers)
         return coded
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bitskip.analysis.factorial import Family, Stratum, families
 from bitskip.analysis.failure_rates import Risk
-from bitskip.analysis.levels import FACTORS, NEUTRAL, TECHNIQUES, Levels, cell_label, level_label
+from bitskip.analysis.levels import FACTORS, Levels, cell_label, level_label, without_techniques
 from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.errors import UserError
 from bitskip.predict.completion import complete
@@ -212,8 +212,7 @@ def _depth(stratum: Stratum) -> int:
 
 
 def _baseline_label(baseline: Levels) -> str:
-    techniques = len(TECHNIQUES)
-    off = (*NEUTRAL[:techniques], *baseline[techniques:])
+    off = without_techniques(baseline)
     return "every technique off" if baseline == off else cell_label(baseline, off)
 
 

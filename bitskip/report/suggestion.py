@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from bitskip.analysis.levels import NEUTRAL, TECHNIQUES, cell_label, levels_of
+from bitskip.analysis.levels import cell_label, levels_of, without_techniques
 from bitskip.errors import UserError
 from bitskip.report.live import duration
 from bitskip.report.table import Block, Column, Text, tabulate
@@ -55,8 +55,7 @@ def suggestion_object(suggestions: Sequence[Suggestion], written: Sequence[Path]
 
 def _label(suggestion: Suggestion) -> str:
     levels = levels_of(suggestion.trial.axes())
-    techniques = len(TECHNIQUES)
-    return cell_label(levels, (*NEUTRAL[:techniques], *levels[techniques:]))
+    return cell_label(levels, without_techniques(levels))
 
 
 def suggestion_blocks(suggestions: Sequence[Suggestion], written: Sequence[Path]) -> list[Block]:

@@ -245,7 +245,7 @@ class _Planner:
     def _uncovered(self, levels: Levels) -> list[tuple[str, str]]:
         """Pairs of levels, both off, that no known cell has together."""
         names = list(FACTORS)
-        moved = [index for index, level in enumerate(levels) if level != NEUTRAL[index]]
+        moved = [index for index, (level, off) in enumerate(zip(levels, NEUTRAL.values(), strict=True)) if level != off]
         return [
             (level_label(names[i], levels[i]), level_label(names[j], levels[j]))
             for i, j in itertools.combinations(moved, 2)

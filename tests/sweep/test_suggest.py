@@ -35,7 +35,8 @@ def pairs_of(trials):
     covered = set()
     for trial in trials:
         levels = levels_of(trial.axes())
-        moved = [(index, level) for index, level in enumerate(levels) if level != NEUTRAL[index]]
+        off = tuple(NEUTRAL.values())
+        moved = [(index, level) for index, level in enumerate(levels) if level != off[index]]
         covered |= set(itertools.combinations(moved, 2))
     return covered
 
