@@ -1,4 +1,4 @@
-"""One cache of token streams for the whole run, apart from the user's; one thread, as a trial has by default."""
+"""Shapes are checked; one cache of token streams, apart from the user's; one thread, as a trial has by default."""
 
 import os
 import tempfile
@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+if "BITSKIP_UNCHECKED_SHAPES" not in os.environ:
+    install_import_hook("bitskip.ops", "beartype.beartype")  # shapes in signatures are checked in all tests
 
 
 @pytest.fixture(scope="session", autouse=True)

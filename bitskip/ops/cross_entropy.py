@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from bitskip.ops.conventions import IGNORED_TARGET
@@ -28,7 +29,9 @@ CHUNK_LOGITS = {"cpu": 2**19, "cuda": 2**27}
 """Logits of a chunk: on the CPU about what its caches hold, on a GPU 512 MiB, which keep it busy."""
 
 
-def cross_entropies(head: Tensor, exits: Sequence[tuple[Tensor, Tensor, float]]) -> tuple[Tensor, Tensor]:
+def cross_entropies(
+    head: Float[Tensor, "vocabulary width"], exits: Sequence[tuple[Tensor, Tensor, float]]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """(sum of weight_i CE_i, the last CE) of exits (state, targets, weight), in nats per token, fp32.
 
     CE_i is that of softmax(state head^T). Shapes: head [V, D], states [B, T, D], targets [B, T]; targets of -100 do not
@@ -47,7 +50,11 @@ def cross_entropies(head: Tensor, exits: Sequence[tuple[Tensor, Tensor, float]])
 
 
 @torch.no_grad()
-def scores(head: Tensor, state: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def scores(
+    head: Float[Tensor, "vocabulary width"],
+    state: Float[Tensor, "batch tokens width"],
+    targets: Int[Tensor, "batch tokens"],
+) -> tuple[Float[Tensor, ""], Int[Tensor, "batch tokens"]]:
     """(sum of the negative log-likelihoods in nats, fp64; the most likely tokens [B, T]) of one exit.
 
     Shapes: head [V, D], state [B, T, D], targets [B, T]; targets of -100 do not count.
@@ -65,7 +72,7 @@ def scores(head: Tensor, state: Tensor, targets: Tensor) -> tuple[Tensor, Tensor
     return total, choices.view_as(targets)
 
 
-def largest(logits: Tensor) -> tuple[Tensor, Tensor]:
+def largest(logits: Float[Tensor, "rows width"]) -> tuple[Float[Tensor, "rows 1"], Int[Tensor, rows]]:
     """Maximum [N, 1] and the first index of it [N] over the last dimension of [N, V].
 
     torch.argmax goes through a row one by one; the maxima of blocks are found many at once, and the index in one block.

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -57,7 +58,9 @@ class _RMSNorm(torch.autograd.Function):
         return of_x.add_(mean), of_weight, None
 
 
-def rotate(x: Tensor, rotary: Tensor) -> Tensor:
+def rotate(
+    x: Float[Tensor, "*heads tokens width"], rotary: Float[Tensor, "2 tokens width"]
+) -> Float[Tensor, "*heads tokens width"]:
     """Rotary position embedding of [B, H, T, K], the two halves of K forming the pairs; `rotary` is [2, T, K]."""
     if x.ndim == 4 and x.shape[2] > 1 and by_hand(x, rotary):
         return cast(Tensor, _Rotate.apply(x, *_across_heads(rotary, x.shape[1])))  # type: ignore[no-untyped-call]
@@ -104,7 +107,7 @@ def _turned(x: Tensor, cos: Tensor, behind: Tensor, before: Tensor, direction: i
     return turned.view(by_position.shape).transpose(1, 2)
 
 
-def gated(gate: Tensor, up: Tensor) -> Tensor:
+def gated(gate: Float[Tensor, "*shape"], up: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """silu(gate) * up, the hidden layer of SwiGLU."""
     if by_hand(gate, up) and torch.is_grad_enabled():
         return cast(Tensor, _Gated.apply(gate, up))  # type: ignore[no-untyped-call]

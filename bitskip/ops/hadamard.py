@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 LARGEST_FACTOR = 64
@@ -56,7 +57,7 @@ def largest_block(n: int) -> int:
     return n & -n
 
 
-def hadamard_transform(x: Tensor, block: int | None = None) -> Tensor:
+def hadamard_transform(x: Float[Tensor, "*rows n"], block: int | None = None) -> Float[Tensor, "*rows n"]:
     """H x / sqrt(n) over the last dimension; same shape and dtype, input untouched.
 
     With `block`, a power of two that divides the width, each run of so many entries is transformed by itself. On a GPU
@@ -106,7 +107,7 @@ def _fused_kernel(n: int) -> Callable[[Tensor, float], Tensor] | None:
     return cast(Callable[[Tensor, float], Tensor], kernel)
 
 
-def random_signs(n: int, seed: int) -> Tensor:
+def random_signs(n: int, seed: int) -> Float[Tensor, {n}]:
     """A fixed diagonal D of random signs, shape [n]: H D stays orthonormal and spreads a non-zero mean."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 2, (n,), generator=generator).mul_(2).sub_(1).float()

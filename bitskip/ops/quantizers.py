@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
@@ -40,17 +41,17 @@ class _StraightThrough(torch.autograd.Function):
         return grads[0], None
 
 
-def straight_through(value: Tensor, rounding: Callable[[Tensor], Tensor]) -> Tensor:
+def straight_through(value: Float[Tensor, "*shape"], rounding: Callable[[Tensor], Tensor]) -> Float[Tensor, "*shape"]:
     """rounding(value) in fp32, returned in the dtype of `value`; its gradient is the identity (Bengio, 1308.3432)."""
     return _StraightThrough.apply(value, rounding)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def ternary_scale(weight: Tensor) -> Tensor:
+def ternary_scale(weight: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """alpha = max(mean |W|, eps) of a matrix [out, in], 0-d and fp32."""
     return weight.float().abs().mean().clamp(min=EPSILON)
 
 
-def ternary_codes(weight: Tensor) -> Tensor:
+def ternary_codes(weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """T = clip(round(W / alpha), -1, 1), in fp32; ties go to zero (rounding half to even)."""
     return (weight.float() / ternary_scale(weight)).round_().clamp_(-1, 1)
 
@@ -69,7 +70,7 @@ def _into(target: Tensor, operation: Callable[..., Tensor], *operands: Tensor | 
     return operation(*operands, out=target)
 
 
-def ternarize(weight: Tensor) -> Tensor:
+def ternarize(weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """alpha * T, gradient 1 everywhere (absmean, BitNet b1.58). Same shape and dtype as `weight`."""
     return straight_through(weight, _ternary_rounding)
 
@@ -109,7 +110,9 @@ ROUNDINGS: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
 }
 
 
-def quantize_activations(x: Tensor, bits: int, scale: str = "auto") -> Tensor:
+def quantize_activations(
+    x: Float[Tensor, "*tokens width"], bits: int, scale: str = "auto"
+) -> Float[Tensor, "*tokens width"]:
     """Per-token fake quantization over the last dimension, straight-through.
 
     `scale` is `absmax`, `absmean`, or `auto` (absmean up to 4 bits). With 16 bits, the field's name for "not
@@ -157,7 +160,7 @@ class TernaryQuantizer:
         return unpack_codes(parts["codes"], shape) * parts["scale"]
 
 
-def pack_codes(codes: Tensor) -> Tensor:
+def pack_codes(codes: Float[Tensor, "*shape"]) -> UInt8[Tensor, bytes]:
     """Ternary codes -1, 0, 1 of any shape as uint8 [ceil(n / 4)], two bits each, the first in the lowest bits."""
     flat = (codes.flatten() + 1).to(torch.uint8)
     flat = torch.nn.functional.pad(flat, (0, -len(flat) % CODES_PER_BYTE), value=1)
@@ -165,7 +168,7 @@ def pack_codes(codes: Tensor) -> Tensor:
     return (flat.view(-1, CODES_PER_BYTE) << shifts).sum(1, dtype=torch.uint8)
 
 
-def unpack_codes(packed: Tensor, shape: torch.Size) -> Tensor:
+def unpack_codes(packed: UInt8[Tensor, bytes], shape: torch.Size) -> Tensor:
     """The inverse of `pack_codes`: fp32 codes of the given shape."""
     shifts = torch.arange(0, 8, 2, dtype=torch.uint8, device=packed.device)
     flat = ((packed[:, None] >> shifts) & 3).flatten()
