@@ -303,13 +303,14 @@ def suggest(
     """
     from bitskip.report.suggestion import render, suggestion_object, write_sweeps
     from bitskip.store.filesystem import is_folder
+    from bitskip.store.folder import SweepFolder
     from bitskip.store.tables import load_results, sweep_folders
     from bitskip.sweep.suggest import measured_space, suggest, tuned_in
     from bitskip.sweep.sweep_file import load_sweep
 
     results = _or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
-    files = [file] if file else [path for each in sweep_folders(results) if (path := each / "sweep.yaml").exists()]
+    files = [file] if file else [path for each in sweep_folders(results) if (path := SweepFolder(each).design).exists()]
     settings = (*(overrides or ()), "design=full")
     space: dict[TrialConfig, tuple[str, ...]] = {}
     for each in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bitskip.atomic_file import write_atomically
 from bitskip.data.cache import cache_folder
 from bitskip.errors import UserError
 from bitskip.sweep.sweep_file import Resources
@@ -93,13 +95,8 @@ def _cached(path: Path) -> float | None:
 
 
 def _store(path: Path, seconds: float) -> None:
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"step_seconds": seconds}))
-        os.replace(temporary, path)
-    except OSError:  # a plan is no less right for not being remembered
-        temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a plan is no less right for not being remembered
+        write_atomically(path, json.dumps({"step_seconds": seconds}))
 
 
 def _step_seconds(trial: TrialConfig, resources: Resources) -> float:

@@ -23,11 +23,12 @@ from bitskip.data.cache import cache_folder
 from bitskip.engine.status import is_alive, watched_folders
 from bitskip.errors import UserError
 from bitskip.store import filesystem
-from bitskip.store.filesystem import DESIGN_FILE
-from bitskip.store.folder_lock import LOCK
-from bitskip.store.heartbeat import FOLDER, remove_running, running_trials
+from bitskip.store.compaction import COMPACT_EVERY, compact
+from bitskip.store.folder import SweepFolder
+from bitskip.store.heartbeat import remove_running, running_trials
 from bitskip.store.provenance import provenance
-from bitskip.store.tables import COMMIT_TABLE, COMPACT_EVERY, DONE, compact, inspect_folder
+from bitskip.store.schema import COMMIT_TABLE
+from bitskip.store.tables import DONE, inspect_folder
 from bitskip.sweep.resources import local_cores, local_gpus
 from bitskip.sweep.sweep_file import load_sweep
 
@@ -189,7 +190,7 @@ def _sweep_folder(folder: Path) -> Iterator[Finding]:
     for stray in found.strays:
         yield Finding("warning", name, f"{stray} is no part of these results; some readers stop at it", "move it away")
     if failed and not alive:
-        again = f"bitskip sweep {folder / DESIGN_FILE} --results {filesystem.shown(folder.parent)}"
+        again = f"bitskip sweep {SweepFolder(folder).design} --results {filesystem.shown(folder.parent)}"
         cure = f"{again} tries them again; tracebacks in logs/"
         yield Finding("note", name, f"{failed} trials failed", cure)
     orphans = found.orphans - {each.trial_id for each in running}
@@ -208,10 +209,7 @@ def _sweep_folder(folder: Path) -> Iterator[Finding]:
 def _left_behind(folder: Path, name: str, alive: bool) -> Iterator[Finding]:
     """Half-written files and heartbeats of workers that are gone."""
     half = [
-        path
-        for place in (".tmp/*", "checkpoints/.*", "prefixes/.*", "weights/.*", f"{FOLDER}/.*")
-        for path in folder.glob(place)
-        if path.is_file() and (not alive or time.time() - path.stat().st_mtime > 3600)
+        path for path in SweepFolder(folder).half_written() if not alive or time.time() - path.stat().st_mtime > 3600
     ]
     if half:
 
@@ -234,7 +232,7 @@ def _left_behind(folder: Path, name: str, alive: bool) -> Iterator[Finding]:
 
 
 def _design(folder: Path, name: str) -> Iterator[Finding]:
-    file = folder / DESIGN_FILE
+    file = SweepFolder(folder).design
     if file.exists():
         try:
             load_sweep(file)
@@ -251,7 +249,7 @@ def mend(findings: list[Finding], results: Path) -> list[Finding]:
     with contextlib.ExitStack() as stack:
         for folder in watched_folders(results) if wanted else ():
             try:
-                stack.enter_context(FileLock(folder / LOCK, timeout=0))
+                stack.enter_context(FileLock(SweepFolder(folder).lock, timeout=0))
             except Timeout:
                 raise UserError(f"{folder}: a sweep is running here; mend it when that is over") from None
         for finding in wanted:

@@ -6,6 +6,7 @@ The results folder is the ledger, written by the workers; a resumed sweep is the
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import platform
 import shutil
@@ -19,14 +20,17 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from bitskip.atomic_file import write_atomically
 from bitskip.data import load_data
 from bitskip.engine.executors import Executor, open_executor
 from bitskip.engine.scheduler import Dispatch, Listener, Setting
 from bitskip.errors import Terminated, UserError
+from bitskip.store.compaction import compact, compact_if_due
 from bitskip.store.filesystem import publish_design
+from bitskip.store.folder import SweepFolder
 from bitskip.store.folder_lock import only_writer
 from bitskip.store.heartbeat import Running, running_trials
-from bitskip.store.tables import DONE, Failure, committed_anywhere, compact, compact_if_due, read_failure
+from bitskip.store.tables import DONE, Failure, committed_anywhere, read_failure
 from bitskip.sweep.adaptive import Chooser
 from bitskip.sweep.resources import local_slots
 from bitskip.sweep.sweep_file import Sweep
@@ -76,7 +80,7 @@ class Plan:
 
     @property
     def prefix_folder(self) -> Path:
-        return self.folder / "prefixes"
+        return SweepFolder(self.folder).prefixes
 
     def queue(self) -> PrefixQueue:
         """The trials to run in order, each once the prefix that it starts from is there."""
@@ -140,7 +144,7 @@ def plan_sweep(
 
 def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | None) -> tuple[Sweep, bool]:
     """The sweep with the trials of what has run and of the next batch, and whether others follow."""
-    begun = [path.stem for path in (results / sweep.name / "checkpoints").glob("*.safetensors")]
+    begun = [path.stem for path in SweepFolder(results / sweep.name).checkpoints.glob("[!.]*")]
     ran = [*ran, *(at for at in sweep.ran(begun) if at not in set(ran))]  # go on with what was interrupted
     wanted = min(sweep.count, len(sweep.grid.configurations)) - len(ran)
     size = min(max(0, wanted), -(-local_slots(sweep.resources) // len(sweep.seeds)))
@@ -256,21 +260,19 @@ def _sweep_up(folder: Path) -> None:
     A worker on another machine may live for some seconds more: it then fails to rename its file, or puts the same rows
     where the next attempt will put them.
     """
-    halves = [*(folder / ".tmp").glob("*"), *(folder / "running").glob("*")]
-    halves += [path for name in ("checkpoints", "weights") for path in (folder / name).glob(".*")]
-    for half in halves:
+    place = SweepFolder(folder)
+    for half in [*place.half_written(), *place.heartbeats.glob("*")]:
         with contextlib.suppress(OSError):
             half.unlink()
-    shutil.rmtree(folder / ".ray", ignore_errors=True)
+    shutil.rmtree(place.ray, ignore_errors=True)
 
 
 def _store_design(plan: Plan) -> None:
     """The merged sweep file beside its results, for whoever reads them later."""
-    temporary = plan.folder / ".sweep.yaml"
+    text = io.StringIO()
+    YAML().dump(dict(plan.sweep.resolved), text)
     try:
-        with temporary.open("w") as sink:
-            YAML().dump(dict(plan.sweep.resolved), sink)
-        os.replace(temporary, plan.folder / "sweep.yaml")
+        write_atomically(SweepFolder(plan.folder).design, text.getvalue())
     except OSError as error:
         raise UserError(f"{plan.folder}: cannot write here: {error.strerror}") from None
     publish_design(plan.folder)

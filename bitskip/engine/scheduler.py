@@ -17,8 +17,6 @@ The first trials that fail all alike end the sweep, too: what is wrong with them
 from __future__ import annotations
 
 import contextlib
-import datetime
-import platform
 import re
 import sys
 import time
@@ -28,8 +26,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from bitskip.store.heartbeat import Running, log_path, remove_running, running_trial
-from bitskip.store.tables import COMMIT_TABLE, DONE, Failure, column_name, committed, load_results, write_trial
+from bitskip.store.folder import SweepFolder
+from bitskip.store.heartbeat import Running, remove_running, running_trial
+from bitskip.store.schema import COMMIT_TABLE, attempt_columns
+from bitskip.store.tables import DONE, Failure, committed, load_results, write_trial
 from bitskip.sweep.sweep_file import Resources
 from bitskip.training.packing.plan import fair_size, pack_key, pack_size
 from bitskip.training.shared_prefix import Prefixes, PrefixQueue
@@ -315,24 +315,16 @@ class Dispatch:
             if len(signatures) == 1:
                 self.stop(
                     f"the first {FIRST_ALIKE} trials failed alike: {row['reason']} "
-                    f"(traceback: {log_path(self.setting.folder, trial_id)}); mend that"
+                    f"(traceback: {SweepFolder(self.setting.folder).log(trial_id)}); mend that"
                 )
 
     def _fail(self, task: Task, status: str, reason: str) -> None:
         """Store an attempt whose worker cannot do so any more."""
         trial = task.trial
-        row = {column_name(name): value for name, value in trial.axes().items()} | {
-            "trial_id": trial.trial_id,
-            "configuration_id": trial.configuration_id,
-            "sweep": self.setting.sweep,
-            "point": task.point,
-            "tuned": ", ".join(self.setting.tuned) or None,
-            "artefact": trial.artefact,
+        row = attempt_columns(trial, self.setting.sweep, task.point, self.setting.tuned) | {
             "status": status,
             "reason": reason,
             "failures": Failure.count_of(task.earlier, status, reason),
-            "started_at": datetime.datetime.now(datetime.UTC),
-            "host": platform.node(),
         }
         try:
             write_trial(self.setting.folder, row)
@@ -345,7 +337,7 @@ class Dispatch:
         return self._part(trial_id).exists() or trial_id in committed(self.setting.folder)
 
     def _part(self, trial_id: str) -> Path:
-        return self.setting.folder / COMMIT_TABLE / f"{trial_id}.parquet"
+        return SweepFolder(self.setting.folder).part(COMMIT_TABLE, trial_id)
 
     def _committed_row(self, trial_id: str) -> dict[str, Any] | None:
         """The row of a result that a worker has committed before it was lost."""
@@ -359,7 +351,7 @@ class Dispatch:
         remove_running(self.setting.folder, trial_id)
 
     def _log(self, trial_id: str, text: str) -> None:
-        log = log_path(self.setting.folder, trial_id)
+        log = SweepFolder(self.setting.folder).log(trial_id)
         with contextlib.suppress(OSError):
             log.parent.mkdir(exist_ok=True)
             with log.open("a", encoding="utf-8") as sink:

@@ -6,7 +6,6 @@ looks again and again and reads only what has changed.
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,10 +16,11 @@ from typing import Any
 
 from bitskip.errors import UserError
 from bitskip.store import filesystem
-from bitskip.store.filesystem import DESIGN_FILE
-from bitskip.store.folder_lock import LOCK, alive_elsewhere
-from bitskip.store.heartbeat import FOLDER, Running, running_trials
-from bitskip.store.tables import COMMIT_TABLE, DONE, Ledger
+from bitskip.store.folder import SweepFolder
+from bitskip.store.folder_lock import alive_elsewhere, is_locked
+from bitskip.store.heartbeat import Running, running_trials
+from bitskip.store.ledger import Ledger
+from bitskip.store.tables import DONE, holds_rows
 from bitskip.sweep.sweep_file import Sweep, load_sweep, with_seeds
 from bitskip.trial.config import AXES, TrialConfig, data_label, model_label
 
@@ -176,7 +176,7 @@ class Lookout:
             if self.design is None:
                 self._use(self.given)
             return
-        file = self.folder / DESIGN_FILE
+        file = SweepFolder(self.folder).design
         changed = file.stat().st_mtime_ns if file.exists() else None
         if changed == self._design_time:
             return
@@ -227,7 +227,7 @@ class Lookout:
         if time.monotonic() >= self._siblings_due:
             self._siblings_due = time.monotonic() + 10.0
             for folder in filesystem.folders_in(here.parent):
-                if folder != here and folder not in self.others and filesystem.is_folder(folder / COMMIT_TABLE):
+                if folder != here and folder not in self.others and holds_rows(folder):
                     self.others[folder] = Ledger(folder, _COLUMNS)
         found: dict[str, dict[str, Any]] = {}
         for ledger in self.others.values():
@@ -237,7 +237,7 @@ class Lookout:
 
     def _begun(self) -> float:
         """When the command that runs now began: it writes the design first."""
-        file = self.folder / DESIGN_FILE
+        file = SweepFolder(self.folder).design
         return file.stat().st_mtime if file.exists() else 0.0
 
     def _active(self, running: Running, states: Mapping[str, str]) -> Active:
@@ -336,15 +336,7 @@ def is_alive(folder: Path, running: Iterable[Running]) -> bool:
         return True
     if any(time.time() - each.updated_at < FRESH_SECONDS and not each.lost() for each in running):
         return True
-    try:
-        with (folder / LOCK).open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(handle, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
+    return is_locked(folder)
 
 
 def watched_folders(path: Path) -> list[Path]:
@@ -354,8 +346,8 @@ def watched_folders(path: Path) -> list[Path]:
     """
 
     def holds_a_sweep(folder: Path) -> bool:
-        here = any((folder / name).exists() for name in (DESIGN_FILE, FOLDER))
-        return here or filesystem.is_folder(folder / COMMIT_TABLE)
+        here = SweepFolder(folder).design.exists() or SweepFolder(folder).heartbeats.exists()
+        return here or holds_rows(folder)
 
     filesystem.fetch_designs(path)
     if path.is_file():

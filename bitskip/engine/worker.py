@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import functools
 import json
 import os
@@ -19,10 +18,11 @@ from typing import Any
 
 import bitskip
 from bitskip.errors import UserError
+from bitskip.store.folder import SweepFolder
 from bitskip.store.heartbeat import Report, reporting, traceback_lines
-from bitskip.store.tables import DONE, Failure, column_name, write_trial
-from bitskip.training.checkpoint import CheckpointPlace, weights_path
-from bitskip.training.loop import CurvePoint
+from bitskip.store.schema import CurvePoint, Status, as_row, attempt_columns
+from bitskip.store.tables import DONE, Failure, write_trial
+from bitskip.training.checkpoint import CheckpointPlace
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.training.trainer import TrialResult, run_trial
 from bitskip.trial.config import TrialConfig
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / f"{self.trial.trial_id}.safetensors"
+        return SweepFolder(self.folder).checkpoint(self.trial.trial_id)
 
     @property
     def checkpoint_place(self) -> CheckpointPlace:
@@ -65,7 +65,7 @@ class Job:
     @property
     def weights_path(self) -> Path | None:
         """Where its weights go, if they are kept."""
-        return weights_path(self.folder, self.trial.trial_id) if self.save_weights else None
+        return SweepFolder(self.folder).weights(self.trial.trial_id) if self.save_weights else None
 
 
 def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
@@ -169,9 +169,9 @@ class _Attempt:
         job, report, row = self.job, self.report, self.row
         tables: list[list[dict[str, Any]]] = [[], [], []]
         if isinstance(found, TrialResult):
-            row |= _measures(found)
+            row |= as_row(found)
             parts = (found.exits, found.curve, found.layers)
-            tables = [[dataclasses.asdict(entry) for entry in part] for part in parts]
+            tables = [[as_row(entry) for entry in part] for part in parts]
         else:
             row |= self._failure(found)
             report.note(traceback_lines(found))
@@ -188,10 +188,10 @@ class _Attempt:
 
     def _failure(self, error: Exception) -> dict[str, Any]:
         if isinstance(error, TimeLimitError):
-            return {"status": "timeout", "reason": f"longer than the limit of {self.job.time_limit:g} s"}
+            return {"status": Status.TIMEOUT, "reason": f"longer than the limit of {self.job.time_limit:g} s"}
         first = (str(error).splitlines() or [""])[0]
         reason = first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
-        return {"status": "error", "reason": reason}
+        return {"status": Status.ERROR, "reason": reason}
 
 
 def check_device(device: str) -> None:
@@ -214,29 +214,13 @@ def _point_line(point: CurvePoint, steps: int) -> str:
 
 
 def _description(job: Job) -> dict[str, Any]:
-    trial = job.trial
-    axes = {column_name(name): value for name, value in trial.axes().items()}
-    return axes | {
-        "trial_id": trial.trial_id,
-        "configuration_id": trial.configuration_id,
-        "sweep": job.sweep,
-        "point": job.point,
-        "tuned": ", ".join(job.tuned) or None,
-        "artefact": trial.artefact,
-        "started_at": datetime.datetime.now(datetime.UTC),
-        "host": platform.node(),
+    return attempt_columns(job.trial, job.sweep, job.point, job.tuned) | {
         "device": _device_name(job.device),
         "threads": job.threads,
         "niceness": os.nice(0),
         "versions": json.dumps(_versions(), sort_keys=True),
         "git_sha": _git_sha(),
     }
-
-
-def _measures(result: TrialResult) -> dict[str, Any]:
-    """The fields of a result that are columns of `trials`."""
-    apart = ("trial", "curve", "exits", "layers")
-    return {f.name: getattr(result, f.name) for f in dataclasses.fields(result) if f.name not in apart}
 
 
 @contextlib.contextmanager

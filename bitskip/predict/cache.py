@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 import bitskip
 from bitskip.analysis.factorial import FACTORS
+from bitskip.atomic_file import write_atomically
 from bitskip.predict.dataset import measure, measurements_from, plain_measurements
 from bitskip.predict.predictor import Predictor
 from bitskip.store.filesystem import files_in, folders_in
@@ -62,10 +61,5 @@ def keep(predictor: Predictor, root: Path, current: str) -> None:
         "measurements": plain_measurements(predictor.measured),
         "fits": predictor.plain(),
     }
-    temporary = root / f"{FILE_NAME}.{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
-        os.replace(temporary, root / FILE_NAME)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with contextlib.suppress(OSError):
+        write_atomically(root / FILE_NAME, json.dumps(content, separators=(",", ":")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.factorial import Row, Stratum, cell_label, strata
+from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
 from bitskip.paper.attribution import Attribution, Change, Run
 from bitskip.paper.claims import Finding
@@ -30,6 +30,7 @@ from bitskip.report.terminal import (
     seed_line,
     spread_text,
 )
+from bitskip.store.folder import SweepFolder
 from bitskip.store.provenance import facts
 
 if TYPE_CHECKING:
@@ -112,11 +113,8 @@ def sheets(results: Results, analysis: Analysis) -> list[Sheet]:
 def write_page(results: Results, folder: Path, within: float, file: Path) -> list[Path]:
     """The page as a file, whole or not at all. Raises UserError if it cannot be written."""
     page = html_page(results, folder, within)
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, file)
+        write_atomically(file, page)
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror})") from None
     return [file]
@@ -328,7 +326,7 @@ def _made(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 def _commands(report: Report, folder: Path) -> str:
     found = []
     for name in report.overview.sweeps:
-        design = next((path for path in (folder / "sweep.yaml", folder / name / "sweep.yaml") if path.exists()), None)
+        design = next((path for at in (folder, folder / name) if (path := SweepFolder(at).design).exists()), None)
         if design is not None and (design.parent.name == name or design.parent == folder):
             found.append(f"bitskip sweep {shlex.quote(str(design))} --results DIR")
     found += ["bitskip show TRIAL  # the command that trains one of them again"] if report.overview.trials else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bitskip.analysis.effects import Effect
 from bitskip.analysis.factorial import METRICS, Stratum, cell_label
+from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
 from bitskip.paper.attribution import Attribution, Run
 from bitskip.paper.claims import NOT_MEASURED, Finding
@@ -47,11 +47,8 @@ ESTIMANDS = {"averaged": "mean over the settings of the others", "anchored": "al
 def write_markdown(results: Results, folder: Path, within: float, file: Path) -> list[Path]:
     """The report as a file, whole or not at all. Raises UserError if it cannot be written."""
     text = markdown(results, folder, within)
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, file)
+        write_atomically(file, text)
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror})") from None
     return [file]

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bitskip.store.schema import FINISHED
+
 COLUMNS = ("git_sha", "host", "device", "threads", "niceness", "packed")
 PACKAGES = ("bitskip", "torch", "numpy", "python")
 SCALE = ("model", "data", "tokens")
@@ -56,7 +58,7 @@ def provenance(rows: Iterable[Mapping[str, Any]]) -> Provenance:
     """Where rows of `trials` that can meet in one contrast differ; what a row does not know is passed over."""
     scales: dict[tuple[Any, ...], list[dict[str, str]]] = defaultdict(list)
     for row in rows:
-        if row["status"] in ("ok", "stalled", "diverged") and not row.get("artefact"):
+        if row["status"] in FINISHED and not row.get("artefact"):
             scales[tuple(row.get(name) for name in SCALE)].append(facts(row))
     mixed = []
     for what, matters in MATTERS.items():

@@ -22,8 +22,9 @@ from bitskip.model.decoder import Decoder
 from bitskip.model.layerskip import dropout_progress, dropout_rates, loss_weights
 from bitskip.model.random_streams import generator
 from bitskip.store.heartbeat import Report
+from bitskip.store.schema import CurvePoint, LayerRow
 from bitskip.training.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
-from bitskip.training.layer_stats import Diagnostics, LayerRow, sampled_sequences
+from bitskip.training.layer_stats import Diagnostics, sampled_sequences
 from bitskip.training.shared_prefix import Prefix, Prefixes, prefix_content
 from bitskip.trial.config import TrainingConfig, TrialConfig
 from bitskip.trial.schedule import (
@@ -38,23 +39,6 @@ from bitskip.trial.schedule import (
 
 DIVERGENCE_MARGIN = 0.5
 """Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Losses in nats per token at one step; `train_loss` is the full model's on the training batch."""
-
-    step: int
-    tokens: int
-    phase: str
-    train_loss: float | None
-    val_loss: float | None
-    lr: float
-    grad_norm: float | None
-
-    def below(self, ceiling: float) -> bool:
-        """Whether the held-out loss is finite and no larger than this."""
-        return self.val_loss is not None and self.val_loss <= ceiling
 
 
 @dataclass

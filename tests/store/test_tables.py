@@ -18,9 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 from simulated_results import exit_rows, trial_row
 
+from bitskip import atomic_file
 from bitskip.errors import UserError
-from bitskip.store import tables
-from bitskip.store.tables import SCHEMAS, VERSION_KEY, committed, committed_anywhere, compact, load_results, write_trial
+from bitskip.store import compaction, filesystem, ledger, tables
+from bitskip.store.compaction import compact
+from bitskip.store.schema import VERSION_KEY, arrow_schema
+from bitskip.store.tables import committed, committed_anywhere, load_results, write_trial
 from bitskip.trial.config import AXES, TrialConfig, make_trial
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -77,7 +80,7 @@ def test_rows_come_back_as_written(tmp_path):
 def test_every_axis_is_a_column_of_its_kind():
     kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), tuple: pa.list_(pa.string())}
     for name, axis in AXES.items():
-        assert SCHEMAS["trials"].field(name.replace(".", "_")).type == kinds[axis.kind]
+        assert arrow_schema("trials").field(name.replace(".", "_")).type == kinds[axis.kind]
 
 
 def test_files_have_the_schema_whatever_the_rows_hold(tmp_path):
@@ -85,7 +88,7 @@ def test_files_have_the_schema_whatever_the_rows_hold(tmp_path):
     for name in TABLES:
         (part,) = (tmp_path / name).iterdir()
         stored = pq.ParquetFile(part)
-        assert stored.schema_arrow.equals(SCHEMAS[name])
+        assert stored.schema_arrow.equals(arrow_schema(name))
         assert stored.schema_arrow.metadata[VERSION_KEY] == b"1"
         assert stored.metadata.row_group(0).column(0).compression == "ZSTD"
 
@@ -138,8 +141,8 @@ def test_nothing_but_parts_lies_among_the_parts(tmp_path):
 
 def test_the_trials_part_is_renamed_into_place_last(tmp_path, monkeypatch):
     order = []
-    replace = tables.os.replace
-    monkeypatch.setattr(tables.os, "replace", lambda a, b: (order.append(Path(b).parent.name), replace(a, b)))
+    replace = atomic_file.os.replace
+    monkeypatch.setattr(atomic_file.os, "replace", lambda a, b: (order.append(Path(b).parent.name), replace(a, b)))
     store(tmp_path)
     assert sorted(order[:3]) == ["curves", "exits", "layers"]
     assert order[3:] == ["trials"]
@@ -150,14 +153,14 @@ def test_a_crash_while_writing_leaves_no_trial_behind(tmp_path, monkeypatch, cra
     kept = store(tmp_path, seed=1)
     before = contents(tmp_path)
     calls = itertools.count(1)
-    replace = tables.os.replace
+    replace = atomic_file.os.replace
 
     def crashing(source: Path, target: Path) -> None:
         if next(calls) == crash_at:
             raise OSError("killed")
         replace(source, target)
 
-    monkeypatch.setattr(tables.os, "replace", crashing)
+    monkeypatch.setattr(atomic_file.os, "replace", crashing)
     with pytest.raises(OSError, match="killed"):
         store(tmp_path, seed=2)
     assert contents(tmp_path) == before
@@ -216,7 +219,7 @@ def test_results_without_a_row_load_as_empty_tables(tmp_path):
     found = load_results(tmp_path)
     for name in TABLES:
         assert getattr(found, name).num_rows == 0
-        assert getattr(found, name).schema.equals(SCHEMAS[name])
+        assert getattr(found, name).schema.equals(arrow_schema(name))
     assert compact(tmp_path / "s") == 0
 
 
@@ -238,7 +241,7 @@ def test_columns_are_found_by_name_and_cast(tmp_path):
         return with_version(reordered.set_column(index, "bits", reordered["bits"].cast(pa.int32())), "1")
 
     rewrite(tmp_path / "trials" / f"{key}.parquet", change)
-    assert load_results(tmp_path).trials.schema.equals(SCHEMAS["trials"])
+    assert load_results(tmp_path).trials.schema.equals(arrow_schema("trials"))
     assert load_results(tmp_path).trials["bits"].to_pylist() == [8]
 
 
@@ -310,7 +313,7 @@ def test_a_crash_anywhere_in_a_compaction_loses_and_doubles_nothing(tmp_path, mo
     store(tmp_path, seed=0, loss=2.5, hours=1)
     before = contents(tmp_path)
     calls = itertools.count(1)
-    original = {"replace": tables.os.replace, "unlink": Path.unlink}[operation]
+    original = {"replace": atomic_file.os.replace, "unlink": Path.unlink}[operation]
 
     def crashing(*arguments: Any, **options: Any) -> None:
         target = arguments[0]
@@ -319,7 +322,7 @@ def test_a_crash_anywhere_in_a_compaction_loses_and_doubles_nothing(tmp_path, mo
         original(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tables.os if operation == "replace" else Path, operation, crashing)
+        patch.setattr(atomic_file.os if operation == "replace" else Path, operation, crashing)
         with pytest.raises(KeyboardInterrupt):
             compact(tmp_path)
     assert contents(tmp_path) == before
@@ -343,15 +346,14 @@ def test_compaction_keeps_parts_that_it_cannot_read_or_that_do_not_count(tmp_pat
 
 def test_a_part_replaced_during_compaction_is_not_deleted(tmp_path, monkeypatch):
     store(tmp_path, loss=3.0)
-    write = tables._write_file
+    write = tables.write_file
 
-    def write_and_race(table: pa.Table, folder: Path, name: str, filename: str) -> Path:
-        target = write(table, folder, name, filename)
-        if name == "curves" and filename.startswith("compact-"):
+    def write_and_race(table: pa.Table, target: Path) -> None:
+        write(table, target)
+        if target.parent.name == "curves" and target.name.startswith("compact-"):
             store(tmp_path, loss=2.0, hours=1)
-        return target
 
-    monkeypatch.setattr(tables, "_write_file", write_and_race)
+    monkeypatch.setattr(tables, "write_file", write_and_race)
     compact(tmp_path)
     assert load_results(tmp_path).curves["val_loss"].to_pylist() == [2.0, 2.0]
     assert load_results(tmp_path).trials["loss"].to_pylist() == [2.0]
@@ -361,7 +363,7 @@ def test_a_file_compacted_while_it_is_listed_is_read_from_the_compact_file(tmp_p
     store(tmp_path, seed=0)
     store(tmp_path, seed=1)
     before = contents(tmp_path)
-    paths, pending = tables._paths, [True]
+    paths, pending = tables.table_files, [True]
 
     def listed_before(folder: Path, name: str) -> list[Path]:
         found = paths(folder, name)
@@ -369,7 +371,7 @@ def test_a_file_compacted_while_it_is_listed_is_read_from_the_compact_file(tmp_p
             compact(folder)
         return found
 
-    monkeypatch.setattr(tables, "_paths", listed_before)
+    monkeypatch.setattr(tables, "table_files", listed_before)
     assert contents(tmp_path) == before
 
 
@@ -408,21 +410,21 @@ def test_a_compaction_is_due_after_so_many_new_parts(tmp_path):
     for seed in range(3):
         store(tmp_path, seed=seed)
     store(tmp_path, seed=9, status="error")
-    assert tables.compact_if_due(tmp_path, every=5) == 0
+    assert compaction.compact_if_due(tmp_path, every=5) == 0
     store(tmp_path, seed=3)
-    assert tables.compact_if_due(tmp_path, every=5) == 4 * len(TABLES)
+    assert compaction.compact_if_due(tmp_path, every=5) == 4 * len(TABLES)
     for seed in range(10, 14):
         store(tmp_path, seed=seed, status="error")  # they stay parts, and count once
-    assert tables.compact_if_due(tmp_path, every=5) == 0
+    assert compaction.compact_if_due(tmp_path, every=5) == 0
     store(tmp_path, seed=4)
-    assert tables.compact_if_due(tmp_path, every=5) == len(TABLES)
-    assert tables.compact_if_due(tmp_path, every=5) == 0
-    assert tables.compact_if_due(tmp_path / "nothing here") == 0
+    assert compaction.compact_if_due(tmp_path, every=5) == len(TABLES)
+    assert compaction.compact_if_due(tmp_path, every=5) == 0
+    assert compaction.compact_if_due(tmp_path / "nothing here") == 0
     assert sorted(committed(tmp_path).values()) == ["error"] * 5 + ["ok"] * 5
 
 
 def test_large_compact_files_are_left_alone_and_newer_rows_count(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "COMPACT_ROWS", 1)
+    monkeypatch.setattr(compaction, "COMPACT_ROWS", 1)
     for seed in range(3):
         store(tmp_path, seed=seed, loss=3.0)
     compact(tmp_path)
@@ -435,7 +437,7 @@ def test_large_compact_files_are_left_alone_and_newer_rows_count(tmp_path, monke
     before = contents(tmp_path)
     losses = {row["seed"]: row["loss"] for row in before["trials"]}
     assert losses == {0: 2.0, 1: 3.0, 2: 3.0, 3: 3.0}
-    monkeypatch.setattr(tables, "COMPACT_ROWS", 1000)
+    monkeypatch.setattr(compaction, "COMPACT_ROWS", 1000)
     store(tmp_path, seed=1, loss=1.0, hours=2)
     expected = contents(tmp_path)
     compact(tmp_path)
@@ -446,14 +448,14 @@ def test_large_compact_files_are_left_alone_and_newer_rows_count(tmp_path, monke
 def test_a_compaction_leaves_alone_what_workers_are_writing(tmp_path, monkeypatch):
     for seed in range(3):
         store(tmp_path, seed=seed)
-    write, pending = tables._write_file, [True]
+    write, pending = tables.write_file, [True]
 
-    def write_and_commit_another(table: pa.Table, folder: Path, name: str, filename: str) -> Path:
-        if filename.startswith("compact-") and pending and pending.pop():
+    def write_and_commit_another(table: pa.Table, target: Path) -> None:
+        if target.name.startswith("compact-") and pending and pending.pop():
             store(tmp_path, seed=7)
-        return write(table, folder, name, filename)
+        write(table, target)
 
-    monkeypatch.setattr(tables, "_write_file", write_and_commit_another)
+    monkeypatch.setattr(tables, "write_file", write_and_commit_another)
     compact(tmp_path)
     for name in TABLES:
         assert (tmp_path / name / f"{trial(7).trial_id}.parquet").exists()
@@ -461,30 +463,30 @@ def test_a_compaction_leaves_alone_what_workers_are_writing(tmp_path, monkeypatc
 
 
 def test_a_ledger_opens_only_what_is_new(tmp_path, monkeypatch):
-    ledger = tables.Ledger(tmp_path, ["loss"])
-    assert not ledger.refresh()
+    seen = ledger.Ledger(tmp_path, ["loss"])
+    assert not seen.refresh()
     keys = [store(tmp_path, seed=seed) for seed in range(20)]
-    assert ledger.refresh()
-    assert ledger.opened == 20
-    assert not ledger.refresh()
+    assert seen.refresh()
+    assert seen.opened == 20
+    assert not seen.refresh()
     failed = store(tmp_path, seed=20, loss=None, status="error")
-    assert ledger.refresh()
-    assert ledger.opened == 21
-    assert ledger.rows[failed]["status"] == "error"
+    assert seen.refresh()
+    assert seen.opened == 21
+    assert seen.rows[failed]["status"] == "error"
     store(tmp_path, seed=20, loss=2.5, hours=1)
-    assert ledger.refresh()
-    assert ledger.opened == 22
-    assert (ledger.rows[failed]["status"], ledger.rows[failed]["loss"]) == ("ok", 2.5)
+    assert seen.refresh()
+    assert seen.opened == 22
+    assert (seen.rows[failed]["status"], seen.rows[failed]["loss"]) == ("ok", 2.5)
     compact(tmp_path)
-    assert ledger.refresh()
-    assert ledger.opened == 23
-    assert set(ledger.rows) == {*keys, failed}
+    assert seen.refresh()
+    assert seen.opened == 23
+    assert set(seen.rows) == {*keys, failed}
     # A folder in which nothing has happened for a while is not even listed.
-    later = tables.time.time_ns() + 10_000_000_000
-    monkeypatch.setattr(tables.time, "time_ns", lambda: later)
-    ledger.refresh()
-    monkeypatch.setattr(tables.os, "scandir", None)
-    assert not ledger.refresh()
+    later = ledger.time.time_ns() + 10_000_000_000
+    monkeypatch.setattr(ledger.time, "time_ns", lambda: later)
+    seen.refresh()
+    monkeypatch.setattr(filesystem.os, "scandir", None)
+    assert not seen.refresh()
 
 
 @pytest.mark.parametrize("failed_first", [True, False])
@@ -494,20 +496,20 @@ def test_a_ledger_counts_the_rows_that_the_results_count(tmp_path, failed_first)
         compact(tmp_path)
         store(tmp_path, seed=seed, hours=5 - seed, loss=2.0, status="error" if failed_first else "diverged")
     (tmp_path / "trials" / "torn.parquet").write_bytes(b"PAR1")
-    ledger = tables.Ledger(tmp_path, ["loss"])
-    ledger.refresh()
+    seen = ledger.Ledger(tmp_path, ["loss"])
+    seen.refresh()
     rows = {row["trial_id"]: row for row in load_results(tmp_path).trials.to_pylist()}
-    assert {key: (row["status"], row["loss"]) for key, row in ledger.rows.items()} == {
+    assert {key: (row["status"], row["loss"]) for key, row in seen.rows.items()} == {
         key: (row["status"], row["loss"]) for key, row in rows.items()
     }
-    assert [str(tmp_path / "trials" / "torn.parquet") in problem for problem in ledger.problems] == [True]
+    assert [str(tmp_path / "trials" / "torn.parquet") in problem for problem in seen.problems] == [True]
 
 
 def test_finished_trials_are_read_from_a_few_files_however_many_they_are(tmp_path, monkeypatch):
     for seed in range(30):
         store(tmp_path, seed=seed)
-        tables.compact_if_due(tmp_path, every=10)
-    read, opened = tables._read_file, []
-    monkeypatch.setattr(tables, "_read_file", lambda path, schema: (opened.append(path), read(path, schema))[1])
+        compaction.compact_if_due(tmp_path, every=10)
+    read, opened = tables.read_file, []
+    monkeypatch.setattr(tables, "read_file", lambda path, wanted: (opened.append(path), read(path, wanted))[1])
     assert len(load_results(tmp_path).trials) == 30
     assert len(opened) <= len(TABLES) * 10

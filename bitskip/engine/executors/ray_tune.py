@@ -17,6 +17,7 @@ from typing import Any
 
 from bitskip.engine.scheduler import Dispatch, Setting
 from bitskip.errors import UserError
+from bitskip.store.folder import SweepFolder
 from bitskip.sweep.resources import local_cores, slots_on
 from bitskip.sweep.sweep_file import Resources
 
@@ -33,8 +34,6 @@ os.environ.update(
 OBJECT_STORE_BYTES = 100 << 20
 ADDRESS_PROBE_SECONDS = 2.0
 NODE_CHECK_SECONDS = 5.0
-SCRATCH = ".ray"
-"""Tune's own files, below the sweep's folder: shared with the cluster's machines, removed at the end."""
 
 
 class RayTune:
@@ -81,7 +80,7 @@ class RayTune:
         self._start()
         slots = dispatch.slots = slots_on(_alive(), setting.resources)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)  # else short trials run one at a time
-        scratch = setting.folder / SCRATCH
+        scratch = SweepFolder(setting.folder).ray
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             _fit(dispatch, setting, slots, str(scratch), alone=self.address is None)

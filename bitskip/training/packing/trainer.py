@@ -21,9 +21,10 @@ from torch import Tensor
 from bitskip.data import TokenData
 from bitskip.model.decoder import Decoder, uncompiled
 from bitskip.store.heartbeat import Report
+from bitskip.store.schema import CurvePoint
 from bitskip.training.checkpoint import CheckpointPlace
 from bitskip.training.evaluate import held_out_batches, held_out_loss
-from bitskip.training.loop import Course, CurvePoint, Step, precision_context
+from bitskip.training.loop import Course, Step, precision_context
 from bitskip.training.packing.plan import pack_key
 from bitskip.training.packing.stacked_decoder import PackedDecoder
 from bitskip.training.shared_prefix import Prefixes

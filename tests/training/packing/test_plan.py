@@ -7,7 +7,8 @@ from sweeping import TINY, by_seed, left_over, rows, sweep
 
 from bitskip.engine.scheduler import Dispatch, Setting
 from bitskip.engine.worker import Job, run_packed
-from bitskip.store.heartbeat import log_path, reporting
+from bitskip.store.folder import SweepFolder
+from bitskip.store.heartbeat import reporting
 from bitskip.store.tables import DONE, load_results, write_trial
 from bitskip.sweep.sweep_file import Resources
 from bitskip.training.packing.plan import AUTO_SIZE, fair_size, pack_size, program_count
@@ -155,7 +156,7 @@ def test_what_ends_a_pack_stands_in_the_log_of_each_trial(tmp_path: Path, monkey
     with pytest.raises(RuntimeError):
         list(run_packed(jobs))
     for job in jobs:
-        log = log_path(tmp_path, job.trial.trial_id).read_text()
+        log = SweepFolder(tmp_path).log(job.trial.trial_id).read_text()
         assert "the pack failed" in log
         assert "Traceback" in log
 

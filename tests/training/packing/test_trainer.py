@@ -10,8 +10,8 @@ import torch
 
 from bitskip.data import TokenData
 from bitskip.model.decoder import Decoder, build_model
+from bitskip.store.schema import ExitSpeed
 from bitskip.training.checkpoint import CheckpointPlace
-from bitskip.training.decode_speed import ExitSpeed
 from bitskip.training.packing.stacked_decoder import PackedDecoder
 from bitskip.training.packing.trainer import Member, _StackedAdamW, pack_key, packing_gains, run_pack
 from bitskip.training.trainer import TrialResult, optimizer_for, run_trial
@@ -40,7 +40,7 @@ MEMBERS = [
 @pytest.fixture(autouse=True)
 def _untimed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timing the exits takes longer than training such models."""
-    timed = ExitSpeed(1, 1, 1.0, 1.0, 0.0, 0.0, 0.0, 1)
+    timed = ExitSpeed(1.0, 1.0, 0.0, 0.0, 0.0, 1)
     monkeypatch.setattr(
         "bitskip.training.trainer.exit_speed", lambda model, prompt, batch=1: [timed] * model.sizes.layers
     )
