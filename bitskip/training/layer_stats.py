@@ -1,6 +1,6 @@
 """What happens inside a model while it trains: quantizers' inputs, ternary weights, and gradients that may disagree.
 
-Every measure is defined in docs/measures.md, under "Layers".
+Every measure is defined where its column is declared (`LayerRow`) and explained in docs/measures.md, under "Layers".
 """
 
 from __future__ import annotations
