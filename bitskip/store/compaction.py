@@ -49,7 +49,7 @@ def compact(folder: Path) -> int:
     sweep's lock: two compactions of one folder at once are not provided for.
     """
     commits = tables.commits(tables.read_table([folder], COMMIT_TABLE, LEDGER_COLUMNS))
-    finished = {trial_id: folder for trial_id, commit in commits.items() if commit.status in FINISHED}
+    finished = {trial_id: folder for trial_id, row in commits.items() if row["status"] in FINISHED}
     return sum(_compact_table(folder, name, finished) for name in sorted(TABLES, key=lambda n: n == COMMIT_TABLE))
 
 

@@ -43,27 +43,23 @@ def only_writer(folder: Path) -> Iterator[Callable[[], None]]:
     try:
         if alive_elsewhere(folder):
             raise _in_use(folder, owner)
-        _claim(owner)
+        content = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         try:
-            yield lambda: _touch(owner)
+            write_atomically(owner, json.dumps(content))
+        except OSError as error:
+            raise UserError(f"{folder}: cannot write here: {error.strerror}") from None
+
+        def touch() -> None:
+            with contextlib.suppress(OSError):
+                os.utime(owner)
+
+        try:
+            yield touch
         finally:
             with contextlib.suppress(OSError):
                 owner.unlink()
     finally:
         lock.release()
-
-
-def _claim(owner: Path) -> None:
-    content = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    try:
-        write_atomically(owner, json.dumps(content))
-    except OSError as error:
-        raise UserError(f"{owner.parent}: cannot write here: {error.strerror}") from None
-
-
-def _touch(owner: Path) -> None:
-    with contextlib.suppress(OSError):
-        os.utime(owner)
 
 
 def alive_elsewhere(folder: Path) -> bool:

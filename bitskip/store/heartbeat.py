@@ -111,8 +111,7 @@ class Report:
         """Training begins, or goes on, after `step` steps."""
         tokens = step * self.tokens_per_step
         self.written = time.monotonic()
-        self.state = replace(self.state, stage="training", step=step, tokens=tokens, resumed_at_step=resumed_at)
-        self._write()
+        self._write(stage="training", step=step, tokens=tokens, resumed_at_step=resumed_at)
 
     def step(self, step: int, phase: str, loss: float) -> None:
         """An optimizer step has been taken; costs next to nothing but once a second."""
@@ -127,20 +126,12 @@ class Report:
         tokens = step * self.tokens_per_step
         rate = (tokens - self.state.tokens) / (now - self.written)
         self.written = now
-        self.state = replace(
-            self.state,
-            step=step,
-            tokens=tokens,
-            tokens_per_second=rate,
-            phase=phase,
-            train_loss=loss if math.isfinite(loss) else None,
-        )
-        self._write()
+        finite = loss if math.isfinite(loss) else None
+        self._write(step=step, tokens=tokens, tokens_per_second=rate, phase=phase, train_loss=finite)
 
     def evaluating(self) -> None:
         """Training is over."""
-        self.state = replace(self.state, stage="evaluating")
-        self._write()
+        self._write(stage="evaluating")
 
     def note(self, text: str) -> None:
         """A line in the log, with the time of day."""
@@ -149,8 +140,8 @@ class Report:
                 self.log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
                 self.log.flush()
 
-    def _write(self) -> None:
-        self.state = replace(self.state, updated_at=time.time(), losses=tuple(self.losses))
+    def _write(self, **news: Any) -> None:
+        self.state = replace(self.state, updated_at=time.time(), losses=tuple(self.losses), **news)
         with contextlib.suppress(OSError):
             if self.path.parent.is_dir():  # a sweep's folder that was deleted stays so
                 write_atomically(self.path, json.dumps(asdict(self.state), allow_nan=False))

@@ -12,7 +12,7 @@ from typing import Any
 from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
 from bitskip.store.schema import COMMIT_TABLE
-from bitskip.store.tables import LEDGER_COLUMNS, File, Wanted, read_file, reading_order, standing
+from bitskip.store.tables import LEDGER_COLUMNS, File, Wanted, counting, read_file, reading_order
 
 SETTLED_NANOSECONDS = 2_000_000_000
 """A change within the clock's tick of a listing does not show in the folder's time: so long it is listed again."""
@@ -66,15 +66,6 @@ class Ledger:
             return None
 
     def _merge(self) -> None:
-        rows: dict[str, dict[str, Any]] = {}
-        for name in sorted(self._files, key=reading_order):
-            for row in self._files[name][1]:
-                known = rows.get(row["trial_id"])
-                if known is None or _standing(known) <= _standing(row):
-                    rows[row["trial_id"]] = row
-        self.rows = rows
+        names = sorted(self._files, key=reading_order)
+        self.rows = counting(row for name in names for row in self._files[name][1])
         self.problems = [problem for _, _, problem in self._files.values() if problem]
-
-
-def _standing(row: dict[str, Any]) -> tuple[bool, float]:
-    return standing(row["status"], row["started_at"])

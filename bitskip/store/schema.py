@@ -7,6 +7,7 @@ or retyped: readers of any age read old folders.
 from __future__ import annotations
 
 import datetime
+import functools
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -245,8 +246,9 @@ def columns(table: str) -> list[Column]:
     return [each for part in TABLES[table] for each in (_declared(part) if is_dataclass(part) else part())]
 
 
-def _declared(owner: Any) -> list[Column]:
-    hints, found = get_type_hints(owner), []
+@functools.cache
+def _declared(owner: Any) -> tuple[Column, ...]:
+    hints, found = get_type_hints(owner), list[Column]()
     for entry in fields(owner):
         kind = next(iter(set(get_args(hints[entry.name])) - {type(None)}), hints[entry.name])
         about = entry.metadata
@@ -255,7 +257,7 @@ def _declared(owner: Any) -> list[Column]:
             found += [replace(p, name=about["prefix"] + p.name, meaning=p.meaning + about["meaning"]) for p in parts]
         elif about:
             found.append(Column(entry.name, kind, about["meaning"], about["unit"]))
-    return found
+    return tuple(found)
 
 
 def arrow_schema(table: str, names: Sequence[str] | None = None) -> pa.Schema:

@@ -13,7 +13,7 @@ import math
 import numbers
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,24 +65,20 @@ class Results:
     problems: list[str] = field(default_factory=list)
 
 
-def missing_as_null(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with every non-finite number as None: a missing number is NULL in Parquet, never NaN."""
-
-    def missing(value: Any) -> bool:
-        # numpy's float32 is a Real, but no float.
-        real = isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral)
-        return real and not math.isfinite(value)
-
-    return {key: None if missing(value) else value for key, value in row.items()}
-
-
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """A missing number is NULL in Parquet, never NaN. Raises KeyError for a column that the schema does not know."""
     schema = arrow_schema(name)
-    for row in rows:
-        unknown = set(row) - set(schema.names)
-        if unknown:
-            raise KeyError(f"no column in {name} for {sorted(unknown)}")
-    return pa.Table.from_pylist([missing_as_null(row) for row in rows], schema=schema)
+    unknown = {key for row in rows for key in row} - set(schema.names)
+    if unknown:
+        raise KeyError(f"no column in {name} for {sorted(unknown)}")
+    return pa.Table.from_pylist(
+        [{key: None if _missing(value) else value for key, value in row.items()} for row in rows], schema=schema
+    )
+
+
+def _missing(value: Any) -> bool:
+    # numpy's float32 is a Real, but no float.
+    return isinstance(value, numbers.Real) and not math.isfinite(value)
 
 
 def write_trial(
@@ -235,62 +231,45 @@ def read_table(folders: Sequence[Path], name: str, names: Sequence[str] | None =
     raise UserError(f"{folders[0]}: files in {name}/ keep vanishing while they are read")
 
 
-def standing(status: str, started: Any) -> tuple[bool, float]:
-    """What makes a row of a trial count before another: a result before a failed attempt, then the newer one."""
-    return status in FINISHED, started.timestamp() if started else 0.0
+def counting(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of each trial the row that counts: a result before a failed attempt, then the newest, then the last."""
 
+    def standing(row: dict[str, Any]) -> tuple[bool, float]:
+        return row["status"] in FINISHED, row["started_at"].timestamp() if row["started_at"] else 0.0
 
-@dataclass(frozen=True)
-class Commit:
-    """The row of a trial that counts, the last of those with the best standing; `position` is its over all files."""
-
-    standing: tuple[bool, float]
-    position: int
-    status: str
-    folder: Path
-
-
-def commits(files: Sequence[File]) -> dict[str, Commit]:
-    """By trial id."""
-    best: dict[str, Commit] = {}
-    position = 0
-    for file in files:
-        folder = file.folder
-        for trial_id, status, started in zip(*(file.table[name].to_pylist() for name in LEDGER_COLUMNS), strict=True):
-            found = Commit(standing(status, started), position, status, folder)
-            position += 1
-            if trial_id not in best or best[trial_id].standing <= found.standing:
-                best[trial_id] = found
+    best: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        known = best.get(row["trial_id"])
+        if known is None or standing(known) <= standing(row):
+            best[row["trial_id"]] = row
     return best
 
 
-def _counted(files: Sequence[File], counting: Mapping[str, Commit]) -> pa.Table:
+def commits(files: Sequence[File]) -> dict[str, dict[str, Any]]:
+    """By trial id LEDGER_COLUMNS of the row that counts, the sweep's `folder`, and the row's `at` over all files."""
+    rows = ({**row, "folder": file.folder} for file in files for row in file.table.select(LEDGER_COLUMNS).to_pylist())
+    return counting({**row, "at": at} for at, row in enumerate(rows))
+
+
+def _counted(files: Sequence[File], counts: Mapping[str, Mapping[str, Any]]) -> pa.Table:
     """The rows of `trials` that count, in the order of the files."""
     rows = joined([file.table for file in files], COMMIT_TABLE)
-    return rows.take(pa.array(sorted(commit.position for commit in counting.values()), pa.int64()))
+    return rows.take(pa.array(sorted(row["at"] for row in counts.values()), pa.int64()))
 
 
 def last_rows(files: Sequence[File], folder_of: Mapping[str, Path], name: str) -> pa.Table:
     """Rows of the trials in `folder_of`, each from its folder and from the last file there that holds it."""
-    return joined([*_last_tables(files, folder_of)][::-1], name)
-
-
-def _last_tables(files: Sequence[File], folder_of: Mapping[str, Path]) -> Iterator[pa.Table]:
     seen: set[str] = set()
+    found: list[pa.Table] = []
     for file in reversed(files):
-        part, folder = file.path.stem, file.folder
-        if part in folder_of:
-            if folder_of[part] == folder and part not in seen:
-                seen.add(part)
-                yield file.table
-            continue
-        held = set(file.table["trial_id"].unique().to_pylist())
-        fresh = {trial_id for trial_id in held - seen if folder_of.get(trial_id) == folder}
+        ids, part = file.table["trial_id"], file.path.stem
+        # A part counts without rows, too: its trial has none in this table.
+        held = {part} if part in folder_of else set(ids.unique().to_pylist())
+        fresh = {trial_id for trial_id in held - seen if folder_of.get(trial_id) == file.folder}
         seen |= fresh
-        if fresh == held:
-            yield file.table
-        elif fresh:
-            yield file.table.filter(pa.compute.is_in(file.table["trial_id"], pa.array(fresh, pa.string())))
+        if fresh:
+            found.append(file.table if fresh == held else file.table.filter(pa.compute.is_in(ids, pa.array(fresh))))
+    return joined(found[::-1], name)
 
 
 def joined(tables: Sequence[pa.Table], name: str) -> pa.Table:
@@ -323,10 +302,10 @@ def load_results(path: str | Path) -> Results:
     """
     folders = sweep_folders(Path(path))
     files = {name: read_table(folders, name) for name in TABLES}
-    counting = commits(files[COMMIT_TABLE])
-    folder_of = {trial_id: commit.folder for trial_id, commit in counting.items()}
+    counts = commits(files[COMMIT_TABLE])
+    folder_of = {trial_id: row["folder"] for trial_id, row in counts.items()}
     tables = {
-        name: _counted(found, counting) if name == COMMIT_TABLE else last_rows(found, folder_of, name)
+        name: _counted(found, counts) if name == COMMIT_TABLE else last_rows(found, folder_of, name)
         for name, found in files.items()
     }
     return Results(**tables, problems=_problems([file for found in files.values() for file in found]))
@@ -348,7 +327,7 @@ def committed_anywhere(root: Path) -> dict[str, tuple[str, Path]]:
     except UserError:
         return {}
     found = commits(read_table(folders, COMMIT_TABLE, LEDGER_COLUMNS))
-    return {trial_id: (commit.status, commit.folder) for trial_id, commit in found.items()}
+    return {trial_id: (row["status"], row["folder"]) for trial_id, row in found.items()}
 
 
 def read_failure(folder: Path, trial_id: str) -> Failure | None:
@@ -383,14 +362,14 @@ def inspect_folder(folder: Path) -> Inspection:
         for name in TABLES
     }
     trials = files[COMMIT_TABLE]
-    counting = commits(trials)
+    counts = commits(trials)
     held = {key for found in files.values() for file in found for key in file.table["trial_id"].to_pylist()}
     places = [SweepFolder(folder).table(name) for name in TABLES]
     found = [place / file for place in places for file in sorted(filesystem.files_in(place))]
     return Inspection(
-        rows=_counted(trials, counting).to_pylist(),
+        rows=_counted(trials, counts).to_pylist(),
         problems=_problems([file for found in files.values() for file in found]),
         strays=[path for path in found if path.suffix != ".parquet"],
-        orphans=held - set(counting),
+        orphans=held - set(counts),
         loose=sum(not file.path.name.startswith(COMPACT_PREFIX) for file in trials),
     )
