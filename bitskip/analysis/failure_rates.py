@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bitskip.analysis.factorial import FAILED, Cell, Stratum
+from bitskip.analysis.factorial import Cell, Stratum
 from bitskip.analysis.levels import TECHNIQUES, Levels, level_label
 from bitskip.predict.features import Array, Codes, Encoding, encode
+from bitskip.store.schema import NO_LOSS, Status
 
 NORMAL_95 = 1.6448536269514722
 """95 % quantile of the standard normal: two-sided 90 % intervals."""
@@ -64,8 +65,8 @@ def jeffreys(failures: float, trials: float) -> Risk:
 
 def counts(cells: Sequence[Cell]) -> tuple[Array, Array]:
     """(failures, failures and successes) of each cell."""
-    failed = np.array([cell.count(*FAILED) for cell in cells], dtype=float)
-    return failed, failed + np.array([cell.count("ok") for cell in cells], dtype=float)
+    failed = np.array([cell.count(*NO_LOSS) for cell in cells], dtype=float)
+    return failed, failed + np.array([cell.count(Status.OK) for cell in cells], dtype=float)
 
 
 def fit_failures(cells: Sequence[Cell], layers: int, pooled: Risk | None = None) -> FailureModel:

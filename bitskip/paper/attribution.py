@@ -17,6 +17,7 @@ from bitskip.analysis.effects import CONFIDENCE, student_t_quantile
 from bitskip.analysis.factorial import Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, NEUTRAL, Levels, cell_label, levels_of, with_level
 from bitskip.analysis.metrics import METRICS
+from bitskip.store.schema import NO_LOSS
 from bitskip.trial.config import AXES, POINTS, make_trial
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _run(cell: Cell | None) -> Run | None:
     ids = tuple(row["trial_id"] for row in cell.rows)
     mean = math.exp(statistics.fmean(values.values())) if values else None
     sd = statistics.stdev(values.values()) if len(values) > 1 else None
-    return Run(mean, sd, len(values), cell.count("stalled", "diverged"), ids)
+    return Run(mean, sd, len(values), cell.count(*NO_LOSS), ids)
 
 
 def _change(cell: Cell | None, reference: Cell | None) -> Change | None:

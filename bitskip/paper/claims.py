@@ -19,6 +19,7 @@ from bitskip.analysis.factorial import Cell, Stratum, strata
 from bitskip.analysis.levels import TECHNIQUES, levels_of
 from bitskip.analysis.metrics import METRICS, Row
 from bitskip.analysis.seed_noise import SeedNoise, seed_noise
+from bitskip.store.schema import Status
 from bitskip.trial.config import POINTS, make_trial
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _paired(values: Mapping[int, float], trials: tuple[str, ...], note: str = ""
 
 
 def _ids(*cells: Cell) -> tuple[str, ...]:
-    return tuple(row["trial_id"] for cell in cells for row in cell.rows if row["status"] == "ok")
+    return tuple(row["trial_id"] for cell in cells for row in cell.rows if row["status"] == Status.OK)
 
 
 def _of_exits(scale: _Scale, cell: Cell | None, read: Callable[[Sequence[Row]], float | None]) -> dict[int, float]:
@@ -137,7 +138,7 @@ def _of_exits(scale: _Scale, cell: Cell | None, read: Callable[[Sequence[Row]], 
     found = {}
     for row in cell.rows if cell else ():
         exits = sorted(scale.exits.get(row["trial_id"], ()), key=lambda each: each["exit_layer"])
-        value = read(exits) if row["status"] == "ok" and exits else None
+        value = read(exits) if row["status"] == Status.OK and exits else None
         if value is not None:
             found[row["seed"]] = value
     return found
@@ -206,7 +207,7 @@ def _head_cosine(scale: _Scale) -> Measured | None:
     for row in cell.rows if cell else ():
         samples = [each for each in scale.layers.get(row["trial_id"], ()) if each["site"] == "head"]
         known = [each for each in samples if each.get("exit_main_cosine") is not None]
-        if known and row["status"] == "ok":
+        if known and row["status"] == Status.OK:
             found[row["seed"]] = float(max(known, key=lambda each: each["step"])["exit_main_cosine"])
     return _paired(found, _ids(cell)) if cell else None
 

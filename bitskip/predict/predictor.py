@@ -38,6 +38,7 @@ from bitskip.predict.jackknife import LEVEL
 from bitskip.predict.kernel_ridge import Blend
 from bitskip.predict.prediction import ModelSummary, Neighbour, Prediction, Term
 from bitskip.predict.response_surface import Surface, fit_surface, surface_from
+from bitskip.store.schema import Status
 from bitskip.trial.config import AXES, flatten_axes, make_trial
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class Predictor:
                 ),
                 mean=self.metric.show(float(values[cell.levels][1])),
                 seeds=len(values[cell.levels][0]),
-                trial_ids=tuple(str(row["trial_id"]) for row in cell.rows if row["status"] == "ok"),
+                trial_ids=tuple(str(row["trial_id"]) for row in cell.rows if row["status"] == Status.OK),
             )
             for cell in ranked[:NEAREST]
         )
