@@ -19,15 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.engine.status import Lookout
-from bitskip.store.tables import (
-    COMPACT_EVERY,
-    Ledger,
-    column_name,
-    committed,
-    compact_if_due,
-    load_results,
-    write_trial,
-)
+from bitskip.store.compaction import COMPACT_EVERY, compact_if_due
+from bitskip.store.ledger import Ledger
+from bitskip.store.schema import trial_columns
+from bitskip.store.tables import committed, load_results, write_trial
 from bitskip.sweep.sweep_file import Sweep, load_sweep
 from bitskip.trial.config import TrialConfig
 
@@ -55,13 +50,9 @@ def design(folder: Path, trials: int) -> Path:
 
 def rows_of(trial: TrialConfig) -> dict[str, Any]:
     """A trial's rows in every table, as many as a real one has."""
-    axes = {column_name(name): value for name, value in trial.axes().items()}
     loss = 3.0 + int(trial.trial_id[:4], 16) / 65536
-    row = axes | {
-        "trial_id": trial.trial_id,
-        "configuration_id": trial.configuration_id,
+    row = trial_columns(trial) | {
         "sweep": "large",
-        "artefact": False,
         "status": "ok",
         "loss": loss,
         "ppl": math.exp(loss),

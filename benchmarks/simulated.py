@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bitskip.store.tables import COMPACT_PREFIX, SCHEMAS, column_name
+from bitskip.store.schema import arrow_schema, trial_columns
+from bitskip.store.tables import COMPACT_PREFIX
 from bitskip.trial.config import make_trial
 
 SEEDS, LAYERS = 3, 6
@@ -39,11 +40,8 @@ def simulated(folder: Path, rates: int = 1) -> int:
             damage = 0.0 if method["bits"] == 16 else math.exp(-method["bits"] / 2.2)
             loss = 3 + damage * (1 - 0.4 * (method["hadamard"] != "none")) + 0.2 * method["exit_weight"] + 0.01 * rate
             loss += source.gauss(0, 0.02)
-            trials[trial.trial_id] = {column_name(name): value for name, value in trial.axes().items()} | {
-                "trial_id": trial.trial_id,
-                "configuration_id": trial.configuration_id,
+            trials[trial.trial_id] = trial_columns(trial) | {
                 "sweep": "simulated",
-                "artefact": False,
                 "status": "ok",
                 "loss": loss,
                 "ppl": math.exp(loss),
@@ -57,6 +55,6 @@ def simulated(folder: Path, rates: int = 1) -> int:
     ]
     for name, rows in (("exits", exits), ("trials", list(trials.values()))):
         (folder / name).mkdir(parents=True)
-        table = pa.Table.from_pylist(rows, SCHEMAS[name])
+        table = pa.Table.from_pylist(rows, arrow_schema(name))
         pq.write_table(table, folder / name / f"{COMPACT_PREFIX}000001-simulated.parquet")
     return len(trials)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from harness import Row, row
 
-from bitskip.store.tables import column_name, write_trial
+from bitskip.store.schema import trial_columns
+from bitskip.store.tables import write_trial
 from bitskip.trial.config import make_trial
 
 RUNS = 7
@@ -38,11 +39,8 @@ def simulated(folder: Path) -> Path:
                                 seed=seed,
                             )
                             loss = 3.0 + 0.1 * (bits < 16) + 0.1 * (bits == 4) + 0.05 * exit_weight + 0.01 * seed
-                            row = {column_name(name): value for name, value in trial.axes().items()} | {
-                                "trial_id": trial.trial_id,
-                                "configuration_id": trial.configuration_id,
+                            row = trial_columns(trial) | {
                                 "sweep": "simulated",
-                                "artefact": False,
                                 "status": "ok",
                                 "loss": loss,
                                 "ppl": 2.718281828**loss,

@@ -173,9 +173,10 @@ def _finished(end: Outcome, results: Path, as_json: bool) -> None:
 
 
 def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
-    from bitskip.store.tables import DONE, committed
+    from bitskip.store.schema import FINISHED
+    from bitskip.store.tables import committed
 
-    kept = sum(status in DONE for status in committed(folder).values())
+    kept = sum(status in FINISHED for status in committed(folder).values())
     how = "ended by SIGTERM" if isinstance(signal, Terminated) else "interrupted"
     print(
         f"\nbitskip: {how}; {kept} trials of {shown(folder)} have finished and are kept. Run again to go on.",
@@ -345,13 +346,14 @@ def suggest(
     """
     from bitskip.report.suggestion import suggestion_blocks, suggestion_object, write_sweeps
     from bitskip.store.filesystem import is_folder
+    from bitskip.store.folder import SweepFolder
     from bitskip.store.tables import load_results, sweep_folders
     from bitskip.sweep.suggest import measured_space, suggest
     from bitskip.sweep.sweep_file import load_sweep
 
     results = _or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
-    files = [file] if file else [path for each in sweep_folders(results) if (path := each / "sweep.yaml").exists()]
+    files = [file] if file else [path for each in sweep_folders(results) if (path := SweepFolder(each).design).exists()]
     settings = (*(overrides or ()), "design=full")
     space: dict[TrialConfig, tuple[str, ...]] = {}
     for each in files:
@@ -421,6 +423,7 @@ def train(
     from bitskip.data.corpora import pinned
     from bitskip.engine.job import Job
     from bitskip.engine.worker import check_device, run_job
+    from bitskip.store.schema import FAILED
 
     trial = replace(trial, data=pinned(trial.data))
     check_device(device)
@@ -454,7 +457,7 @@ def train(
         print(f"{row['trial_id']} {row['status']}: {found}")
         if row["artefact"]:
             print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
-    if row["status"] in ("error", "timeout"):
+    if row["status"] in FAILED:
         raise typer.Exit(1)
 
 

@@ -22,11 +22,11 @@ from bitskip.analysis.levels import level_label as label_of
 from bitskip.analysis.levels import levels_of
 from bitskip.data import TokenData
 from bitskip.model.decoder import Decoder, KeyValueCache, build_model
+from bitskip.store.schema import CurvePoint
 from bitskip.techniques import registry
 from bitskip.techniques.base import Technique, Techniques
 from bitskip.training.checkpoint import CheckpointPlace
 from bitskip.training.evaluate import exit_quality
-from bitskip.training.loop import CurvePoint
 from bitskip.training.trainer import prepare, train
 from bitskip.trial.config import AXES, TrialConfig, canonical, make_trial
 

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bitskip.store.tables import SCHEMAS, Results, column_name
+from bitskip.store.schema import arrow_schema, trial_columns
+from bitskip.store.tables import Results
 from bitskip.trial.config import TrialConfig, make_trial
 
 VECTOR_FIELDS = ("loss", "ppl", "bpb")
 
 
 def trial_row(trial: TrialConfig, loss: float | None, **extra: Any) -> dict[str, Any]:
-    axes = {column_name(name): value for name, value in trial.axes().items()}
-    axes["data_files"] = list(axes["data_files"])
+    of_trial = trial_columns(trial)
+    of_trial["data_files"] = list(of_trial["data_files"])
     row = {
-        "trial_id": trial.trial_id,
-        "configuration_id": trial.configuration_id,
         "sweep": "simulated",
         "artefact": False,
         "status": "ok",
@@ -34,7 +33,7 @@ def trial_row(trial: TrialConfig, loss: float | None, **extra: Any) -> dict[str,
         "host": "here",
         "device": "cpu",
     }
-    return axes | row | extra
+    return of_trial | row | extra
 
 
 def exit_rows(trial: TrialConfig, loss: float) -> list[dict[str, Any]]:
@@ -58,7 +57,7 @@ def exit_rows(trial: TrialConfig, loss: float) -> list[dict[str, Any]]:
 
 def results_from(rows: Sequence[Mapping[str, Any]], exits: Sequence[Mapping[str, Any]] = ()) -> Results:
     tables = {"trials": rows, "exits": exits, "curves": [], "layers": []}
-    return Results(**{n: pa.Table.from_pylist(list(r), schema=SCHEMAS[n]) for n, r in tables.items()})
+    return Results(**{n: pa.Table.from_pylist(list(r), schema=arrow_schema(n)) for n, r in tables.items()})
 
 
 def grid(**levels: Iterable[Any]) -> list[TrialConfig]:

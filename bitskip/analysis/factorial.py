@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, TECHNIQUES, Levels, levels_of, scale_axes, size_axes
 from bitskip.analysis.metrics import Metric, Row
+from bitskip.store.schema import Status
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
 from bitskip.trial.config import AXES, RECIPE_AXES
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 TUNED = "tuned"
 """What stands for the value of a tuned axis where scales are compared and named."""
-
-FAILED = ("stalled", "diverged")
-"""Results of training that carry no comparable loss: counted, never averaged."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Cell:
 
     def values(self, metric: Metric) -> dict[int, float]:
         """Finished trials' values on the additive scale by seed."""
-        read = {row["seed"]: metric.read(row) for row in self.rows if row["status"] == "ok"}
+        read = {row["seed"]: metric.read(row) for row in self.rows if row["status"] == Status.OK}
         return {seed: float(v) for seed, v in read.items() if v is not None and math.isfinite(v)}
 
     def count(self, *statuses: str) -> int:
@@ -87,7 +85,7 @@ class Stratum:
 
     @property
     def finished(self) -> int:
-        return sum(cell.count("ok") for cell in self.cells)
+        return sum(cell.count(Status.OK) for cell in self.cells)
 
     def cell(self, levels: Levels) -> Cell | None:
         return next((cell for cell in self.cells if cell.levels == levels), None)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bitskip.analysis.factorial import FAILED, Cell, Stratum
+from bitskip.analysis.factorial import Cell, Stratum
 from bitskip.analysis.levels import TECHNIQUES, level_label
+from bitskip.store.schema import NO_LOSS
 
 
 class Risk(NamedTuple):
@@ -34,7 +35,7 @@ def jeffreys(failures: float, trials: float) -> Risk:
 
 def tried(cells: Sequence[Cell]) -> tuple[int, int]:
     """(failures, failures and successes) over cells."""
-    failed = sum(cell.count(*FAILED) for cell in cells)
+    failed = sum(cell.count(*NO_LOSS) for cell in cells)
     return failed, failed + sum(cell.count("ok") for cell in cells)
 
 

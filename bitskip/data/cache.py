@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from filelock import FileLock
 
+from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
 
 
@@ -40,14 +40,7 @@ def publish(path: Path, build: Callable[[Path], None], valid: Callable[[Path], b
     with FileLock(f"{path}.lock"):
         if valid(path):
             return
-        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        try:
-            build(temporary)
-            with temporary.open("rb+") as handle:
-                os.fsync(handle.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, build, sync=True)
 
 
 def _make_writable(folder: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bitskip.atomic_file import write_atomically
 from bitskip.data.cache import cache_folder
 from bitskip.errors import UserError
 from bitskip.sweep.resources import Resources
@@ -57,8 +58,7 @@ def calibrate(
     for trial in missing:
         seconds[trial] = _step_seconds(trial, resources)
         with contextlib.suppress(OSError):  # a plan is no less right for not being remembered
-            folder.mkdir(parents=True, exist_ok=True)
-            files[trial].write_text(json.dumps({"step_seconds": seconds[trial]}))
+            write_atomically(files[trial], json.dumps({"step_seconds": seconds[trial]}))
     measured = tuple((flops_per_step(trial), flops_per_step(trial) / taken) for trial, taken in seconds.items())
     return Calibration(Speed(measured), tuple(seconds.values()), cached=not missing)
 

@@ -20,15 +20,15 @@ from packaging.version import Version
 import bitskip
 from bitskip.data.cache import cache_folder
 from bitskip.engine.executors import knock
-from bitskip.engine.runner import half_written
 from bitskip.engine.status import is_alive, watched_folders
 from bitskip.errors import UserError
 from bitskip.store import filesystem
-from bitskip.store.filesystem import DESIGN_FILE
-from bitskip.store.folder_lock import LOCK
+from bitskip.store.compaction import COMPACT_EVERY, compact
+from bitskip.store.folder import SweepFolder
 from bitskip.store.heartbeat import remove_running, running_trials
 from bitskip.store.provenance import provenance
-from bitskip.store.tables import COMMIT_TABLE, COMPACT_EVERY, DONE, compact, inspect_folder
+from bitskip.store.schema import COMMIT_TABLE, FINISHED
+from bitskip.store.tables import inspect_folder
 from bitskip.sweep.resources import local_cores, local_gpus
 from bitskip.sweep.sweep_file import load_sweep
 
@@ -174,10 +174,10 @@ def _results(path: Path) -> Iterator[Check]:
 
 
 def _sweep_folder(folder: Path, name: str) -> Iterator[Check]:
-    running = running_trials(folder)
+    design, running = SweepFolder(folder).design, running_trials(folder)
     alive = is_alive(folder, running)
     found = inspect_folder(folder)
-    counts = {status: sum(row["status"] == status for row in found.rows) for status in DONE}
+    counts = {status: sum(row["status"] == status for row in found.rows) for status in FINISHED}
     failed = len(found.rows) - sum(counts.values())
     shown = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "no results"
     yield Check("ok", name, f"{shown}{f', {failed} failed' * bool(failed)}{', running now' * alive}")
@@ -186,7 +186,7 @@ def _sweep_folder(folder: Path, name: str) -> Iterator[Check]:
     for stray in found.strays:
         yield Check("warning", name, f"{stray} is no part of these results; some readers stop at it", "move it away")
     if failed and not alive:
-        again = f"bitskip sweep {folder / DESIGN_FILE} --results {filesystem.shown(folder.parent)}"
+        again = f"bitskip sweep {design} --results {filesystem.shown(folder.parent)}"
         yield Check("note", name, f"{failed} trials failed", f"{again} tries them again; tracebacks in logs/")
     orphans = found.orphans - {each.trial_id for each in running}
     if orphans and not alive:
@@ -196,18 +196,18 @@ def _sweep_folder(folder: Path, name: str) -> Iterator[Check]:
     if found.loose >= 2 * COMPACT_EVERY and not alive:
         what = f"{found.loose} loose parts in {COMMIT_TABLE}: reading them takes seconds"
         yield Check("note", name, what, "bitskip doctor --fix merges them", functools.partial(compact, folder))
-    if (folder / DESIGN_FILE).exists():
+    if design.exists():
         try:
-            load_sweep(folder / DESIGN_FILE)
+            load_sweep(design)
         except UserError as error:
             yield Check("warning", name, str(error), "run the sweep from its own file again: it is written anew")
-    for mixture in provenance(row for row in found.rows if row["status"] in DONE).mixed:
+    for mixture in provenance(row for row in found.rows if row["status"] in FINISHED).mixed:
         yield Check("warning", name, mixture.line(), "compare within one of them, or run the others again")
 
 
 def _left_behind(folder: Path, name: str, alive: bool) -> Iterator[Check]:
     """Half-written files and heartbeats of workers that are gone."""
-    half = half_written(folder)
+    half = SweepFolder(folder).half_written()
     if alive:
         half = [path for path in half if time.time() - path.stat().st_mtime > ABANDONED_SECONDS]
 
@@ -238,7 +238,7 @@ def mend(checks: list[Check], results: Path) -> list[Check]:
     with contextlib.ExitStack() as stack:
         for folder in watched_folders(results) if wanted else ():
             try:
-                stack.enter_context(FileLock(folder / LOCK, timeout=0))
+                stack.enter_context(FileLock(SweepFolder(folder).lock, timeout=0))
             except Timeout:
                 raise UserError(f"{folder}: a sweep is running here; mend it when that is over") from None
         for check in wanted:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitskip.store.tables import Failure, column_name
+from bitskip.store.schema import Status, attempt_columns
+from bitskip.store.tables import Failure
 from bitskip.sweep.resources import Resources
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.trial.config import TrialConfig
@@ -38,19 +37,9 @@ class Job:
 
     def columns(self) -> dict[str, Any]:
         """What `trials` says of an attempt that begins now."""
-        trial = self.trial
-        return {column_name(name): value for name, value in trial.axes().items()} | {
-            "trial_id": trial.trial_id,
-            "configuration_id": trial.configuration_id,
-            "sweep": self.sweep,
-            "point": self.point,
-            "tuned": ", ".join(self.tuned) or None,
-            "artefact": trial.artefact,
-            "started_at": datetime.datetime.now(datetime.UTC),
-            "host": platform.node(),
-        }
+        return attempt_columns(self.trial, self.sweep, self.point, self.tuned)
 
-    def failed(self, status: str, reason: str) -> dict[str, Any]:
+    def failed(self, status: Status, reason: str) -> dict[str, Any]:
         """What `trials` says beside that of an attempt without a result."""
         return {"status": status, "reason": reason, "failures": Failure.count_of(self.earlier, status, reason)}
 

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bitskip.errors import UserError
-from bitskip.store.tables import DONE, Failure, committed_anywhere, read_failure
+from bitskip.store.folder import SweepFolder
+from bitskip.store.schema import FAILED, FINISHED
+from bitskip.store.tables import Failure, committed_anywhere, read_failure
 from bitskip.sweep.adaptive import Chooser
 from bitskip.sweep.designs import DESIGNS
 from bitskip.sweep.resources import local_slots
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.training.shared_prefix import Paths, family_order, shared_prefixes
 from bitskip.trial.config import TrialConfig
-
-WITHOUT_RESULT = ("error", "timeout")
-"""Statuses of attempts that failed: what a later run may repeat."""
 
 FAILURES_ALIKE = 2
 """A trial that has failed so often in the same way is run again only when asked to."""
@@ -53,8 +52,8 @@ def _statuses(text: str) -> frozenset[str]:
     """`error,timeout`, one of them, or `none`."""
     chosen = [] if text == "none" else [part.strip() for part in text.split(",")]
     for status in chosen:
-        if status not in WITHOUT_RESULT:
-            raise UserError(f"--retry: '{status}' is not one of {', '.join(WITHOUT_RESULT)}, none")
+        if status not in FAILED:
+            raise UserError(f"--retry: '{status}' is not one of {', '.join(FAILED)}, none")
     return frozenset(chosen)
 
 
@@ -87,7 +86,7 @@ class Plan:
 
     @property
     def prefix_folder(self) -> Path:
-        return self.folder / "prefixes"
+        return SweepFolder(self.folder).prefixes
 
 
 def plan_sweep(
@@ -104,7 +103,7 @@ def plan_sweep(
     `FAILURES_ALIKE` times. Raises UserError if the design needs a `choose` and has none.
     """
     ledger = committed_anywhere(results)
-    finished = {trial_id for trial_id, (status, _) in ledger.items() if status in DONE}
+    finished = {trial_id for trial_id, (status, _) in ledger.items() if status in FINISHED}
     more = False
     if sweep.count:
         ran = sweep.ran(finished)
@@ -146,7 +145,7 @@ def plan_sweep(
 
 def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | None) -> tuple[Sweep, bool]:
     """The sweep with the trials of what has run and of the next batch, and whether others follow."""
-    begun = [path.stem for path in (results / sweep.name / "checkpoints").glob("*.safetensors")]
+    begun = [path.stem for path in SweepFolder(results / sweep.name).checkpoints.glob("[!.]*")]
     ran = [*ran, *(at for at in sweep.ran(begun) if at not in set(ran))]  # go on with what was interrupted
     wanted = min(sweep.count, len(sweep.grid.configurations)) - len(ran)
     size = min(max(0, wanted), -(-local_slots(sweep.resources) // len(sweep.seeds)))

@@ -6,6 +6,7 @@ The results folder is the ledger, written by the workers; a resumed sweep is the
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import platform
 import shutil
@@ -20,17 +21,20 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from bitskip.atomic_file import write_atomically
 from bitskip.data import load_data
 from bitskip.engine.executors import Executor
 from bitskip.engine.job import Setting
 from bitskip.engine.plan import Limits, Plan, next_plan
 from bitskip.engine.scheduler import Listener, Scheduler
 from bitskip.errors import Terminated, UserError
-from bitskip.store.filesystem import DESIGN_FILE, publish_design
+from bitskip.store.compaction import compact, compact_if_due
+from bitskip.store.filesystem import publish_design
+from bitskip.store.folder import SweepFolder
 from bitskip.store.folder_lock import only_writer
-from bitskip.store.heartbeat import FOLDER as RUNNING_FOLDER
 from bitskip.store.heartbeat import Running, running_trials
-from bitskip.store.tables import DONE, committed_anywhere, compact, compact_if_due
+from bitskip.store.schema import FINISHED
+from bitskip.store.tables import committed_anywhere
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import TrialConfig
@@ -41,7 +45,6 @@ COMPACT_ABOVE = 200
 ORPHAN_SECONDS = 10.0
 """So long may a worker outlive its sweep: Ray ends it, if it does not end by itself."""
 
-HALF_WRITTEN = (".tmp/*", "checkpoints/.*", "prefixes/.*", "weights/.*", f"{RUNNING_FOLDER}/.*")
 BARREN_LAUNCHES = 3
 """So often in a row may an executor break down without any trial having ended."""
 
@@ -85,7 +88,7 @@ def run_design(
             begun = {trial.trial_id for trial in plan.to_run} - {trial.trial_id for trial in left}
             started |= begun
             ledger = committed_anywhere(results)
-            failed = sum(key not in ledger or ledger[key][0] not in DONE for key in begun)
+            failed = sum(key not in ledger or ledger[key][0] not in FINISHED for key in begun)
             unfinished = len(plan.unfinished) - plan.held - len(plan.to_run) + len(left)
             spent = limits.max_trials is not None and len(started) >= limits.max_trials
             if stopped or failed or left or spent or not plan.more:
@@ -195,24 +198,19 @@ def _sweep_up(folder: Path) -> None:
     A worker on another machine may live for some seconds more: it then fails to rename its file, or puts the same rows
     where the next attempt will put them.
     """
-    for path in (*half_written(folder), *(folder / RUNNING_FOLDER).glob("*")):
+    place = SweepFolder(folder)
+    for half in [*place.half_written(), *place.heartbeats.glob("*")]:
         with contextlib.suppress(OSError):
-            path.unlink()
-    shutil.rmtree(folder / ".ray", ignore_errors=True)
-
-
-def half_written(folder: Path) -> list[Path]:
-    """Files of a sweep's folder that were not renamed to what they were to be."""
-    return [path for place in HALF_WRITTEN for path in folder.glob(place) if path.is_file()]
+            half.unlink()
+    shutil.rmtree(place.ray, ignore_errors=True)
 
 
 def _store_design(plan: Plan) -> None:
     """The merged sweep file beside its results, for whoever reads them later."""
-    temporary = plan.folder / f".{DESIGN_FILE}"
+    text = io.StringIO()
+    YAML().dump(dict(plan.sweep.resolved), text)
     try:
-        with temporary.open("w") as sink:
-            YAML().dump(dict(plan.sweep.resolved), sink)
-        os.replace(temporary, plan.folder / DESIGN_FILE)
+        write_atomically(SweepFolder(plan.folder).design, text.getvalue())
     except OSError as error:
         raise UserError(f"{plan.folder}: cannot write here: {error.strerror}") from None
     publish_design(plan.folder)

@@ -25,8 +25,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bitskip.engine.job import Job, Setting
-from bitskip.store.heartbeat import log_path, remove_running, running_trial
-from bitskip.store.tables import COMMIT_TABLE, DONE, Failure, Ledger, write_trial
+from bitskip.store.folder import SweepFolder
+from bitskip.store.heartbeat import remove_running, running_trial
+from bitskip.store.ledger import Ledger
+from bitskip.store.schema import COMMIT_TABLE, FINISHED, Status
+from bitskip.store.tables import Failure, write_trial
 from bitskip.sweep.resources import Resources
 from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import TrialConfig
@@ -154,13 +157,13 @@ class Scheduler:
         if row is not None:
             self._settle(row)
         elif begun.stalled:
-            self._fail(begun.job, "timeout", begun.stalled)
+            self._fail(begun.job, Status.TIMEOUT, begun.stalled)
         elif self.crashes[trial_id] < STARTS_AFTER_A_CRASH:
             self.crashes[trial_id] += 1
             self._wait_again(trial_id)
             self.note(f"trial {trial_id[:8]}: {reason}; it is run once more")
         else:
-            self._fail(begun.job, "error", f"{reason}, twice" if self.crashes[trial_id] else reason)
+            self._fail(begun.job, Status.ERROR, f"{reason}, twice" if self.crashes[trial_id] else reason)
 
     def abandon(self) -> None:
         """What dispatched the running trials broke down: they wait again, unless they have been committed meanwhile."""
@@ -208,30 +211,30 @@ class Scheduler:
     def _settle(self, row: Mapping[str, Any]) -> None:
         """A running trial has ended with this row, which is in the ledger."""
         trial_id, status, reason = row["trial_id"], row["status"], row.get("reason") or ""
-        done = status in DONE
+        done = status in FINISHED
         del self.running[trial_id]
         if not done:
             remove_running(self.setting.folder, trial_id)
         self.queue.finished(trial_id, done=done)
         self.endings.append((status, reason))
         self._tell(self.listener.finished, {key: row.get(key) for key in SHOWN})
-        if status == "error" and NO_ROOM.search(reason):
+        if status == Status.ERROR and NO_ROOM.search(reason):
             self.stop(f"cannot write: {reason}; {ROOM}")
-        if len(self.endings) == FIRST_ALIKE and status == "error" and self._ended_alike():
-            log = log_path(self.setting.folder, trial_id)
+        if len(self.endings) == FIRST_ALIKE and status == Status.ERROR and self._ended_alike():
+            log = SweepFolder(self.setting.folder).log(trial_id)
             self.stop(f"the first {FIRST_ALIKE} trials failed alike: {row['reason']} (traceback: {log}); mend that")
 
     def _ended_alike(self) -> bool:
         return len({Failure(status, reason, 1).signature for status, reason in self.endings}) == 1
 
-    def _fail(self, job: Job, status: str, reason: str) -> None:
+    def _fail(self, job: Job, status: Status, reason: str) -> None:
         """Store an attempt whose worker cannot do so any more."""
         row = job.columns() | job.failed(status, reason)
         try:
             write_trial(job.folder, row)
         except OSError as error:
             self.stop(f"cannot write results: {error}; {ROOM}")
-        log = log_path(job.folder, row["trial_id"])
+        log = SweepFolder(job.folder).log(row["trial_id"])
         with contextlib.suppress(OSError):
             log.parent.mkdir(exist_ok=True)
             with log.open("a", encoding="utf-8") as sink:
@@ -245,7 +248,7 @@ class Scheduler:
 
     def _in_ledger(self, trial_id: str) -> bool:
         """Whether the trial has a row; its part may have been merged already, or lie in an object store."""
-        part = self.setting.folder / COMMIT_TABLE / f"{trial_id}.parquet"
+        part = SweepFolder(self.setting.folder).part(COMMIT_TABLE, trial_id)
         return part.exists() or trial_id in self._rows()
 
     def _rows(self) -> dict[str, dict[str, Any]]:
@@ -255,7 +258,7 @@ class Scheduler:
         return ledger.rows
 
     def _results(self) -> dict[str, dict[str, Any]]:
-        return {trial_id: row for trial_id, row in self._rows().items() if row["status"] in DONE}
+        return {trial_id: row for trial_id, row in self._rows().items() if row["status"] in FINISHED}
 
     def _tell(self, say: Callable[[Any], None], what: Any) -> None:
         """A view that fails must not cost a trial."""

@@ -6,7 +6,6 @@ looks again and again and reads only what has changed.
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,15 +17,17 @@ from typing import Any, NamedTuple
 from bitskip.engine.labels import GLANCE_AXES, configuration_label, technique_words
 from bitskip.errors import UserError
 from bitskip.store import filesystem
-from bitskip.store.filesystem import DESIGN_FILE
-from bitskip.store.folder_lock import LOCK, alive_elsewhere
-from bitskip.store.heartbeat import FOLDER, Running, running_trials
-from bitskip.store.tables import COMMIT_TABLE, DONE, Ledger
+from bitskip.store.folder import SweepFolder
+from bitskip.store.folder_lock import alive_elsewhere, is_locked
+from bitskip.store.heartbeat import Running, running_trials
+from bitskip.store.ledger import Ledger
+from bitskip.store.schema import FINISHED, Status
+from bitskip.store.tables import holds_rows
 from bitskip.sweep.sweep_file import Sweep, load_sweep, with_seeds
 from bitskip.trial.config import model_label
 
 STATES = ("done", "running", "waiting", "stalled", "diverged", "failed")
-_STATE_OF = {"ok": "done", "stalled": "stalled", "diverged": "diverged"}
+_STATE_OF = {Status.OK: "done", Status.STALLED: "stalled", Status.DIVERGED: "diverged"}
 RESULTS = tuple(_STATE_OF.values())
 """States of trials that have a result."""
 
@@ -147,7 +148,7 @@ class Lookout:
             self._follow_design()
         self._follow_choices({*own, *running})
         rows = self._rows_elsewhere(self.trials.keys() - own.keys()) | own
-        begun = _changed(self.folder / DESIGN_FILE) if alive else None
+        begun = _changed(SweepFolder(self.folder).design) if alive else None
         states = {key: _state(row, begun) for key, row in rows.items()}
         # A trial that is there and in its file has been committed a moment ago, or is tried again.
         states |= {key: "running" for key in running if states.get(key) not in RESULTS}
@@ -156,8 +157,8 @@ class Lookout:
         counts = Counter(states.get(key, "waiting") for key in known)
         total = max(len(known), self._promised())
         ended = [self._ended(row) for key, row in rows.items() if key in known]
-        results = [each for each in ended if each.status == "ok" and each.ppl is not None]
-        errors = [row for key, row in rows.items() if key in known and row["status"] not in DONE]
+        results = [each for each in ended if each.status == Status.OK and each.ppl is not None]
+        errors = [row for key, row in rows.items() if key in known and row["status"] not in FINISHED]
         newest = max(errors, key=lambda row: row["started_at"].timestamp() if row["started_at"] else 0.0, default=None)
         configurations, seeds = _grid(self.trials or {key: _Trial.of_row(row) for key, row in own.items()}, states)
         return Snapshot(
@@ -180,7 +181,7 @@ class Lookout:
 
     def _follow_design(self) -> None:
         """Read the folder's design where it has changed."""
-        file = self.folder / DESIGN_FILE
+        file = SweepFolder(self.folder).design
         changed = file.stat().st_mtime_ns if file.exists() else None
         if changed == self._design_time:
             return
@@ -221,12 +222,12 @@ class Lookout:
         if time.monotonic() >= self._siblings_due:
             self._siblings_due = time.monotonic() + SIBLINGS_SECONDS
             for folder in filesystem.folders_in(here.parent):
-                if folder != here and folder not in self.others and filesystem.is_folder(folder / COMMIT_TABLE):
+                if folder != here and folder not in self.others and holds_rows(folder):
                     self.others[folder] = Ledger(folder, _COLUMNS)
         found: dict[str, dict[str, Any]] = {}
         for ledger in self.others.values():
             ledger.refresh()
-            found |= {key: row for key in wanted if (row := ledger.rows.get(key)) and row["status"] in DONE}
+            found |= {key: row for key in wanted if (row := ledger.rows.get(key)) and row["status"] in FINISHED}
         return found
 
     def _active(self, running: Running) -> Active:
@@ -250,7 +251,7 @@ class Lookout:
         """Seconds until all trials have ended: what trials of the same model and budget took, over the slots."""
         times: dict[tuple[str, int], list[float]] = defaultdict(list)
         for row in rows.values():
-            if row["status"] in DONE and row["train_seconds"] is not None:
+            if row["status"] in FINISHED and row["train_seconds"] is not None:
                 times[row["model"], row["tokens"]].append(_seconds(row))
         took = {key: fmean(seconds) for key, seconds in times.items()}
         per_token = [seconds / tokens for (_, tokens), seconds in took.items()]
@@ -343,15 +344,7 @@ def is_alive(folder: Path, running: Iterable[Running]) -> bool:
         return True
     if any(time.time() - each.updated_at < FRESH_SECONDS and not each.lost() for each in running):
         return True
-    try:
-        with (folder / LOCK).open() as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(handle, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
+    return is_locked(folder)
 
 
 def watched_folders(path: Path) -> list[Path]:
@@ -361,8 +354,8 @@ def watched_folders(path: Path) -> list[Path]:
     """
 
     def holds_a_sweep(folder: Path) -> bool:
-        here = any((folder / name).exists() for name in (DESIGN_FILE, FOLDER))
-        return here or filesystem.is_folder(folder / COMMIT_TABLE)
+        here = SweepFolder(folder).design.exists() or SweepFolder(folder).heartbeats.exists()
+        return here or holds_rows(folder)
 
     filesystem.fetch_designs(path)
     if path.is_file():

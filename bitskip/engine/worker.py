@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import functools
 import gc
@@ -27,11 +26,13 @@ import bitskip
 from bitskip.engine.job import Job
 from bitskip.engine.scheduler import SHOWN
 from bitskip.errors import UserError
+from bitskip.store.folder import SweepFolder
 from bitskip.store.heartbeat import reporting, traceback_lines
-from bitskip.store.tables import DONE, write_trial
-from bitskip.training.checkpoint import CheckpointPlace, weights_path
-from bitskip.training.loop import CurvePoint
-from bitskip.training.trainer import TrialResult, run_trial
+from bitskip.store.schema import FINISHED, CurvePoint, Status, as_row
+from bitskip.store.tables import write_trial
+from bitskip.techniques.registry import plug_ins
+from bitskip.training.checkpoint import CheckpointPlace
+from bitskip.training.trainer import run_trial
 from bitskip.trial.schedule import step_count
 
 UNWRITABLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES)
@@ -63,7 +64,8 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     """
     trial, training = job.trial, job.trial.training
     steps, tokens = step_count(training), training.batch_size * training.seq_len
-    place = job.folder / "checkpoints" / f"{trial.trial_id}.safetensors"
+    place = SweepFolder(job.folder)
+    checkpoint = place.checkpoint(trial.trial_id)
     device = _device_name(job.device)
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
         torch.set_num_threads(job.threads)
@@ -84,8 +86,8 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
                     trial,
                     job.device,
                     on_point=measured,
-                    checkpoint=CheckpointPlace(place, job.checkpoint_seconds),
-                    save_weights_to=weights_path(job.folder, trial.trial_id) if job.save_weights else None,
+                    checkpoint=CheckpointPlace(checkpoint, job.checkpoint_seconds),
+                    save_weights_to=place.weights(trial.trial_id) if job.save_weights else None,
                     prefixes=job.prefixes,
                     report=report,
                 )
@@ -93,23 +95,23 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
             row |= job.failed(*_failure(job, error))
             report.note(traceback_lines(error))
         else:
-            row |= _measures(result)
+            row |= as_row(result)
             parts = result.exits, result.curve, result.layers
         row["peak_memory_bytes"] = _peak_memory(job.device)
-        write_trial(job.folder, row, *([dataclasses.asdict(entry) for entry in part] for part in parts))
-        if row["status"] in DONE:
-            place.unlink(missing_ok=True)
+        write_trial(job.folder, row, *([as_row(entry) for entry in part] for part in parts))
+        if row["status"] in FINISHED:
+            checkpoint.unlink(missing_ok=True)
         shown = f"perplexity {row['ppl']:.4g}" if row.get("ppl") else row.get("reason") or "no perplexity"
         report.note(f"{row['status']} after {time.perf_counter() - began:.1f} s: {shown}")
     return row
 
 
-def _failure(job: Job, error: Exception) -> tuple[str, str]:
+def _failure(job: Job, error: Exception) -> tuple[Status, str]:
     """Status and reason of a trial that raised."""
     if isinstance(error, TimeLimitError):
-        return "timeout", f"longer than the limit of {job.time_limit:g} s"
+        return Status.TIMEOUT, f"longer than the limit of {job.time_limit:g} s"
     first = _first_line(error)
-    return "error", first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
+    return Status.ERROR, first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
 
 
 def _first_line(error: Exception) -> str:
@@ -143,13 +145,8 @@ def _provenance(job: Job, device: str) -> dict[str, Any]:
         "niceness": os.nice(0),
         "versions": json.dumps(versions, sort_keys=True),
         "git_sha": _git_sha(),
+        "plugins": ", ".join(sorted(plug_in.name for plug_in in plug_ins())) or None,
     }
-
-
-def _measures(result: TrialResult) -> dict[str, Any]:
-    """The fields of a result that are columns of `trials`."""
-    apart = ("trial", "curve", "exits", "layers")
-    return {f.name: getattr(result, f.name) for f in dataclasses.fields(result) if f.name not in apart}
 
 
 @contextlib.contextmanager

@@ -13,10 +13,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bitskip.analysis.factorial import FAILED, Cell, Stratum, strata
+from bitskip.analysis.factorial import Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, NEUTRAL, TECHNIQUES, Levels, cell_label, levels_of, with_level
 from bitskip.analysis.metrics import METRICS
 from bitskip.analysis.student_t import mean_interval
+from bitskip.store.schema import NO_LOSS
 from bitskip.trial.config import AXES, POINTS, make_trial
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _run(cell: Cell | None) -> Run | None:
     mean = math.exp(statistics.fmean(values)) if values else None
     sd = statistics.stdev(values) if len(values) > 1 else None
     ids = tuple(row["trial_id"] for row in cell.rows)
-    return Run(mean, sd, len(values), cell.count(*FAILED), ids)
+    return Run(mean, sd, len(values), cell.count(*NO_LOSS), ids)
 
 
 def _change(cell: Cell | None, reference: Cell | None) -> Change | None:

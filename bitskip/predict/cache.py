@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 import bitskip
 from bitskip.analysis.levels import FACTORS
+from bitskip.atomic_file import write_atomically
 from bitskip.predict.dataset import measure, measurements_from, plain_measurements
 from bitskip.predict.predictor import Predictor
 from bitskip.store.filesystem import files_in, folders_in
+from bitskip.store.folder import SweepFolder
 
 FILE_NAME = ".predictor.json"
 FORMAT = 3
@@ -31,7 +31,9 @@ def fingerprint(root: Path) -> str:
     content: list[Any] = [FORMAT, bitskip.__version__, list(FACTORS.items())]
     for folder in [root, *folders_in(root)]:
         for table in TABLES:
-            files = sorted(each for each in files_in(folder / table).items() if each[0].endswith(".parquet"))
+            files = sorted(
+                each for each in files_in(SweepFolder(folder).table(table)).items() if each[0].endswith(".parquet")
+            )
             content += [[folder.name, table, name, size, changed] for name, (_, changed, size) in files]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -61,10 +63,5 @@ def keep(predictor: Predictor, root: Path, current: str) -> None:
         "measurements": plain_measurements(predictor.measured),
         "fits": predictor.plain(),
     }
-    temporary = root / f"{FILE_NAME}.{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
-        os.replace(temporary, root / FILE_NAME)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with contextlib.suppress(OSError):
+        write_atomically(root / FILE_NAME, json.dumps(content, separators=(",", ":")))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import Block, Chapter, Document, Text
@@ -86,11 +86,8 @@ def document(analysis: Analysis, output: str, figures: Figures = lambda sheet, n
 
 def write_whole(text: str, file: Path) -> list[Path]:
     """Write a file, whole or not at all. Raises UserError if it cannot be written."""
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, file)
+        write_atomically(file, text)
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror})") from None
     return [file]

@@ -20,7 +20,8 @@ from rich.text import Text
 from bitskip.engine.labels import configuration_label
 from bitskip.engine.plan import Plan
 from bitskip.engine.status import Active, Ended, Lookout, Snapshot, watched_folders
-from bitskip.store.filesystem import DESIGN_FILE, place, shown
+from bitskip.store.filesystem import place, shown
+from bitskip.store.folder import SweepFolder
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.trial.config import TrialConfig
 
@@ -128,7 +129,7 @@ def next_step(found: Snapshot) -> list[str]:
     """What to do about a sweep that is not over and that nobody runs."""
     if found.alive or found.complete:
         return []
-    design = place(found.folder) / DESIGN_FILE
+    design = SweepFolder(place(found.folder)).design
     if not design.exists():
         return ["Nothing is running here."]
     command = shlex.join(["bitskip", "sweep", str(design), "--results", shown(design.parent.parent)])

@@ -40,6 +40,7 @@ from bitskip.report.numbers import (
     Standing,
 )
 from bitskip.store.provenance import provenance
+from bitskip.store.schema import Status
 from bitskip.training.exits import WITHIN, best_exit
 from bitskip.trial.config import POINTS, make_trial
 
@@ -220,7 +221,7 @@ def _standing(cell: Cell, stratum: Stratum, varying: Sequence[str]) -> Standing:
     repeated = len(losses) > 1
     others = {name: (metric, cell.values(metric)) for name, metric in METRICS.items() if metric is not PPL}
     means = {name: metric.show(statistics.fmean(found.values())) for name, (metric, found) in others.items() if found}
-    ok = [row for row in cell.rows if row["status"] == "ok"]
+    ok = [row for row in cell.rows if row["status"] == Status.OK]
     return Standing(
         configuration=cell_label(cell.levels, stratum.baseline),
         point=point_of(cell),
@@ -241,7 +242,7 @@ def _failures(stratum: Stratum) -> Iterator[Failure]:
     for cell in stratum.cells:
         label = cell_label(cell.levels, stratum.baseline)
         for row in cell.rows:
-            if row["status"] != "ok":
+            if row["status"] != Status.OK:
                 yield Failure(label, row["seed"], row["trial_id"], row["status"], str(row.get("reason") or ""))
 
 
@@ -261,7 +262,7 @@ def _ratios(stratum: Stratum, named: Mapping[str, Cell], metric: Metric, noise: 
 
 def exit_profile(name: str, cell: Cell, exits: Mapping[str, Sequence[Row]], within: float) -> ExitProfile | None:
     """Mean loss and speed gain of every exit over the finished seeds that measured them all; None without any."""
-    profiles = [exits.get(row["trial_id"], ()) for row in cell.rows if row["status"] == "ok"]
+    profiles = [exits.get(row["trial_id"], ()) for row in cell.rows if row["status"] == Status.OK]
     depth = max((row["exit_layer"] for rows in profiles for row in rows), default=0)
     measured = [{row["exit_layer"]: row for row in rows if row["loss"] is not None} for rows in profiles]
     complete = [by_layer for by_layer in measured if len(by_layer) == depth]

@@ -9,7 +9,7 @@ from typing import Any
 
 from bitskip.errors import UserError
 from bitskip.report.rerun import rerun_command
-from bitskip.store.heartbeat import log_path
+from bitskip.store.folder import SweepFolder
 from bitskip.store.tables import Results, committed_anywhere
 
 SUMMARIES: dict[str, Callable[[Sequence[float]], float]] = {
@@ -51,11 +51,8 @@ def trial_object(results: Results, trial_id: str, root: Path) -> dict[str, Any]:
 def _files(root: Path, trial_id: str) -> dict[str, str]:
     """What lies beside the tables of a trial, by what it is."""
     _, folder = committed_anywhere(root)[trial_id]
-    places = {
-        "log": log_path(folder, trial_id),
-        "checkpoint": folder / "checkpoints" / f"{trial_id}.safetensors",
-        "weights": folder / "weights" / f"{trial_id}.safetensors",
-    }
+    place = SweepFolder(folder)
+    places = {"log": place.log(trial_id), "checkpoint": place.checkpoint(trial_id), "weights": place.weights(trial_id)}
     return {name: str(path) for name, path in places.items() if path.exists()}
 
 

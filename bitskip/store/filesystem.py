@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
+from bitskip.store.folder import SweepFolder
 
 MARK = "s3:"
-DESIGN_FILE = "sweep.yaml"
 
 Identity = tuple[int, int, int]
 """Changes when a file does: inode, time of change in ns, size."""
@@ -67,41 +68,57 @@ def _told(path: Path) -> Iterator[None]:
         raise UserError(f"{shown(path)}: {str(error).splitlines()[0][:200]}") from None
 
 
-def _children(path: Path) -> list[Any]:
+def _listing(folder: Path) -> list[Any]:
+    """What lies in a folder of the store, none if there is no such folder."""
     from pyarrow.fs import FileSelector
 
-    with _told(path):
+    with _told(folder):
         try:
-            return list(_store().get_file_info(FileSelector(key_of(path))))
-        except FileNotFoundError:
+            return list(_store().get_file_info(FileSelector(key_of(folder))))
+        except FileNotFoundError:  # not `allow_not_found`, with which a bucket may be missing, too
             return []
 
 
 def files_in(folder: Path) -> dict[str, Identity]:
     """Names of the files in a folder with what changes when they do; none if there is no such folder."""
     if key_of(folder) is not None:
-        found = [info for info in _children(folder) if info.is_file]
+        found = [info for info in _listing(folder) if info.is_file]
         return {info.base_name: (0, info.mtime_ns or 0, info.size) for info in found}
     files: dict[str, Identity] = {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
                 if entry.is_file():
-                    status = entry.stat()
-                    files[entry.name] = (status.st_ino, status.st_mtime_ns, status.st_size)
+                    files[entry.name] = _identity(entry.stat())
     return files
 
 
 def folders_in(path: Path) -> list[Path]:
     """The folders in a folder, by name; none if there is no such folder."""
     if key_of(path) is not None:
-        return sorted(path / info.base_name for info in _children(path) if not info.is_file)
+        return sorted(path / info.base_name for info in _listing(path) if not info.is_file)
     return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
 
 
 def is_folder(path: Path) -> bool:
     """Whether something lies at or below a path."""
-    return path.is_dir() if key_of(path) is None else bool(_children(path))
+    return path.is_dir() if key_of(path) is None else bool(_listing(path))
+
+
+def identity(path: Path) -> Identity:
+    """Raises FileNotFoundError if there is no such file."""
+    key = key_of(path)
+    if key is None:
+        return _identity(path.stat())
+    with _told(path):
+        info = _store().get_file_info(key)
+    if not info.is_file:
+        raise FileNotFoundError(path)
+    return 0, info.mtime_ns or 0, info.size
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def source(path: Path) -> Any:
@@ -115,23 +132,14 @@ def source(path: Path) -> Any:
         return pyarrow.BufferReader(stored.read())
 
 
-def put(path: Path, content: bytes) -> None:
-    """Write an object of the store whole. Raises OSError if that fails."""
-    with _store().open_output_stream(key_of(path)) as sink:
-        sink.write(content)
-
-
-def identity(path: Path) -> Identity:
-    """Raises FileNotFoundError if there is no such file."""
+def write(path: Path, content: bytes, scratch: Path | None = None) -> None:
+    """Write a file that outlasts a power cut whole, on this machine by way of `scratch`. Raises OSError."""
     key = key_of(path)
     if key is None:
-        status = path.stat()
-        return status.st_ino, status.st_mtime_ns, status.st_size
-    with _told(path):
-        info = _store().get_file_info(key)
-    if not info.is_file:
-        raise FileNotFoundError(path)
-    return 0, info.mtime_ns or 0, info.size
+        write_atomically(path, content, sync=True, scratch=scratch)
+        return
+    with _store().open_output_stream(key) as sink:
+        sink.write(content)
 
 
 def remove(path: Path) -> None:
@@ -146,7 +154,8 @@ def remove(path: Path) -> None:
 def publish_design(folder: Path) -> None:
     """Put a sweep's design beside its tables, once it is in the work folder."""
     if key_of(folder) is not None:
-        put(folder / DESIGN_FILE, (folder / DESIGN_FILE).read_bytes())
+        design = SweepFolder(folder).design
+        write(design, design.read_bytes())
 
 
 def fetch_designs(path: Path) -> None:
@@ -154,11 +163,8 @@ def fetch_designs(path: Path) -> None:
     if key_of(path) is None:
         return
     for folder in (path, *folders_in(path)):
-        stored = folder / DESIGN_FILE
+        design = SweepFolder(folder).design
         with contextlib.suppress(FileNotFoundError):
-            content = source(stored).read()
-            if not stored.exists() or stored.read_bytes() != content:
-                folder.mkdir(parents=True, exist_ok=True)
-                temporary = folder / f".{DESIGN_FILE}-{os.getpid()}"
-                temporary.write_bytes(content)
-                os.replace(temporary, stored)
+            content = source(design).read()
+            if not design.exists() or design.read_bytes() != content:
+                write_atomically(design, content)

@@ -8,6 +8,7 @@ touched for `STALE_SECONDS`, or whose lock on this machine is free, belongs to a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -17,9 +18,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
+from bitskip.store.folder import SweepFolder
 
-LOCK, OWNER = ".lock", ".owner.json"
 STALE_SECONDS = 120.0
 WAIT_SECONDS = 1.0
 """Somebody who only asks whether a sweep is running holds the lock for an instant."""
@@ -31,7 +33,7 @@ def only_writer(folder: Path) -> Iterator[Callable[[], None]]:
 
     Raises UserError if another one is running there or the folder cannot be written.
     """
-    lock, owner = FileLock(folder / LOCK), folder / OWNER
+    lock, owner = FileLock(SweepFolder(folder).lock), SweepFolder(folder).owner
     try:
         lock.acquire(timeout=WAIT_SECONDS)
     except Timeout:
@@ -41,9 +43,18 @@ def only_writer(folder: Path) -> Iterator[Callable[[], None]]:
     try:
         if alive_elsewhere(folder):
             raise _in_use(folder, owner)
-        _claim(owner)
+        content = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         try:
-            yield lambda: _touch(owner)
+            write_atomically(owner, json.dumps(content))
+        except OSError as error:
+            raise UserError(f"{folder}: cannot write here: {error.strerror}") from None
+
+        def touch() -> None:
+            with contextlib.suppress(OSError):
+                os.utime(owner)
+
+        try:
+            yield touch
         finally:
             with contextlib.suppress(OSError):
                 owner.unlink()
@@ -51,31 +62,27 @@ def only_writer(folder: Path) -> Iterator[Callable[[], None]]:
         lock.release()
 
 
-def _claim(owner: Path) -> None:
-    temporary = owner.with_name(f"{owner.name}-{os.getpid()}")
-    content = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    try:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(temporary, owner)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(f"{owner.parent}: cannot write here: {error.strerror}") from None
-
-
-def _touch(owner: Path) -> None:
-    with contextlib.suppress(OSError):
-        os.utime(owner)
-
-
 def alive_elsewhere(folder: Path) -> bool:
     """Whether the owner is on another machine and was heard of lately: on this one, the lock tells."""
-    owner = folder / OWNER
+    owner = SweepFolder(folder).owner
     try:
         age = time.time() - owner.stat().st_mtime
         return json.loads(owner.read_text(encoding="utf-8"))["host"] != platform.node() and age < STALE_SECONDS
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the folder's lock, as far as this machine's kernel knows; takes nothing away from it."""
+    try:
+        with SweepFolder(folder).lock.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _in_use(folder: Path, owner: Path) -> UserError:

@@ -17,19 +17,20 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-FOLDER, LOGS = "running", "logs"
+from bitskip.atomic_file import write_atomically
+from bitskip.store.folder import SweepFolder
+
 EVERY_SECONDS = 1.0
 """The file is renewed at most so often while a trial trains."""
 
 MOST_LOSSES = 60
-STAGES = ("preparing", "training", "evaluating")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Running:
     """A trial in the hands of a worker. Times are unix seconds; `losses` are its training losses so far, thinned.
 
@@ -39,20 +40,20 @@ class Running:
     trial_id: str
     sweep: str
     point: str | None
-    host: str
-    pid: int
+    host: str = field(default_factory=platform.node)
+    pid: int = field(default_factory=os.getpid)
     attempt: int
-    started_at: float
-    updated_at: float
-    stage: str
-    step: int
+    started_at: float = field(default_factory=time.time)
+    updated_at: float = 0.0
+    stage: str = "preparing"
+    step: int = 0
     steps: int
-    tokens: int
-    tokens_per_second: float | None
-    phase: str | None
-    train_loss: float | None
-    losses: tuple[float, ...]
-    resumed_at_step: int | None
+    tokens: int = 0
+    tokens_per_second: float | None = None
+    phase: str | None = None
+    train_loss: float | None = None
+    losses: tuple[float, ...] = ()
+    resumed_at_step: int | None = None
     log: str
 
     def lost(self) -> bool:
@@ -68,28 +69,17 @@ class Running:
         return False
 
 
-def running_path(folder: Path, trial_id: str) -> Path:
-    return folder / FOLDER / f"{trial_id}.json"
-
-
-def log_path(folder: Path, trial_id: str) -> Path:
-    return folder / LOGS / f"{trial_id}.log"
-
-
 def running_trials(folder: Path) -> list[Running]:
     """The trials that run in a sweep's folder, those that a killed worker has left included, oldest first."""
-    found = []
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder / FOLDER) as entries:
-        for entry in entries:
-            if entry.name.endswith(".json") and not entry.name.startswith("."):
-                found.append(running_trial(folder, entry.name.removesuffix(".json")))
+    files = SweepFolder(folder).heartbeats.glob("[!.]*.json")
+    found = (running_trial(folder, path.stem) for path in files)
     return sorted(filter(None, found), key=lambda each: (each.started_at, each.trial_id))
 
 
 def running_trial(folder: Path, trial_id: str) -> Running | None:
     """What the worker of a trial last said of it; None if there is nothing to read."""
     try:
-        return _parsed(running_path(folder, trial_id).read_text(encoding="utf-8"))
+        return _parsed(SweepFolder(folder).heartbeat(trial_id).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -103,14 +93,14 @@ def _parsed(text: str) -> Running:
 def remove_running(folder: Path, trial_id: str) -> None:
     """Take away what a worker that is gone has left of a trial."""
     with contextlib.suppress(OSError):
-        running_path(folder, trial_id).unlink()
+        SweepFolder(folder).heartbeat(trial_id).unlink()
 
 
 class Report:
-    """A worker's side: what `train.run_trial` tells of a trial, kept in its file and its log."""
+    """A worker's side: what `run_trial` tells of a trial, kept in its file and its log."""
 
     def __init__(self, folder: Path, state: Running, tokens_per_step: int, log: TextIO | None) -> None:
-        self.path, self.state, self.log = running_path(folder, state.trial_id), state, log
+        self.path, self.state, self.log = SweepFolder(folder).heartbeat(state.trial_id), state, log
         self.tokens_per_step = tokens_per_step
         self.losses: list[float] = []
         self.stride = 1
@@ -121,8 +111,7 @@ class Report:
         """Training begins, or goes on, after `step` steps."""
         tokens = step * self.tokens_per_step
         self.written = time.monotonic()
-        self.state = replace(self.state, stage="training", step=step, tokens=tokens, resumed_at_step=resumed_at)
-        self._write()
+        self._write(stage="training", step=step, tokens=tokens, resumed_at_step=resumed_at)
 
     def step(self, step: int, phase: str, loss: float) -> None:
         """An optimizer step has been taken; costs next to nothing but once a second."""
@@ -137,39 +126,30 @@ class Report:
         tokens = step * self.tokens_per_step
         rate = (tokens - self.state.tokens) / (now - self.written)
         self.written = now
-        self.state = replace(
-            self.state,
-            step=step,
-            tokens=tokens,
-            tokens_per_second=rate,
-            phase=phase,
-            train_loss=loss if math.isfinite(loss) else None,
-        )
-        self._write()
+        finite = loss if math.isfinite(loss) else None
+        self._write(step=step, tokens=tokens, tokens_per_second=rate, phase=phase, train_loss=finite)
 
     def evaluating(self) -> None:
         """Training is over."""
-        self.state = replace(self.state, stage="evaluating")
-        self._write()
+        self._write(stage="evaluating")
 
     def note(self, text: str) -> None:
         """A line in the log, with the time of day."""
         if self.log is not None:
             with contextlib.suppress(OSError):
-                self.log.write(f"{_clock('%H:%M:%S')} {text}\n")
+                self.log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
                 self.log.flush()
 
-    def _write(self) -> None:
-        self.state = replace(self.state, updated_at=time.time(), losses=tuple(self.losses))
-        temporary = self.path.with_name(f".{self.path.name}-{os.getpid()}")
+    def _write(self, **news: Any) -> None:
+        self.state = replace(self.state, updated_at=time.time(), losses=tuple(self.losses), **news)
         with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(asdict(self.state), allow_nan=False), encoding="utf-8")
-            os.replace(temporary, self.path)
+            if self.path.parent.is_dir():  # a sweep's folder that was deleted stays so
+                write_atomically(self.path, json.dumps(asdict(self.state), allow_nan=False))
 
     def close(self) -> None:
-        for path in (self.path, self.path.with_name(f".{self.path.name}-{os.getpid()}")):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        """The trial is over: nobody is told of it any more."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
 
 @contextlib.contextmanager
@@ -180,37 +160,19 @@ def reporting(
 
     The number of the attempt is one more than the log has.
     """
-    path = log_path(folder, trial_id)
+    path = SweepFolder(folder).log(trial_id)
     with contextlib.ExitStack() as stack:
         log, attempt = None, 1
         with contextlib.suppress(OSError):
-            for each in (path.parent, folder / FOLDER):
+            for each in (path.parent, SweepFolder(folder).heartbeats):
                 each.mkdir(parents=True, exist_ok=True)
             attempt += _attempts(path)
             log = stack.enter_context(path.open("a", encoding="utf-8"))
-            log.write(f"{_clock('%Y-%m-%d %H:%M:%S')} attempt {attempt} on {platform.node()}, ")
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} attempt {attempt} on {platform.node()}, ")
             log.write(f"process {os.getpid()}, {device}\n")
             log.flush()
-        now = time.time()
         state = Running(
-            trial_id=trial_id,
-            sweep=sweep,
-            point=point,
-            host=platform.node(),
-            pid=os.getpid(),
-            attempt=attempt,
-            started_at=now,
-            updated_at=now,
-            stage="preparing",
-            step=0,
-            steps=steps,
-            tokens=0,
-            tokens_per_second=None,
-            phase=None,
-            train_loss=None,
-            losses=(),
-            resumed_at_step=None,
-            log=str(path.relative_to(folder)),
+            trial_id=trial_id, sweep=sweep, point=point, attempt=attempt, steps=steps, log=str(path.relative_to(folder))
         )
         report = Report(folder, state, tokens_per_step, log)
         stack.callback(report.close)
@@ -245,7 +207,3 @@ def _attempts(log: Path) -> int:
         return 0
     with log.open(encoding="utf-8", errors="replace") as lines:
         return sum(line[4:5] == "-" and line.split()[2:3] == ["attempt"] for line in lines)
-
-
-def _clock(form: str) -> str:
-    return time.strftime(form)

@@ -5,14 +5,16 @@ A sweep that was resumed after an update, on another machine or with other threa
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = ("git_sha", "host", "device", "threads", "niceness", "packed")
-PACKAGES = ("bitskip", "torch", "numpy", "python")
+from bitskip.store.schema import FINISHED
+
+FACTS = ("git_sha", "host", "device", "threads", "niceness", "packed", "bitskip", "torch", "numpy", "python")
 SCALE = ("model", "data", "tokens")
 """Rows that are equal in these can meet in one contrast."""
 
@@ -56,7 +58,7 @@ def provenance(rows: Iterable[Mapping[str, Any]]) -> Provenance:
     """Where rows of `trials` that can meet in one contrast differ; what a row does not know is passed over."""
     scales: dict[tuple[Any, ...], list[dict[str, str]]] = defaultdict(list)
     for row in rows:
-        if row["status"] in ("ok", "stalled", "diverged") and not row.get("artefact"):
+        if row["status"] in FINISHED and not row.get("artefact"):
             scales[tuple(row.get(name) for name in SCALE)].append(facts(row))
     mixed = []
     for what, matters in MATTERS.items():
@@ -72,13 +74,10 @@ def provenance(rows: Iterable[Mapping[str, Any]]) -> Provenance:
 
 def facts(row: Mapping[str, Any]) -> dict[str, str]:
     """What is known of how a row was made, as text."""
-    known = {name: row.get(name) for name in COLUMNS}
-    try:
-        versions = json.loads(row.get("versions") or "{}")
-    except ValueError:
-        versions = {}
-    known |= {name: versions.get(name) for name in PACKAGES}
-    return {name: str(value) for name, value in known.items() if value is not None}
+    known = dict(row)
+    with contextlib.suppress(ValueError):
+        known |= json.loads(row.get("versions") or "{}")
+    return {name: str(known[name]) for name in FACTS if known.get(name) is not None}
 
 
 def _short(what: str, value: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitskip.errors import UserError
+from bitskip.store.schema import FINISHED
 from bitskip.trial.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -78,8 +79,6 @@ def choose_optuna(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -
 
 def _losses(sweep: Sweep, results: Path, ran: Sequence[int]) -> dict[int, float]:
     """Mean loss of the replicates of what has run, nats per token."""
-    from bitskip.store.tables import DONE
-
     measured = _results(results)
     rows = {row["trial_id"]: row for row in measured.trials.to_pylist()} if measured else {}
     found = {}
@@ -87,7 +86,7 @@ def _losses(sweep: Sweep, results: Path, ran: Sequence[int]) -> dict[int, float]
         configuration = sweep.grid.configurations[at]
         ceiling = math.log(configuration.data.vocab_size) + DIVERGED_MARGIN
         trials = [rows.get(replace(configuration, seed=seed).trial_id) for seed in sweep.seeds]
-        finished = [row for row in trials if row is not None and row["status"] in DONE]
+        finished = [row for row in trials if row is not None and row["status"] in FINISHED]
         if finished:
             found[at] = statistics.mean(ceiling if row["loss"] is None else row["loss"] for row in finished)
     return found

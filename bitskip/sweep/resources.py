@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.errors import UserError
-from bitskip.store.filesystem import DESIGN_FILE
+from bitskip.store.folder import DESIGN_FILE
 from bitskip.sweep.located_yaml import Source
 
 RETIRED = ("pack",)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitskip.analysis.effects import UNRESOLVED, Effect, effect_cells, headline_cells, stratum_effects
-from bitskip.analysis.factorial import FAILED, TUNED, Cell, Family, Stratum, baseline_of, families, strata
+from bitskip.analysis.factorial import TUNED, Cell, Family, Stratum, baseline_of, families, strata
 from bitskip.analysis.levels import (
     FACTORS,
     NEUTRAL,
@@ -43,6 +43,7 @@ from bitskip.analysis.metrics import METRICS
 from bitskip.errors import UserError
 from bitskip.predict.features import encode
 from bitskip.predict.kernel_ridge import graded_covariance
+from bitskip.store.schema import FINISHED, Status
 from bitskip.trial.config import AXES, TrialConfig, make_trial
 from bitskip.trial.cost import estimate
 
@@ -170,10 +171,10 @@ class _Planner:
         self.seeds: dict[Levels, set[int]] = {}
         self.known: set[Levels] = set()
         for cell in family.cells if family else ():
-            seeds = {row["seed"] for row in cell.rows if row["status"] in ("ok", *FAILED)}
+            seeds = {row["seed"] for row in cell.rows if row["status"] in FINISHED}
             if seeds:
                 self.seeds[cell.levels] = seeds
-            if cell.count("ok"):
+            if cell.count(Status.OK):
                 self.known.add(cell.levels)
         shared = Counter(seed for seeds in self.seeds.values() for seed in seeds)
         self.seed = min(shared, key=lambda seed: (-shared[seed], seed)) if shared else 0

@@ -8,7 +8,6 @@ is decoded with: ternary matrices as 2-bit codes with their scale, everything el
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, build_model
+from bitskip.store.folder import stored_weights
 from bitskip.trial.config import TrialConfig, make_trial
 
 CHECKPOINT_FORMAT = "bitskip-checkpoint-1"
@@ -165,11 +166,6 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Decode
     return model.to(device).eval(), trial
 
 
-def weights_path(folder: Path, trial_id: str) -> Path:
-    """Where a sweep's folder keeps the weights of a trial."""
-    return folder / "weights" / f"{trial_id}.safetensors"
-
-
 def load_model(results: Path, trial_id: str, device: str | torch.device = "cpu") -> tuple[Decoder, TrialConfig]:
     """The stored model of a trial, by its id or the beginning of it, below a results folder or a sweep's own.
 
@@ -177,9 +173,7 @@ def load_model(results: Path, trial_id: str, device: str | torch.device = "cpu")
     """
     if not trial_id:
         raise UserError("the trial id is empty; `bitskip report` lists the trials")
-    found = {
-        path.stem: path for path in sorted(results.glob("**/weights/*.safetensors")) if path.stem.startswith(trial_id)
-    }
+    found = {name: path for name, path in stored_weights(results).items() if name.startswith(trial_id)}
     if len(found) > 1:
         raise UserError(f"{trial_id}: several trials with stored weights begin so: {', '.join([*found][:5])}")
     if not found:
@@ -191,16 +185,12 @@ def load_model(results: Path, trial_id: str, device: str | torch.device = "cpu")
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> None:
-    """Temporary file beside, fsync, rename: there is the old file or the new one, never a part. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
+    """Replace the file whole. Raises OSError."""
+
+    def save(temporary: Path) -> None:
         try:
             save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, dict(meta))
         except SafetensorError as error:
             raise OSError(f"cannot write {path}: {error}") from None
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    write_atomically(path, save, sync=True)

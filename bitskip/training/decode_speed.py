@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bitskip.model.bitlinear import frozen_weights
 from bitskip.model.decoder import Decoder, KeyValueCache, uncompiled
+from bitskip.store.schema import ExitSpeed
 
 PROMPT_TOKENS = 32
 DECODE_TOKENS = 3
@@ -21,24 +22,6 @@ DECODE_TOKENS = 3
 MIN_ROUNDS, MAX_ROUNDS = 5, 25
 SECONDS = 0.5
 """Time after which no further round starts: large models are measured in the fewest rounds, small ones in more."""
-
-
-@dataclass(frozen=True)
-class ExitSpeed:
-    """Speed of one exit with `batch` sequences; tokens are counted over all of them.
-
-    `speed_gain` is time(full model) / time(exit) - 1 of a decoding step, `speed_gain_spread` the distance between the
-    quartiles of the rounds' gains, and `speed_gain_limit` the gain if nothing but blocks and head took time.
-    """
-
-    exit_layer: int
-    batch: int
-    prefill_tokens_per_second: float
-    decode_tokens_per_second: float
-    speed_gain: float
-    speed_gain_spread: float
-    speed_gain_limit: float
-    speed_rounds: int
 
 
 class Stopwatch:
@@ -105,20 +88,18 @@ def throughput_batch(device: torch.device) -> int:
 
 
 def exit_speed(model: Decoder, prompt: Tensor, batch: int = 1, stopwatch: Stopwatch | None = None) -> list[ExitSpeed]:
-    """Prefill and greedy decoding speed of every exit 1…L with a KV cache; `prompt` is int64 [1, T] with T >= 1.
+    """Prefill and greedy decoding speed of the exits 1…L in turn with a KV cache; `prompt` is int64 [1, T] with T >= 1.
 
     The stopwatch is by default that of the prompt's device.
     """
     times = step_times(model, prompt, batch, stopwatch)
     full, prompt_tokens = times[-1], batch * min(prompt.shape[1], PROMPT_TOKENS)
     speeds = []
-    for exit_layer, exit_times in enumerate(times, start=1):
+    for exit_times in times:
         gains = [whole / part - 1 for whole, part in zip(full.rounds(), exit_times.rounds(), strict=True)]
         low, _, high = statistics.quantiles(gains, n=4)
         speeds.append(
             ExitSpeed(
-                exit_layer=exit_layer,
-                batch=batch,
                 prefill_tokens_per_second=prompt_tokens / statistics.median(exit_times.prefill),
                 decode_tokens_per_second=batch / exit_times.typical_step(),
                 speed_gain=full.typical_step() / exit_times.typical_step() - 1,

@@ -1,6 +1,6 @@
 """What happens inside a model while it trains: quantizers' inputs, ternary weights, and gradients that may disagree.
 
-Every measure is defined in docs/measures.md, under "Layers".
+Every measure is defined where its column is declared (`LayerRow`) and explained in docs/measures.md, under "Layers".
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,34 +15,11 @@ from torch import Tensor, nn
 
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, uncompiled
+from bitskip.store.schema import LayerRow
 from bitskip.trial.config import TrainingConfig
 
 SAMPLED_SHARE = 0.25
 """Of a batch: the statistics settle with far fewer tokens than a step needs, and time is what a sample costs."""
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One part of the model at one step; None where a measure does not apply or is not finite.
-
-    `layer` counts blocks from 1 and is None for what all exits share. `site` is a linear layer of the block (q, k, v,
-    o, gate, up, down), `block` for the whole of it, or one of the shared `embedding`, `norm` and `head`.
-    """
-
-    step: int
-    layer: int | None
-    site: str
-    input_kurtosis: float | None = None
-    input_crest_factor: float | None = None
-    kurtosis: float | None = None
-    crest_factor: float | None = None
-    snr_db: float | None = None
-    weight_snr_db: float | None = None
-    zero_share: float | None = None
-    weight_flips: int | None = None
-    weight_flip_share: float | None = None
-    grad_norm: float | None = None
-    exit_main_cosine: float | None = None
 
 
 def sampled_sequences(training: TrainingConfig) -> int:

@@ -20,33 +20,17 @@ from bitskip.data.sequences import Sequences
 from bitskip.model.decoder import Decoder
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
+from bitskip.store.schema import CurvePoint, LayerRow
 from bitskip.techniques.base import Techniques
 from bitskip.techniques.phases import Phases
 from bitskip.training.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
-from bitskip.training.layer_stats import Diagnostics, LayerRow, sampled_sequences
+from bitskip.training.layer_stats import Diagnostics, sampled_sequences
 from bitskip.training.shared_prefix import Prefix, Prefixes, prefix_content
 from bitskip.trial.config import TrainingConfig, TrialConfig
 from bitskip.trial.schedule import acting, learning_rate, measured_steps, sampled_steps, step_count
 
 DIVERGENCE_MARGIN = 0.5
 """Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Losses in nats per token at one step; `train_loss` is the full model's on the training batch."""
-
-    step: int
-    tokens: int
-    phase: str
-    train_loss: float | None
-    val_loss: float | None
-    lr: float
-    grad_norm: float | None
-
-    def below(self, ceiling: float) -> bool:
-        """Whether the held-out loss is finite and no larger than this."""
-        return self.val_loss is not None and self.val_loss <= ceiling
 
 
 @dataclass

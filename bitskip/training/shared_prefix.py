@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.data.stream import size_class
+from bitskip.store.folder import SAFETENSORS
 from bitskip.trial.config import AXES, DataConfig, TrialConfig, canonical
 from bitskip.trial.schedule import (
     measured_steps,
@@ -25,8 +26,6 @@ from bitskip.trial.schedule import (
     step_count,
     warm_up_steps,
 )
-
-SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Prefixes:
     measure: frozenset[int] = frozenset()
 
     def path(self, prefix: Prefix) -> Path:
-        return self.folder / f"{prefix.key}{SUFFIX}"
+        return self.folder / f"{prefix.key}{SAFETENSORS}"
 
 
 def prefix_content(trial: TrialConfig, step: int) -> str:
@@ -158,7 +157,7 @@ def trained_steps(trials: Sequence[TrialConfig], paths: Paths, stored: Iterable[
 
 def stored_prefixes(folder: Path) -> set[str]:
     """Keys of the prefixes in a folder."""
-    return {path.stem for path in folder.glob(f"[!.]*{SUFFIX}")} if folder.is_dir() else set()
+    return {path.stem for path in folder.glob(f"[!.]*{SAFETENSORS}")} if folder.is_dir() else set()
 
 
 def family_order(trials: Iterable[TrialConfig], paths: Paths) -> list[TrialConfig]:
@@ -239,7 +238,7 @@ class PrefixQueue:
     def _look(self) -> None:
         """Which of the prefixes being trained have been stored."""
         for keys in self.writing.values():
-            self.stored |= {key for key in keys - self.stored if (self.folder / f"{key}{SUFFIX}").exists()}
+            self.stored |= {key for key in keys - self.stored if (self.folder / f"{key}{SAFETENSORS}").exists()}
 
     def _users(self, key: str) -> list[TrialConfig]:
         return [trial for trial in self.users.get(key, ()) if trial.trial_id in self.open]
@@ -255,4 +254,4 @@ class PrefixQueue:
         for key in unneeded:
             self.stored.discard(key)
             with contextlib.suppress(OSError):
-                (self.folder / f"{key}{SUFFIX}").unlink()
+                (self.folder / f"{key}{SAFETENSORS}").unlink()

@@ -21,17 +21,16 @@ from bitskip.model.decoder import Decoder, build_model
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
+from bitskip.store.schema import CurvePoint, ExitResult, LayerRow, Outcome, Status
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
 from bitskip.training.exits import best_exit
 from bitskip.training.guards import check_causality, check_trial
-from bitskip.training.layer_stats import LayerRow
 from bitskip.training.loop import (
     DIVERGENCE_MARGIN,
     Course,
-    CurvePoint,
     Progress,
     drawn,
     precision_context,
@@ -43,63 +42,11 @@ from bitskip.trial.schedule import acting, measured_steps, step_count
 COMPILED_PROGRAMS = 64
 
 
-@dataclass(frozen=True)
-class ExitResult:
-    """One exit layer: quality on held-out text and measured speed, of one and of `batch` sequences (see `speed`)."""
-
-    exit_layer: int
-    depth: int
-    loss: float
-    ppl: float | None
-    bpb: float
-    agreement: float
-    prefill_tokens_per_second: float
-    decode_tokens_per_second: float
-    speed_gain: float
-    speed_gain_spread: float
-    speed_gain_limit: float
-    speed_rounds: int
-    batch: int
-    batch_prefill_tokens_per_second: float
-    batch_decode_tokens_per_second: float
-    batch_speed_gain: float
-    batch_speed_gain_spread: float
-    batch_speed_gain_limit: float
-    batch_speed_rounds: int
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """What one training run showed. `status` is ok, stalled or diverged (docs/measures.md); losses in nats a token.
-
-    A trial that took its first `forked_at_step` steps over from another has the prefix's key in `forked_from`;
-    `shared_seconds` is the part of `train_seconds` that the other one spent.
-    """
+@dataclass(frozen=True, kw_only=True)
+class TrialResult(Outcome):
+    """What one training run showed, in the columns of its tables (docs/measures.md)."""
 
     trial: TrialConfig
-    status: str
-    reason: str | None
-    params: int
-    tokens_trained: int
-    loss: float | None
-    ppl: float | None
-    bpb: float | None
-    unigram_entropy: float
-    best_exit: int | None
-    best_exit_speed_gain: float | None
-    best_exit_ppl: float | None
-    weight_bytes: int
-    train_seconds: float
-    eval_seconds: float
-    tokens_per_second: float
-    diverged_at_step: int | None = None
-    last_finite_loss: float | None = None
-    skipped_guards: str | None = None
-    resumed_at_step: int | None = None
-    diagnostic_seconds: float = 0.0
-    forked_from: str | None = None
-    forked_at_step: int | None = None
-    shared_seconds: float | None = None
     curve: tuple[CurvePoint, ...] = ()
     exits: tuple[ExitResult, ...] = ()
     layers: tuple[LayerRow, ...] = ()
@@ -214,8 +161,8 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     measured = measured_steps(trial, step_count(training))
     tokens = progress.step * training.batch_size * training.seq_len
     chosen = None
-    if full is not None and status == "ok":
-        chosen = exits[best_exit([e.loss for e in exits], [e.speed_gain for e in exits]) - 1]
+    if full is not None and status == Status.OK:
+        chosen = exits[best_exit([e.loss for e in exits], [e.single.speed_gain for e in exits]) - 1]
     return TrialResult(
         trial=trial,
         status=status,
@@ -227,13 +174,13 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         bpb=full.bpb if full else None,
         unigram_entropy=text.unigram_entropy,
         best_exit=chosen.exit_layer if chosen else None,
-        best_exit_speed_gain=chosen.speed_gain if chosen else None,
+        best_exit_speed_gain=chosen.single.speed_gain if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,
         weight_bytes=weight_bytes(model),
         train_seconds=progress.seconds,
         eval_seconds=eval_seconds,
         tokens_per_second=tokens / progress.seconds,
-        diverged_at_step=progress.step if status == "diverged" else None,
+        diverged_at_step=progress.step if status == Status.DIVERGED else None,
         last_finite_loss=progress.last_finite_loss,
         skipped_guards=", ".join(ready.skipped_guards) or None,
         resumed_at_step=progress.resumed_at,
@@ -360,8 +307,8 @@ def _evaluate(
         quality = exit_quality(model, measured_on, trial.training.eval_tokens, trial)
         if not all(math.isfinite(found.loss) for found in quality):
             return ()
-        single = exit_speed(model, prompt)
-        batched = exit_speed(model, prompt, throughput_batch(device))
+        batch = throughput_batch(device)
+        single, batched = exit_speed(model, prompt), exit_speed(model, prompt, batch)
     return tuple(
         ExitResult(
             exit_layer=found.exit_layer,
@@ -370,19 +317,9 @@ def _evaluate(
             ppl=perplexity(found.loss),
             bpb=bits_per_byte(found.loss, text.bytes_per_token),
             agreement=found.agreement,
-            prefill_tokens_per_second=one.prefill_tokens_per_second,
-            decode_tokens_per_second=one.decode_tokens_per_second,
-            speed_gain=one.speed_gain,
-            speed_gain_spread=one.speed_gain_spread,
-            speed_gain_limit=one.speed_gain_limit,
-            speed_rounds=one.speed_rounds,
-            batch=many.batch,
-            batch_prefill_tokens_per_second=many.prefill_tokens_per_second,
-            batch_decode_tokens_per_second=many.decode_tokens_per_second,
-            batch_speed_gain=many.speed_gain,
-            batch_speed_gain_spread=many.speed_gain_spread,
-            batch_speed_gain_limit=many.speed_gain_limit,
-            batch_speed_rounds=many.speed_rounds,
+            single=one,
+            batch=batch,
+            batched=many,
         )
         for found, one, many in zip(quality, single, batched, strict=True)
     )
@@ -390,11 +327,12 @@ def _evaluate(
 
 def _verdict(
     trial: TrialConfig, text: TokenData, progress: Progress, full: ExitResult | None
-) -> tuple[str, str | None]:
+) -> tuple[Status, str | None]:
     if progress.diverged or full is None:
-        return "diverged", progress.diverged or "non-finite held-out loss after training"
+        return Status.DIVERGED, progress.diverged or "non-finite held-out loss after training"
     if full.loss > math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN:
-        return "diverged", f"held-out loss {full.loss:.3f} is above ln V + {DIVERGENCE_MARGIN}"
+        return Status.DIVERGED, f"held-out loss {full.loss:.3f} is above ln V + {DIVERGENCE_MARGIN}"
     if full.loss >= text.unigram_entropy:
-        return "stalled", f"held-out loss {full.loss:.3f} is not below the unigram entropy {text.unigram_entropy:.3f}"
-    return "ok", None
+        entropy = text.unigram_entropy
+        return Status.STALLED, f"held-out loss {full.loss:.3f} is not below the unigram entropy {entropy:.3f}"
+    return Status.OK, None

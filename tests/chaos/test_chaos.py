@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from bitskip.store.tables import DONE, Results, load_results
+from bitskip.store.schema import FINISHED
+from bitskip.store.tables import Results, load_results
 
 BITSKIP = Path(sys.executable).with_name("bitskip")
 KINDS = ("worker", "driver", "raylet", "agent")
@@ -99,7 +100,7 @@ class Reader(threading.Thread):
             return
         self.reads += 1
         self.wrong += found.problems
-        now = {row["trial_id"]: row["started_at"] for row in found.trials.to_pylist() if row["status"] in DONE}
+        now = {row["trial_id"]: row["started_at"] for row in found.trials.to_pylist() if row["status"] in FINISHED}
         self.wrong += [f"{trial_id} was lost" for trial_id in self.done.keys() - now.keys()]
         self.wrong += [f"{key} was run twice" for key, began in now.items() if self.done.get(key, began) != began]
         self.done |= now

@@ -73,7 +73,8 @@ def test_spread_over_seeds_stands_beside_the_mean() -> None:
 
 def test_thousands_of_trials_are_read_from_few_files(tmp_path: Path) -> None:
     """Readers took minutes: a finished sweep of many trials is a few files, whatever it was before."""
-    from bitskip.store.tables import COMPACT_EVERY, compact_if_due, write_trial
+    from bitskip.store.compaction import COMPACT_EVERY, compact_if_due
+    from bitskip.store.tables import write_trial
 
     folder = tmp_path / "many"
     for seed in range(COMPACT_EVERY):

@@ -19,7 +19,8 @@ from simulated_results import exit_rows, trial_row
 from bitskip.engine import doctor
 from bitskip.engine.doctor import Check, examine, mend, worst
 from bitskip.errors import UserError
-from bitskip.store.heartbeat import reporting, running_path, running_trials
+from bitskip.store.folder import SweepFolder
+from bitskip.store.heartbeat import reporting, running_trials
 from bitskip.store.tables import load_results, write_trial
 from bitskip.trial.config import make_trial
 
@@ -102,7 +103,7 @@ def leave_things_behind(folder: Path) -> None:
         (folder / place).write_bytes(b"x" * 100)
     with reporting(folder, "abc", "s", None, 10, 8, "cpu") as told:
         state = replace(told.state, host="elsewhere", updated_at=0.0)
-    running_path(folder, "abc").write_text(json.dumps(vars(state)))
+    SweepFolder(folder).heartbeat("abc").write_text(json.dumps(vars(state)))
 
 
 def test_what_killed_workers_left_is_found_and_removed_when_asked(swept: Path, monkeypatch: Any) -> None:

@@ -19,7 +19,8 @@ from bitskip.engine.plan import plan_sweep
 from bitskip.engine.scheduler import Scheduler, stall_limit
 from bitskip.errors import UserError
 from bitskip.store.heartbeat import reporting
-from bitskip.store.tables import DONE, Failure, load_results, write_trial
+from bitskip.store.schema import FINISHED
+from bitskip.store.tables import Failure, load_results, write_trial
 from bitskip.sweep.resources import Resources, slots_on
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.training.shared_prefix import PrefixQueue
@@ -225,7 +226,7 @@ def test_a_full_disk_stops_the_sweep_and_the_next_run_goes_on(tmp_path: Path) ->
     assert "run the command again to go on" in full.stderr
     room.touch()
     assert sweep(tmp_path, *INLINE, fault={"kind": "disk full", "room": str(room)}).returncode == 0
-    assert {row["status"] for row in rows(tmp_path)} <= set(DONE)
+    assert {row["status"] for row in rows(tmp_path)} <= set(FINISHED)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -293,7 +294,7 @@ def test_a_time_limit_interrupts_python_code_without_ray(tmp_path: Path) -> None
     done = sweep(tmp_path, *INLINE, "--set", "resources.time_limit=5", fault=slow)
     assert done.returncode == 1
     assert by_seed(tmp_path)[0]["status"] == "timeout"
-    assert by_seed(tmp_path)[1]["status"] in DONE
+    assert by_seed(tmp_path)[1]["status"] in FINISHED
 
 
 def test_a_failed_trial_comes_after_those_not_tried_yet(tmp_path: Path) -> None:
@@ -314,11 +315,11 @@ def test_workers_that_are_killed_or_crash_cost_one_start_each(tmp_path: Path) ->
     killed = sweep(tmp_path, fault={"kind": "kill", "seeds": [1], "once": str(tmp_path / "once")})
     assert killed.returncode == 0, killed.stderr
     assert "its worker process died; it is run once more" in killed.stderr
-    assert {row["status"] for row in rows(tmp_path)} <= set(DONE)
+    assert {row["status"] for row in rows(tmp_path)} <= set(FINISHED)
     crashed = sweep(tmp_path, "--set", "seeds=6", fault={"kind": "segfault", "seeds": [4]})
     assert crashed.returncode == 1
     assert by_seed(tmp_path)[4]["reason"] == "its worker process died, twice"
-    assert by_seed(tmp_path)[5]["status"] in DONE
+    assert by_seed(tmp_path)[5]["status"] in FINISHED
     assert left_over(tmp_path) == []
 
 
@@ -348,7 +349,7 @@ def test_a_runtime_that_breaks_down_is_started_again_from_the_ledger(tmp_path: P
     broken = sweep(tmp_path, fault={"kind": "fit", "once": str(tmp_path / "once")})
     assert broken.returncode == 0, broken.stderr
     assert "it is started again" in broken.stderr
-    assert {row["status"] for row in rows(tmp_path)} <= set(DONE)
+    assert {row["status"] for row in rows(tmp_path)} <= set(FINISHED)
     never = sweep(tmp_path, "--set", "seeds=5", fault={"kind": "never fits"})
     assert never.returncode == 1
     assert "broke down 3 times in a row (RuntimeError: no); try --executor inline" in never.stderr
@@ -404,5 +405,5 @@ def test_ray_is_started_again_when_its_node_has_gone(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert "Ray's node on this machine has gone" in said
-    assert [row["status"] in DONE for row in rows(tmp_path)] == [True] * 4
+    assert [row["status"] in FINISHED for row in rows(tmp_path)] == [True] * 4
     assert left_over(tmp_path) == []

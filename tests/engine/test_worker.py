@@ -10,6 +10,8 @@ from bitskip.engine.job import Job
 from bitskip.engine.worker import run_job
 from bitskip.errors import UserError
 from bitskip.store.tables import load_results
+from bitskip.techniques.base import Technique
+from bitskip.techniques.registry import PlugIn
 from bitskip.trial.config import make_trial
 
 TRIAL = make_trial(model={"layers": 1, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64})
@@ -40,6 +42,16 @@ def test_a_trial_past_its_limit_is_stopped(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(worker, "run_trial", lambda *_, **__: time.sleep(30))
     row = run_job(Job(TRIAL, tmp_path, "s", time_limit=0.1))
     assert (row["status"], row["reason"]) == ("timeout", "longer than the limit of 0.1 s")
+
+
+@pytest.mark.parametrize(("loaded", "told"), [((), None), (("b 1.2", "a 3"), "a 3, b 1.2")])
+def test_a_row_says_which_plug_ins_were_loaded(
+    loaded: tuple[str, ...], told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "run_trial", fail_with(RuntimeError("x")))
+    monkeypatch.setattr(worker, "plug_ins", lambda: [PlugIn(Technique, *name.split()) for name in loaded])
+    run_job(Job(TRIAL, tmp_path, "s"))
+    assert load_results(tmp_path).trials["plugins"].to_pylist() == [told]
 
 
 def test_a_gpu_that_is_not_there_is_an_error_and_no_silent_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,14 +84,14 @@ def patch_record(record):
 
 
 def patch_results(results):
-    write = results._write_file
+    write = results.write_file
 
-    def full(table, folder, name, filename):
+    def full(table, target):
         if FAULT["kind"] == "disk full" and not os.path.exists(FAULT["room"]):
-            raise OSError(28, "No space left on device", str(folder))
-        return write(table, folder, name, filename)
+            raise OSError(28, "No space left on device", str(target))
+        return write(table, target)
 
-    results._write_file = full
+    results.write_file = full
 
 
 def patch_view(live):

@@ -24,7 +24,8 @@ from bitskip.report.charts.pareto import front
 from bitskip.report.charts.style import readable_on
 from bitskip.report.html import html_page
 from bitskip.report.summary import analyse
-from bitskip.store.tables import SCHEMAS, Results
+from bitskip.store.schema import TABLES, arrow_schema
+from bitskip.store.tables import Results
 from bitskip.training.evaluate import weight_bytes
 from bitskip.trial.config import POINTS, make_trial
 from bitskip.trial.cost import exit_weight_bytes
@@ -45,10 +46,12 @@ FIGURES = {
 
 def stored(results: Results, root: Path, **tables: list[dict[str, Any]]) -> Path:
     """The results as a sweep leaves them."""
-    for name, schema in SCHEMAS.items():
+    for name in TABLES:
         rows = tables.get(name, getattr(results, name).to_pylist())
         (root / "sweep" / name).mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), root / "sweep" / name / "compact-1.parquet")
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=arrow_schema(name)), root / "sweep" / name / "compact-1.parquet"
+        )
     return root
 
 

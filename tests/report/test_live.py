@@ -22,8 +22,10 @@ from bitskip.engine.status import Active, Configuration, Ended, Lookout, Snapsho
 from bitskip.errors import UserError
 from bitskip.report import live
 from bitskip.report.live import picture_lines, sparkline, summary_line, watch
-from bitskip.store.heartbeat import Running, reporting, running_path
-from bitskip.store.tables import compact, write_trial
+from bitskip.store.compaction import compact
+from bitskip.store.folder import SweepFolder
+from bitskip.store.heartbeat import Running, reporting
+from bitskip.store.tables import write_trial
 from bitskip.sweep.sweep_file import Sweep, load_sweep
 
 BITSKIP = Path(sys.executable).with_name("bitskip")
@@ -56,7 +58,7 @@ def run(folder: Path, design: Sweep, at: int, **changes: Any) -> str:
     key = design.trials[at].trial_id
     with reporting(folder, key, design.name, None, 100, 8, "cpu") as told:
         state = replace(told.state, host="elsewhere", **changes)
-    running_path(folder, key).write_text(json.dumps(vars(state)))
+    SweepFolder(folder).heartbeat(key).write_text(json.dumps(vars(state)))
     return key
 
 
@@ -97,7 +99,7 @@ def test_a_crash_is_told_with_the_command_that_goes_on(tmp_path: Path) -> None:
     assert f"bitskip sweep '{folder}/sweep.yaml' --results '{folder.parent}'" in told
     for at in range(len(design.trials)):
         end(folder, design, at)
-    running_path(folder, design.trials[1].trial_id).unlink()
+    SweepFolder(folder).heartbeat(design.trials[1].trial_id).unlink()
     found = snapshot(folder)
     assert found.complete
     assert "No sweep is running" not in text_of(found)
@@ -110,7 +112,7 @@ def test_a_worker_that_is_gone_or_silent_is_named(tmp_path: Path) -> None:
     assert "silent 5 min" in text_of(snapshot(folder))
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    path = running_path(folder, design.trials[0].trial_id)
+    path = SweepFolder(folder).heartbeat(design.trials[0].trial_id)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"host": os.uname().nodename, "pid": gone.pid}))
     assert "its worker is gone" in text_of(snapshot(folder))
 
@@ -201,7 +203,10 @@ def seen(configurations: int, seeds: int, running: int, label: str = "configurat
         Configuration(f"{label} {at}", tuple(states[(at + seed) % 3] for seed in range(seeds)))
         for at in range(configurations)
     )
-    state = Running("a", "s", None, "h", 1, 1, 0.0, 0.0, "training", 5, 10, 0, 5e3, "2", 3.2, (5.0, 4.0), None, "l")
+    state = Running(
+        trial_id="a", sweep="s", point=None, host="h", pid=1, attempt=1, started_at=0.0, stage="training", step=5,
+        steps=10, tokens_per_second=5e3, phase="2", train_loss=3.2, losses=(5.0, 4.0), log="l",
+    )  # fmt: skip
     total = len(rows) * seeds
     counts = {"done": total - running, "running": running, "waiting": 0, "stalled": 0, "diverged": 0, "failed": 0}
     error = Ended("x", "that one, seed 0", "error", "out of memory " * 20, None, 0.0)

@@ -18,17 +18,10 @@ from bitskip.engine.status import snapshot, watched_folders
 from bitskip.errors import UserError
 from bitskip.predict.cache import fingerprint
 from bitskip.store import filesystem
+from bitskip.store.compaction import compact, compact_if_due
 from bitskip.store.filesystem import key_of, place, shown
-from bitskip.store.tables import (
-    Ledger,
-    committed,
-    compact,
-    compact_if_due,
-    inspect_folder,
-    load_results,
-    sweep_folders,
-    write_trial,
-)
+from bitskip.store.ledger import Ledger
+from bitskip.store.tables import committed, inspect_folder, load_results, sweep_folders, write_trial
 from bitskip.trial.config import make_trial
 
 BITSKIP = Path(sys.executable).with_name("bitskip")
@@ -150,7 +143,7 @@ def test_a_ledger_reads_an_object_once(bucket: str) -> None:
 def test_damaged_objects_are_named_by_their_url(bucket: str) -> None:
     folder = place(bucket) / "tiny"
     key = store(folder, 0)
-    filesystem.put(folder / "exits" / f"{key}.parquet", b"PAR1 torn")
+    filesystem.write(folder / "exits" / f"{key}.parquet", b"PAR1 torn")
     (problem,) = load_results(place(bucket)).problems
     assert problem.startswith(f"{bucket}/tiny/exits/{key}.parquet: unreadable")
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from bitskip.engine.job import Job
 from bitskip.engine.worker import run_job
 from bitskip.store import heartbeat
-from bitskip.store.heartbeat import Running, log_path, remove_running, reporting, running_path, running_trials
+from bitskip.store.folder import SweepFolder
+from bitskip.store.heartbeat import Running, remove_running, reporting, running_trials
 from bitskip.trial.config import make_trial
 
 SMALL = {
@@ -46,7 +47,7 @@ class Clock:
 def test_a_trial_is_seen_from_its_first_moment_until_it_is_over(tmp_path: Path) -> None:
     with report(tmp_path) as told:
         (seen,) = running_trials(tmp_path)
-        assert set(json.loads(running_path(tmp_path, "abc").read_text())) == CONTRACT
+        assert set(json.loads(SweepFolder(tmp_path).heartbeat("abc").read_text())) == CONTRACT
         assert (seen.trial_id, seen.sweep, seen.point, seen.stage, seen.step, seen.steps) == (
             "abc", "s", "V1", "preparing", 0, 100,
         )  # fmt: skip
@@ -78,7 +79,7 @@ def test_it_is_written_once_a_second_with_the_speed_since_the_last_time(tmp_path
 
 @given(st.integers(1, 2_000))
 def test_losses_are_thinned_evenly(steps: int) -> None:
-    state = Running("a", "s", None, "h", 1, 1, 0.0, 0.0, "training", 0, steps, 0, None, None, None, (), None, "l")
+    state = Running(trial_id="a", sweep="s", point=None, attempt=1, stage="training", steps=steps, log="l")
     told = heartbeat.Report(Path("/nowhere"), state, 8, None)
     for step in range(1, steps + 1):
         told.step(step, "1", float(step))
@@ -102,9 +103,9 @@ def test_what_a_killed_worker_left_is_known_to_be_lost(tmp_path: Path) -> None:
         state = asdict(told.state)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    running_path(tmp_path, "abc").write_text(json.dumps(state | {"pid": gone.pid}))
+    SweepFolder(tmp_path).heartbeat("abc").write_text(json.dumps(state | {"pid": gone.pid}))
     assert running_trials(tmp_path)[0].lost()
-    running_path(tmp_path, "abc").write_text(json.dumps(state | {"pid": gone.pid, "host": "elsewhere"}))
+    SweepFolder(tmp_path).heartbeat("abc").write_text(json.dumps(state | {"pid": gone.pid, "host": "elsewhere"}))
     assert not running_trials(tmp_path)[0].lost()
     remove_running(tmp_path, "abc")
     remove_running(tmp_path, "abc")
@@ -135,7 +136,7 @@ def test_warnings_go_to_the_log_once_and_on_to_where_they_went(tmp_path: Path) -
             for _ in range(3):
                 warnings.warn("odd numbers", UserWarning, stacklevel=1)
     assert len(caught) == 3
-    assert log_path(tmp_path, "abc").read_text().count("UserWarning: odd numbers (") == 1
+    assert SweepFolder(tmp_path).log("abc").read_text().count("UserWarning: odd numbers (") == 1
 
 
 def test_a_run_logs_its_attempts_points_and_end(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_run_logs_its_attempts_points_and_end(tmp_path: Path) -> None:
     assert {(each.trial_id, each.stage, each.steps) for each in during} == {(trial.trial_id, "training", 19)}
     assert running_trials(tmp_path) == []
     run_job(job)
-    lines = log_path(tmp_path, trial.trial_id).read_text().splitlines()
+    lines = SweepFolder(tmp_path).log(trial.trial_id).read_text().splitlines()
     assert [line.split()[3] for line in lines if " attempt " in line] == ["1", "2"]
     assert [line.split()[2] for line in lines if "held-out loss" in line] == ["10/19,", "19/19,"] * 2
     assert sum(f" {row['status']} after " in line for line in lines) == 2
@@ -158,6 +159,6 @@ def test_an_error_is_logged_with_its_traceback_and_the_next_attempt_below(tmp_pa
     trial = make_trial(**SMALL | {"data": {"files": ["none.txt"], "tokenizer": "bytes"}})
     for _ in range(2):
         assert run_job(Job(trial, tmp_path, "s"))["status"] == "error"
-    text = log_path(tmp_path, trial.trial_id).read_text()
+    text = SweepFolder(tmp_path).log(trial.trial_id).read_text()
     assert text.count("Traceback (most recent call last)") == 2
     assert text.index("attempt 1") < text.index("Traceback") < text.index("attempt 2")

@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from simulated_results import exit_rows, trial_row
 
+from bitskip import atomic_file
 from bitskip.errors import UserError
-from bitskip.store import tables
-from bitskip.store.tables import SCHEMAS, VERSION_KEY, committed, committed_anywhere, compact, load_results, write_trial
+from bitskip.store.compaction import compact
+from bitskip.store.schema import VERSION_KEY, arrow_schema
+from bitskip.store.tables import committed, committed_anywhere, load_results, write_trial
 from bitskip.trial.config import AXES, TrialConfig, make_trial
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -74,18 +76,12 @@ def test_rows_come_back_as_written(tmp_path):
     assert found.problems == []
 
 
-def test_every_axis_is_a_column_of_its_kind():
-    kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), tuple: pa.list_(pa.string())}
-    for name, axis in AXES.items():
-        assert SCHEMAS["trials"].field(name.replace(".", "_")).type == kinds[axis.kind]
-
-
 def test_files_have_the_schema_whatever_the_rows_hold(tmp_path):
     store(tmp_path, loss=None, status="diverged")
     for name in TABLES:
         (part,) = (tmp_path / name).iterdir()
         stored = pq.ParquetFile(part)
-        assert stored.schema_arrow.equals(SCHEMAS[name])
+        assert stored.schema_arrow.equals(arrow_schema(name))
         assert stored.schema_arrow.metadata[VERSION_KEY] == b"1"
         assert stored.metadata.row_group(0).column(0).compression == "ZSTD"
 
@@ -138,8 +134,8 @@ def test_nothing_but_parts_lies_among_the_parts(tmp_path):
 
 def test_the_trials_part_is_renamed_into_place_last(tmp_path, monkeypatch):
     order = []
-    replace = tables.os.replace
-    monkeypatch.setattr(tables.os, "replace", lambda a, b: (order.append(Path(b).parent.name), replace(a, b)))
+    replace = atomic_file.os.replace
+    monkeypatch.setattr(atomic_file.os, "replace", lambda a, b: (order.append(Path(b).parent.name), replace(a, b)))
     store(tmp_path)
     assert sorted(order[:3]) == ["curves", "exits", "layers"]
     assert order[3:] == ["trials"]
@@ -150,14 +146,14 @@ def test_a_crash_while_writing_leaves_no_trial_behind(tmp_path, monkeypatch, cra
     kept = store(tmp_path, seed=1)
     before = contents(tmp_path)
     calls = itertools.count(1)
-    replace = tables.os.replace
+    replace = atomic_file.os.replace
 
     def crashing(source: Path, target: Path) -> None:
         if next(calls) == crash_at:
             raise OSError("killed")
         replace(source, target)
 
-    monkeypatch.setattr(tables.os, "replace", crashing)
+    monkeypatch.setattr(atomic_file.os, "replace", crashing)
     with pytest.raises(OSError, match="killed"):
         store(tmp_path, seed=2)
     assert contents(tmp_path) == before
@@ -216,7 +212,7 @@ def test_results_without_a_row_load_as_empty_tables(tmp_path):
     found = load_results(tmp_path)
     for name in TABLES:
         assert getattr(found, name).num_rows == 0
-        assert getattr(found, name).schema.equals(SCHEMAS[name])
+        assert getattr(found, name).schema.equals(arrow_schema(name))
     assert compact(tmp_path / "s") == 0
 
 
@@ -238,8 +234,34 @@ def test_columns_are_found_by_name_and_cast(tmp_path):
         return with_version(reordered.set_column(index, "bits", reordered["bits"].cast(pa.int32())), "1")
 
     rewrite(tmp_path / "trials" / f"{key}.parquet", change)
-    assert load_results(tmp_path).trials.schema.equals(SCHEMAS["trials"])
+    assert load_results(tmp_path).trials.schema.equals(arrow_schema("trials"))
     assert load_results(tmp_path).trials["bits"].to_pylist() == [8]
+
+
+def with_column(path: Path, name: str, value: Any) -> None:
+    """As a plug-in or a newer bitskip would have written the file."""
+    rewrite(path, lambda t: with_version(t.append_column(name, pa.array([value] * len(t))), "1"))
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize(
+    ("values", "kept"), [((0.5, 0.25), [0.5, 0.25, None]), ((1, 0.5), [1.0, 0.5, None]), ((1, "x"), ["1", "x", None])]
+)
+def test_columns_that_are_not_known_are_kept_behind_the_others(tmp_path, merged, values, kept):
+    keys = [store(tmp_path, seed=seed) for seed in range(3)]
+    for key, value in zip(keys, values, strict=False):
+        for table in ("trials", "curves"):
+            with_column(tmp_path / table / f"{key}.parquet", "plug_share", value)
+    if merged:
+        assert compact(tmp_path) == 3 * len(TABLES)
+    found = load_results(tmp_path)
+    assert found.problems == []
+    assert found.trials.schema.names == [*arrow_schema("trials").names, "plug_share"]
+    shares = {row["trial_id"]: row["plug_share"] for row in found.trials.to_pylist()}
+    assert [shares[key] for key in keys] == kept
+    assert {row["trial_id"]: row["plug_share"] for row in found.curves.to_pylist()} == shares
+    assert found.exits.schema.equals(arrow_schema("exits"))
+    assert committed(tmp_path) == dict.fromkeys(keys, "ok")
 
 
 # Several sweeps
@@ -268,111 +290,6 @@ def test_a_result_wins_over_a_newer_failure_with_all_its_rows(tmp_path, failed_f
     assert committed(tmp_path) == {key: status}
 
 
-# Compaction
-
-
-def test_compaction_changes_nothing_that_is_read(tmp_path):
-    for seed in range(4):
-        store(tmp_path, seed=seed)
-    store(tmp_path, seed=4, status="error")
-    before, ledger = contents(tmp_path), committed(tmp_path)
-    assert compact(tmp_path) == 4 * len(TABLES)
-    assert contents(tmp_path) == before
-    assert committed(tmp_path) == ledger
-    assert len(list((tmp_path / "trials").iterdir())) == 2  # the failed attempt stays a part
-    assert compact(tmp_path) == 0
-    store(tmp_path, seed=5)
-    store(tmp_path, seed=4, hours=1)
-    after = contents(tmp_path)
-    assert compact(tmp_path) == 2 * len(TABLES)
-    assert contents(tmp_path) == after
-    assert len(list((tmp_path / "trials").iterdir())) == 1
-
-
-def test_a_part_newer_than_the_compact_file_counts(tmp_path):
-    store(tmp_path, loss=3.0)
-    compact(tmp_path)
-    store(tmp_path, loss=2.0, hours=1)
-    for _ in range(2):
-        found = load_results(tmp_path)
-        assert found.trials["loss"].to_pylist() == [2.0]
-        assert found.curves["val_loss"].to_pylist() == [2.0, 2.0]
-        compact(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("operation", "point"), [*(("replace", n) for n in range(1, 5)), *(("unlink", n) for n in range(1, 13))]
-)
-def test_a_crash_anywhere_in_a_compaction_loses_and_doubles_nothing(tmp_path, monkeypatch, operation, point):
-    store(tmp_path, seed=0)
-    compact(tmp_path)
-    store(tmp_path, seed=1)
-    store(tmp_path, seed=0, loss=2.5, hours=1)
-    before = contents(tmp_path)
-    calls = itertools.count(1)
-    original = {"replace": tables.os.replace, "unlink": Path.unlink}[operation]
-
-    def crashing(*arguments: Any, **options: Any) -> None:
-        target = arguments[0]
-        if (operation == "replace" or target.exists()) and next(calls) == point:
-            raise KeyboardInterrupt
-        original(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tables.os if operation == "replace" else Path, operation, crashing)
-        with pytest.raises(KeyboardInterrupt):
-            compact(tmp_path)
-    assert contents(tmp_path) == before
-    compact(tmp_path)
-    assert contents(tmp_path) == before
-
-
-def test_compaction_keeps_parts_that_it_cannot_read_or_that_do_not_count(tmp_path):
-    torn, good, orphan = (store(tmp_path, seed=seed) for seed in range(3))
-    (tmp_path / "trials" / f"{orphan}.parquet").unlink()
-    part = tmp_path / "curves" / f"{torn}.parquet"
-    part.write_bytes(b"PAR1")
-    compact(tmp_path)
-    assert part.exists()
-    assert (tmp_path / "exits" / f"{orphan}.parquet").exists()
-    found = load_results(tmp_path)
-    assert set(found.curves["trial_id"].to_pylist()) == {good}
-    assert set(found.exits["trial_id"].to_pylist()) == {torn, good}
-    assert [str(part) in problem for problem in found.problems] == [True]
-
-
-def test_a_part_replaced_during_compaction_is_not_deleted(tmp_path, monkeypatch):
-    store(tmp_path, loss=3.0)
-    write = tables._write_file
-
-    def write_and_race(table: pa.Table, folder: Path, name: str, filename: str) -> Path:
-        target = write(table, folder, name, filename)
-        if name == "curves" and filename.startswith("compact-"):
-            store(tmp_path, loss=2.0, hours=1)
-        return target
-
-    monkeypatch.setattr(tables, "_write_file", write_and_race)
-    compact(tmp_path)
-    assert load_results(tmp_path).curves["val_loss"].to_pylist() == [2.0, 2.0]
-    assert load_results(tmp_path).trials["loss"].to_pylist() == [2.0]
-
-
-def test_a_file_compacted_while_it_is_listed_is_read_from_the_compact_file(tmp_path, monkeypatch):
-    store(tmp_path, seed=0)
-    store(tmp_path, seed=1)
-    before = contents(tmp_path)
-    paths, pending = tables._paths, [True]
-
-    def listed_before(folder: Path, name: str) -> list[Path]:
-        found = paths(folder, name)
-        if pending and pending.pop():
-            compact(folder)
-        return found
-
-    monkeypatch.setattr(tables, "_paths", listed_before)
-    assert contents(tmp_path) == before
-
-
 # Other tools
 
 
@@ -399,115 +316,3 @@ def test_a_results_folder_can_be_moved(tmp_path):
     before = contents(tmp_path / "a")
     shutil.move(tmp_path / "a", tmp_path / "b")
     assert contents(tmp_path / "b") == before
-
-
-# Long sweeps
-
-
-def test_a_compaction_is_due_after_so_many_new_parts(tmp_path):
-    for seed in range(3):
-        store(tmp_path, seed=seed)
-    store(tmp_path, seed=9, status="error")
-    assert tables.compact_if_due(tmp_path, every=5) == 0
-    store(tmp_path, seed=3)
-    assert tables.compact_if_due(tmp_path, every=5) == 4 * len(TABLES)
-    for seed in range(10, 14):
-        store(tmp_path, seed=seed, status="error")  # they stay parts, and count once
-    assert tables.compact_if_due(tmp_path, every=5) == 0
-    store(tmp_path, seed=4)
-    assert tables.compact_if_due(tmp_path, every=5) == len(TABLES)
-    assert tables.compact_if_due(tmp_path, every=5) == 0
-    assert tables.compact_if_due(tmp_path / "nothing here") == 0
-    assert sorted(committed(tmp_path).values()) == ["error"] * 5 + ["ok"] * 5
-
-
-def test_large_compact_files_are_left_alone_and_newer_rows_count(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "COMPACT_ROWS", 1)
-    for seed in range(3):
-        store(tmp_path, seed=seed, loss=3.0)
-    compact(tmp_path)
-    kept = set((tmp_path / "curves").iterdir())
-    store(tmp_path, seed=0, loss=2.0, hours=1)
-    store(tmp_path, seed=3)
-    compact(tmp_path)
-    assert kept < set((tmp_path / "curves").iterdir())
-    assert len(list((tmp_path / "curves").iterdir())) == 2
-    before = contents(tmp_path)
-    losses = {row["seed"]: row["loss"] for row in before["trials"]}
-    assert losses == {0: 2.0, 1: 3.0, 2: 3.0, 3: 3.0}
-    monkeypatch.setattr(tables, "COMPACT_ROWS", 1000)
-    store(tmp_path, seed=1, loss=1.0, hours=2)
-    expected = contents(tmp_path)
-    compact(tmp_path)
-    assert contents(tmp_path) == expected
-    assert len(list((tmp_path / "curves").iterdir())) == 1
-
-
-def test_a_compaction_leaves_alone_what_workers_are_writing(tmp_path, monkeypatch):
-    for seed in range(3):
-        store(tmp_path, seed=seed)
-    write, pending = tables._write_file, [True]
-
-    def write_and_commit_another(table: pa.Table, folder: Path, name: str, filename: str) -> Path:
-        if filename.startswith("compact-") and pending and pending.pop():
-            store(tmp_path, seed=7)
-        return write(table, folder, name, filename)
-
-    monkeypatch.setattr(tables, "_write_file", write_and_commit_another)
-    compact(tmp_path)
-    for name in TABLES:
-        assert (tmp_path / name / f"{trial(7).trial_id}.parquet").exists()
-    assert len(committed(tmp_path)) == 4
-
-
-def test_a_ledger_opens_only_what_is_new(tmp_path, monkeypatch):
-    ledger = tables.Ledger(tmp_path, ["loss"])
-    assert not ledger.refresh()
-    keys = [store(tmp_path, seed=seed) for seed in range(20)]
-    assert ledger.refresh()
-    assert ledger.opened == 20
-    assert not ledger.refresh()
-    failed = store(tmp_path, seed=20, loss=None, status="error")
-    assert ledger.refresh()
-    assert ledger.opened == 21
-    assert ledger.rows[failed]["status"] == "error"
-    store(tmp_path, seed=20, loss=2.5, hours=1)
-    assert ledger.refresh()
-    assert ledger.opened == 22
-    assert (ledger.rows[failed]["status"], ledger.rows[failed]["loss"]) == ("ok", 2.5)
-    compact(tmp_path)
-    assert ledger.refresh()
-    assert ledger.opened == 23
-    assert set(ledger.rows) == {*keys, failed}
-    # A folder in which nothing has happened for a while is not even listed.
-    later = tables.time.time_ns() + 10_000_000_000
-    monkeypatch.setattr(tables.time, "time_ns", lambda: later)
-    ledger.refresh()
-    monkeypatch.setattr(tables.os, "scandir", None)
-    assert not ledger.refresh()
-
-
-@pytest.mark.parametrize("failed_first", [True, False])
-def test_a_ledger_counts_the_rows_that_the_results_count(tmp_path, failed_first):
-    for seed in range(4):
-        store(tmp_path, seed=seed, hours=seed)
-        compact(tmp_path)
-        store(tmp_path, seed=seed, hours=5 - seed, loss=2.0, status="error" if failed_first else "diverged")
-    (tmp_path / "trials" / "torn.parquet").write_bytes(b"PAR1")
-    ledger = tables.Ledger(tmp_path, ["loss"])
-    ledger.refresh()
-    rows = {row["trial_id"]: row for row in load_results(tmp_path).trials.to_pylist()}
-    assert {key: (row["status"], row["loss"]) for key, row in ledger.rows.items()} == {
-        key: (row["status"], row["loss"]) for key, row in rows.items()
-    }
-    assert [str(tmp_path / "trials" / "torn.parquet") in problem for problem in ledger.problems] == [True]
-
-
-def test_finished_trials_are_read_from_a_few_files_however_many_they_are(tmp_path, monkeypatch):
-    for seed in range(30):
-        store(tmp_path, seed=seed)
-        tables.compact_if_due(tmp_path, every=10)
-    read, opened = tables._read_file, []
-    monkeypatch.setattr(tables, "_read_file", lambda path, schema: (opened.append(path), read(path, schema))[1])
-    assert len(load_results(tmp_path).trials) == 30
-    assert len(opened) <= len(TABLES) * 10

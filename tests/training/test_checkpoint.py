@@ -17,6 +17,8 @@ from bitskip.errors import UserError
 from bitskip.model.bitlinear import frozen_weights
 from bitskip.model.decoder import build_model
 from bitskip.ops.quantizers import pack_codes, unpack_codes
+from bitskip.store.folder import SweepFolder
+from bitskip.store.schema import CurvePoint
 from bitskip.training.checkpoint import (
     CheckpointPlace,
     load_model,
@@ -24,10 +26,8 @@ from bitskip.training.checkpoint import (
     read_weights,
     save_weights,
     stored_bytes,
-    weights_path,
 )
 from bitskip.training.evaluate import weight_bytes
-from bitskip.training.loop import CurvePoint
 from bitskip.training.trainer import TrialResult, run_trial
 from bitskip.trial.config import TrialConfig, make_trial
 
@@ -168,14 +168,14 @@ def test_weight_bytes_are_what_a_file_would_hold(axes: dict[str, object]) -> Non
 def test_weights_are_found_by_the_beginning_of_an_id(tmp_path: Path) -> None:
     trials = [tiny(seed=seed) for seed in (0, 1)]
     for sweep, trial in zip(("a", "b"), trials, strict=True):
-        save_weights(weights_path(tmp_path / sweep, trial.trial_id), trial, build_model(trial))
+        save_weights(SweepFolder(tmp_path / sweep).weights(trial.trial_id), trial, build_model(trial))
     assert load_model(tmp_path, trials[0].trial_id[:8])[1] == trials[0]
     assert load_model(tmp_path / "b", trials[1].trial_id)[1] == trials[1]
     with pytest.raises(UserError, match="no weights of such a trial"):
         load_model(tmp_path / "a", trials[1].trial_id)
     first = trials[0].trial_id[0]
     twin = next(trial for seed in itertools.count(2) if (trial := tiny(seed=seed)).trial_id[0] == first)
-    save_weights(weights_path(tmp_path / "a", twin.trial_id), twin, build_model(twin))
+    save_weights(SweepFolder(tmp_path / "a").weights(twin.trial_id), twin, build_model(twin))
     with pytest.raises(UserError, match="several trials"):
         load_model(tmp_path, first)
     with pytest.raises(UserError, match="is empty"):

@@ -18,10 +18,10 @@ from bitskip.engine.worker import run_job
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, build_model
 from bitskip.ops.quantizers import quantize_activations
+from bitskip.store.schema import LayerRow
 from bitskip.store.tables import load_results
 from bitskip.training.layer_stats import (
     Diagnostics,
-    LayerRow,
     crest_factor,
     kurtosis,
     sampled_sequences,

@@ -15,9 +15,9 @@ from training.test_checkpoint import text as random_text
 from training.test_checkpoint import tiny as plain
 
 from bitskip.data import TokenData
+from bitskip.store.schema import ExitSpeed
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.training.checkpoint import CheckpointPlace
-from bitskip.training.decode_speed import ExitSpeed
 from bitskip.training.shared_prefix import (
     Prefixes,
     PrefixQueue,
@@ -37,7 +37,7 @@ BOTH = {"phase": "1+2", **TECHNIQUES}
 @pytest.fixture(autouse=True)
 def _untimed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timing the exits takes longer than training such models."""
-    timed = ExitSpeed(1, 1, 1.0, 1.0, 0.0, 0.0, 0.0, 1)
+    timed = ExitSpeed(1.0, 1.0, 0.0, 0.0, 0.0, 1)
     monkeypatch.setattr(
         "bitskip.training.trainer.exit_speed", lambda model, prompt, batch=1: [timed] * model.sizes.layers
     )

@@ -114,7 +114,7 @@ def test_results_agree_with_each_other() -> None:
     assert result.ppl == pytest.approx(math.exp(result.loss))
     assert result.bpb == pytest.approx(result.loss / math.log(2) / 2.0)
     assert result.exits[-1].agreement == 1.0
-    assert result.exits[-1].speed_gain == 0.0
+    assert result.exits[-1].single.speed_gain == 0.0
     assert result.tokens_trained == 16 * 8 * 20
     assert [point.step for point in result.curve] == [10, 20]
 

@@ -17,6 +17,7 @@ from typing import Any
 from bitskip.engine.executors import knock
 from bitskip.engine.scheduler import Scheduler
 from bitskip.errors import UserError
+from bitskip.store.folder import SweepFolder
 from bitskip.sweep.resources import Resources, local_cores, slots_on
 
 os.environ.update(
@@ -31,8 +32,6 @@ os.environ.update(
 
 OBJECT_STORE_BYTES = 100 << 20
 NODE_CHECK_SECONDS = 5.0
-SCRATCH = ".ray"
-"""Tune's own files, below the sweep's folder: shared with the cluster's machines, removed at the end."""
 
 
 class RayTune:
@@ -81,7 +80,7 @@ class RayTune:
         self._start()
         slots = slots_on(_alive(), scheduler.setting.resources)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)  # else short trials run one at a time
-        scratch = scheduler.setting.folder / SCRATCH
+        scratch = SweepFolder(scheduler.setting.folder).ray
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             _fit(scheduler, slots, str(scratch), alone=self.address is None)

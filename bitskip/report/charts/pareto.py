@@ -11,6 +11,7 @@ from bitskip.analysis.metrics import Row
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, grouped
 from bitskip.report.summary import Sheet
+from bitskip.store.schema import Status
 from bitskip.trial.cost import exit_weight_bytes
 
 PARETO = Topic("pareto", "What a perplexity costs", order=10)
@@ -89,7 +90,7 @@ def _every_exit(sheet: Sheet, read: Callable[[Row, Row], float | None], column: 
         | {column: value, "trial_id": row["trial_id"]}
         for cell in sheet.stratum.cells
         for row in cell.rows
-        if row["status"] == "ok"
+        if row["status"] == Status.OK
         for at in sheet.exits.get(row["trial_id"], ())
         if at["ppl"] and (value := read(row, at))
     ]

@@ -9,15 +9,16 @@ from typing import Any
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, grouped
 from bitskip.report.summary import Sheet
+from bitskip.store.schema import Status
 
 EXITS = Topic("exits", "Exits", order=30)
 CURVES = Topic("curves", "Training", order=40)
 FAILURES = Topic("failures", "Failures", order=50)
 MOST_PROFILES, MOST_FAILED = 6, 40
 STATUSES = {
-    "ok": ("ok", style.BLUE, "o"), "diverged": ("diverged", style.VERMILLION, "X"),
-    "stalled": ("stalled", style.ORANGE, "s"), "error": ("error", style.PURPLE, "P"),
-    "timeout": ("timeout", style.SKY, "v"),
+    Status.OK: ("ok", style.BLUE, "o"), Status.DIVERGED: ("diverged", style.VERMILLION, "X"),
+    Status.STALLED: ("stalled", style.ORANGE, "s"), Status.ERROR: ("error", style.PURPLE, "P"),
+    Status.TIMEOUT: ("timeout", style.SKY, "v"),
 }  # fmt: skip
 
 

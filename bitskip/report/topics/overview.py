@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from bitskip.analysis.effects import JOINT_VERDICTS, Effect
 from bitskip.analysis.factorial import strata
@@ -25,7 +26,9 @@ from bitskip.report.numbers import Section
 from bitskip.report.summary import Analysis
 from bitskip.report.table import Block, Column, Number, Text, tabulate
 from bitskip.report.topics.paper import cause_lines
+from bitskip.store.folder import SweepFolder
 from bitskip.store.provenance import facts
+from bitskip.store.schema import Status
 
 MOST = 3
 """Effects, and defects of a model, that the summary names."""
@@ -202,7 +205,7 @@ def all_trials(analysis: Analysis) -> Iterator[Block]:
         for cell in stratum.cells:
             label = cell_label(cell.levels, stratum.baseline)
             for row in cell.rows:
-                status = "ok" if row["status"] == "ok" else f"{row['status']}: {row.get('reason') or '-'}"
+                status = "ok" if row["status"] == Status.OK else f"{row['status']}: {row.get('reason') or '-'}"
                 minutes = round((row.get("train_seconds") or 0.0) / 60, 1)
                 shown = {"configuration": label, "status": status, "minutes": minutes, "scale": stratum.label}
                 rows.append({**row, **shown})
@@ -226,8 +229,8 @@ def made(analysis: Analysis) -> Iterator[Block]:
         lines.append(f"{what}: {', '.join(values)}")
     commands = []
     for name in analysis.report.overview.sweeps:
-        places = (analysis.source / "sweep.yaml", analysis.source / name / "sweep.yaml")
-        design = next((path for path in places if path.exists()), None)
+        places = (SweepFolder(at).design for at in (analysis.source, analysis.source / name))
+        design = next(filter(Path.exists, places), None)
         if design is not None:
             commands.append(f"bitskip sweep {shlex.quote(str(design))} --results DIR")
     if lines:
