@@ -9,6 +9,7 @@ from typing import Any
 from bitskip.store.schema import Status, attempt_columns
 from bitskip.store.tables import Failure
 from bitskip.sweep.resources import Resources
+from bitskip.techniques.registry import named_modules
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.trial.config import TrialConfig
 
@@ -19,7 +20,8 @@ class Job:
 
     An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
     `prefixes` are what it takes over from other trials and leaves for them, `earlier` is how the attempt before this
-    one failed, `tuned` the axes that its sweep chooses by configuration.
+    one failed, `tuned` the axes that its sweep chooses by configuration, `plugins` the modules of techniques that a
+    worker has to import.
     """
 
     trial: TrialConfig
@@ -34,6 +36,7 @@ class Job:
     save_weights: bool = False
     prefixes: Prefixes | None = None
     earlier: Failure | None = None
+    plugins: tuple[str, ...] = ()
 
     def columns(self) -> dict[str, Any]:
         """What `trials` says of an attempt that begins now."""
@@ -72,4 +75,5 @@ class Setting:
             save_weights=self.save_weights,
             prefixes=prefixes,
             earlier=earlier,
+            plugins=named_modules(),
         )

@@ -30,7 +30,7 @@ from bitskip.store.folder import SweepFolder
 from bitskip.store.heartbeat import reporting, traceback_lines
 from bitskip.store.schema import FINISHED, CurvePoint, Status, as_row
 from bitskip.store.tables import write_trial
-from bitskip.techniques.registry import plug_ins
+from bitskip.techniques.registry import load_plugins, plug_ins
 from bitskip.training.checkpoint import CheckpointPlace
 from bitskip.training.trainer import run_trial
 from bitskip.trial.schedule import step_count
@@ -48,6 +48,7 @@ def work(job: Job) -> dict[str, Any]:
     Raises no Exception: a trial without a row was lost.
     """
     try:
+        load_plugins(job.plugins)
         reset_process(job.threads)
         row = run_job(job)
         return {"row": {key: row.get(key) for key in SHOWN}}

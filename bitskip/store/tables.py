@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from bitskip.errors import UserError
 from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
+from bitskip.store.plug_ins import check_plug_ins
 from bitskip.store.schema import COMMIT_TABLE, FINISHED, SCHEMA_VERSION, TABLES, VERSION_KEY, arrow_schema, columns
 
 COMPACT_PREFIX = "compact-"
@@ -307,6 +308,7 @@ def load_results(path: str | Path) -> Results:
         name: _counted(found, counts) if name == COMMIT_TABLE else last_rows(found, folder_of, name)
         for name, found in files.items()
     }
+    check_plug_ins(tables[COMMIT_TABLE], Path(path))
     return Results(**tables, problems=_problems([file for found in files.values() for file in found]))
 
 

@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -70,6 +70,24 @@ def techniques() -> tuple[type[Technique], ...]:
 def plug_ins() -> tuple[PlugIn, ...]:
     """Techniques from elsewhere: those of installed packages, then those named in a sweep file."""
     return (*_installed(), *_named)
+
+
+def named_modules() -> tuple[str, ...]:
+    """The modules whose techniques were loaded by name: what another process has to load, too."""
+    return tuple(dict.fromkeys(plug_in.package for plug_in in _named))
+
+
+def missing(recorded: Iterable[str]) -> list[str]:
+    """Which of the plug-ins recorded in results (`package version`) are not here, after trying to import them."""
+    absent = []
+    for entry in sorted(set(recorded)):
+        package = entry.rpartition(" ")[0] or entry
+        if package not in {plug_in.package for plug_in in plug_ins()}:
+            try:
+                load_plugins([package])
+            except UserError:
+                absent.append(entry)
+    return absent
 
 
 def told(technique: type[Technique]) -> str:
