@@ -20,13 +20,14 @@ class Metric:
     """How a trial's or an exit's row is read on the scale where effects add up, and shown in its own unit.
 
     `margin` is the equivalence margin on the additive scale: effects smaller than it do not matter. `logarithmic` says
-    that the additive scale is the natural logarithm of the shown one.
+    that the additive scale is the natural logarithm of the shown one, `label` is its name in sentences.
     """
 
     read: Callable[[Row], float | None]
     unit: str
     margin: float
     logarithmic: bool = False
+    label: str = ""
 
     def show(self, value: float) -> float:
         return math.exp(value) if self.logarithmic else value
@@ -44,8 +45,8 @@ def _speed_gain(row: Row) -> float | None:
 
 
 METRICS: dict[str, Metric] = {
-    "ppl": Metric(_log_perplexity, "nats", math.log(1.02), logarithmic=True),
-    "bpb": Metric(lambda row: row.get("bpb"), "bits per byte", 0.01),
+    "ppl": Metric(_log_perplexity, "nats", math.log(1.02), logarithmic=True, label="perplexity"),
+    "bpb": Metric(lambda row: row.get("bpb"), "bits per byte", 0.01, label="bits per byte"),
     "speed_gain": Metric(_speed_gain, "share of the full model's speed", 0.02),
 }
 """Metric by name; a new one is a new entry. The speed gain of a whole trial is that of its best exit."""

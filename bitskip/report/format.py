@@ -50,7 +50,7 @@ def size_text(value: float, metric: str) -> str:
 
 def metric_name(metric: str) -> str:
     """A metric in words."""
-    return "perplexity" if metric == "ppl" else metric.replace("_", " ")
+    return METRICS[metric].label or metric.replace("_", " ")
 
 
 def range_text(low: float | None, high: float | None, show: Show = THREE_DIGITS) -> str:

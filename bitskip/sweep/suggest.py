@@ -39,7 +39,7 @@ from bitskip.analysis.levels import (
     scale_axes,
     size_axes,
 )
-from bitskip.analysis.metrics import METRICS
+from bitskip.analysis.metrics import metric_named
 from bitskip.errors import UserError
 from bitskip.predict.features import encode
 from bitskip.predict.kernel_ridge import graded_covariance
@@ -75,17 +75,20 @@ class Suggestion:
     seconds: float
 
 
-def suggest(results: Results | None, space: Iterable[TrialConfig], n: int, *, by_cost: bool = True) -> list[Suggestion]:
+def suggest(
+    results: Results | None, space: Iterable[TrialConfig], n: int, *, by_cost: bool = True, metric: str = "ppl"
+) -> list[Suggestion]:
     """n trials from the configurations of a space (whatever their seeds) that the results lack.
 
     Without results, a design from nothing. A configuration that has failed before counts as run. `by_cost` divides what
-    a trial teaches by its estimated seconds, so that small models come first.
+    a trial teaches by its estimated seconds, so that small models come first; open verdicts are those on the `metric`.
     """
+    metric_named(metric)
     configurations = list({trial.configuration_id: dataclasses.replace(trial, seed=0) for trial in space}.values())
     found = strata(results) if results is not None else []
     chosen: list[Suggestion] = []
     for own, members in _by_family(configurations, families(found)):
-        chosen += _Planner(members, own, by_cost).plan(n)
+        chosen += _Planner(members, own, by_cost, metric).plan(n)
     # Several families are rare: each has its own order, the first come first.
     return chosen[:n]
 
@@ -163,7 +166,10 @@ def _settings(trial: TrialConfig) -> dict[str, Any]:
 class _Planner:
     """Greedy choice among the configurations of one family. `seeds` are those run or chosen, by configuration."""
 
-    def __init__(self, configurations: Sequence[TrialConfig], family: Family | None, by_cost: bool) -> None:
+    def __init__(
+        self, configurations: Sequence[TrialConfig], family: Family | None, by_cost: bool, metric: str
+    ) -> None:
+        self.metric = metric
         self.family = family
         self.by_cost = by_cost
         self.trials = {levels_of(trial.axes()): trial for trial in configurations}
@@ -257,7 +263,7 @@ class _Planner:
         """One more seed for all cells of open verdicts, those nearest to being settled first."""
         chosen: list[Suggestion] = []
         for stratum in self.family.strata if self.family else ():
-            for effect in _open_verdicts(stratum):
+            for effect in _open_verdicts(stratum, self.metric):
                 cells = effect_cells(stratum, effect)
                 seed = next(seed for seed in itertools.count() if not all(seed in self.seeds[each] for each in cells))
                 lacking = [levels for levels in cells if seed not in self.seeds[levels]]
@@ -273,8 +279,8 @@ class _Planner:
             yield self._take(levels, seed, "every configuration was run: one with fewest seeds")
 
 
-def _open_verdicts(stratum: Stratum) -> list[Effect]:
+def _open_verdicts(stratum: Stratum, metric: str) -> list[Effect]:
     """Anchored composition effects that few seeds would settle, headlines first, then the nearest."""
-    effects = stratum_effects(stratum, "ppl", METRICS["ppl"], 2, ("anchored",))
+    effects = stratum_effects(stratum, metric, metric_named(metric), 2, ("anchored",))
     near = [e for e in effects if e.verdict == UNRESOLVED and e.more_seeds is not None and e.more_seeds <= FEW_SEEDS]
     return sorted(near, key=lambda effect: (effect.family != "headline", effect.more_seeds or 0))

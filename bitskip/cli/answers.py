@@ -1,0 +1,185 @@
+"""Commands that answer from results."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bitskip.cli.app import (
+    DEFAULT_RESULTS,
+    JsonOption,
+    MetricOption,
+    ResultsArgument,
+    ResultsOption,
+    SetOption,
+    app,
+    or_reference,
+    print_blocks,
+    settings_of,
+)
+from bitskip.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bitskip.report.summary import Analysis
+
+
+@app.command()
+def report(
+    folder: ResultsArgument = DEFAULT_RESULTS,
+    within: Annotated[float, typer.Option(help="Perplexity an exit may cost, as a share.", min=0.0)] = 0.05,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the figures: SVG, PDF, PNG, CSV.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write all tables and numbers as CSV.")] = None,
+    metric: MetricOption = "ppl",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the trials have measured."""
+    from bitskip.analysis.factorial import as_plain
+    from bitskip.report.summary import analyse
+    from bitskip.store.tables import load_results
+
+    folder = or_reference(folder)
+    analysis = analyse(load_results(folder), within, metric, folder)
+    writers = {"html": html, "markdown": markdown, "figures": figures, "csv": csv}
+    if any(writers.values()):
+        _write_report(analysis, {name: path for name, path in writers.items() if path}, as_json)
+        return
+    if as_json:
+        print(json.dumps(as_plain(analysis.report)))
+        return
+    from rich.console import Console
+
+    from bitskip.report.document import TERMINAL, document
+    from bitskip.report.terminal import print_document
+
+    print_document(document(analysis, TERMINAL), Console())
+
+
+def _write_report(analysis: Analysis, wanted: dict[str, Path], as_json: bool) -> None:
+    from bitskip.report.document import MARKDOWN, document, write_whole
+    from bitskip.report.exports import write_csv, write_figures
+    from bitskip.report.html import html_page
+    from bitskip.report.markdown import markdown
+
+    writers: dict[str, Callable[[Path], list[Path]]] = {
+        "html": lambda file: write_whole(html_page(analysis), file),
+        "markdown": lambda file: write_whole(markdown(document(analysis, MARKDOWN)), file),
+        "figures": lambda target: write_figures(analysis, target),
+        "csv": lambda target: write_csv(analysis, target),
+    }
+    written = [path for name, target in wanted.items() for path in writers[name](target)]
+    problems = analysis.results.problems
+    if as_json:
+        print(json.dumps({"written": [str(path) for path in written], "problems": list(problems)}))
+        return
+    for path in written:
+        print(path)
+    for problem in problems:
+        print(f"bitskip: {problem}", file=sys.stderr)
+
+
+@app.command()
+def predict(
+    bits: Annotated[int | None, typer.Option(help="Activation bits; 16 = not quantized.")] = None,
+    hadamard: Annotated[bool | None, typer.Option("--hadamard/--no-hadamard", help="Rotate as BitNet v2 does.")] = None,
+    hadamard_variant: Annotated[str | None, typer.Option(help="Another Hadamard variant.")] = None,
+    weights: Annotated[str | None, typer.Option(help="full or ternary.")] = None,
+    dropout: Annotated[str | None, typer.Option(help="Layer-dropout schedule.")] = None,
+    dropout_max: Annotated[float | None, typer.Option(help="Largest layer-dropout rate.")] = None,
+    exit_weight: Annotated[float | None, typer.Option(help="Weight of the exit loss.")] = None,
+    phase: Annotated[str | None, typer.Option(help="1, 2 or 1+2.")] = None,
+    exit_layer: Annotated[int | None, typer.Option(help="Perplexity after this many blocks.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model preset.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Training tokens.")] = None,
+    others: SetOption = None,
+    metric: MetricOption = "ppl",
+    force: Annotated[bool, typer.Option("--force", help="Answer outside the measured space, too.")] = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict a configuration's perplexity, or another metric, with a 90 % interval."""
+    gc.disable()  # a tenth of a warm answer's time would go into looking for garbage among modules and rows
+    from bitskip.predict.cache import keep, open_predictor
+
+    if hadamard is False and hadamard_variant not in (None, "none"):
+        raise UserError("--no-hadamard contradicts --hadamard-variant; give one of them")
+    named: dict[str, Any] = {
+        "bits": bits,
+        "hadamard": hadamard_variant if hadamard_variant is not None else hadamard,
+        "weights": weights,
+        "dropout": dropout,
+        "dropout_max": dropout_max,
+        "exit_weight": exit_weight,
+        "phase": phase,
+        "model": model,
+        "tokens": tokens,
+    }
+    axes = {name: value for name, value in named.items() if value is not None} | settings_of(others or ())
+    results = or_reference(results)
+    predictor, fingerprint = open_predictor(results, metric)
+    known = predictor.fitted
+    prediction = predictor.predict(exit_layer=exit_layer, **axes)
+    if predictor.fitted > known:
+        keep(predictor, results, fingerprint)
+    if prediction.tier == "outside" and not force:
+        raise UserError(
+            f"outside what was measured: {'; '.join(prediction.extrapolation)}; "
+            "run a sweep there, or pass --force for a guess"
+        )
+    from bitskip.report.prediction import prediction_blocks
+
+    if as_json:
+        print(json.dumps(prediction.to_json_object()))
+    else:
+        print_blocks(prediction_blocks(prediction))
+
+
+@app.command()
+def axes(
+    plugins: Annotated[list[str] | None, typer.Option("--plugin", help="A module with techniques; repeatable.")] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, as in docs/axes.md.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Every axis of the design space, with its values and default; those of installed plug-ins too."""
+    from bitskip.report.axes import axes_document, axes_object
+    from bitskip.techniques.registry import load_plugins
+
+    load_plugins(plugins or ())
+    if as_json:
+        print(json.dumps(axes_object()))
+    elif as_markdown:
+        from bitskip.report.markdown import markdown
+
+        print(markdown(axes_document()), end="")
+    else:
+        from rich.console import Console
+
+        from bitskip.report.terminal import print_document
+
+        print_document(axes_document(), Console())
+
+
+@app.command()
+def show(
+    trial_id: Annotated[str, typer.Argument(help="A trial's id, or the beginning of one.")],
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Print everything that is known of one trial."""
+    from bitskip.report.trial import print_trial, trial_object
+    from bitskip.store.tables import load_results
+
+    results = or_reference(results)
+    found = trial_object(load_results(results), trial_id, results)
+    if as_json:
+        print(json.dumps(found, default=str))
+    else:
+        print_trial(found)

@@ -1,0 +1,106 @@
+"""What all commands share: the application, its options, and how mistakes end.
+
+Exit status: 0 done; 1 something failed while running; 2 the input is wrong; 130 interrupted, 143 ended by SIGTERM
+(finished trials are kept).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import bitskip
+from bitskip.errors import UserError
+from bitskip.store.filesystem import place
+
+if TYPE_CHECKING:
+    from bitskip.report.table import Block
+
+DEFAULT_RESULTS = Path("results")
+REFERENCE_RESULTS = DEFAULT_RESULTS / "reference"
+"""The runs that come with the project, in its folder."""
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class App(typer.Typer):
+    """Typer with one place where a user's mistake becomes a line and an exit status."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except UserError as error:
+            print(f"bitskip: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except KeyboardInterrupt:
+            print("bitskip: interrupted", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise SystemExit(1) from None
+
+
+app = App(
+    help="How quantization, Hadamard rotation, layer dropout and early exit compose in a language model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+ResultsOption = Annotated[
+    Path, typer.Option("--results", parser=place, metavar="DIR", help="Folder of results, or s3://bucket/prefix.")
+]
+ResultsArgument = Annotated[
+    Path, typer.Argument(parser=place, metavar="[DIR]", help="A sweep's results, or a folder of several.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+MetricOption = Annotated[str, typer.Option(help="What is asked for: ppl, bpb, speed_gain …")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Override a value; repeatable.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"bitskip {bitskip.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+def or_reference(folder: Path) -> Path:
+    """The results asked for, or, where none are named and there are none yet, those that come with the project."""
+    from bitskip.store.tables import sweep_folders
+
+    if folder != DEFAULT_RESULTS or not REFERENCE_RESULTS.is_dir():
+        return folder
+    try:
+        sweep_folders(folder)
+    except UserError:
+        where = f"no results in {folder} yet; these are the reference runs of {REFERENCE_RESULTS}"
+        print(f"bitskip: {where}", file=sys.stderr)
+        return REFERENCE_RESULTS
+    return folder
+
+
+def settings_of(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """`axis=value` pairs, values in YAML."""
+    from bitskip.sweep.located_yaml import parse_setting
+
+    return dict(parse_setting(pair) for pair in pairs)
+
+
+def print_blocks(blocks: Iterable[Block]) -> None:
+    """Print texts and tables as they come."""
+    from rich.console import Console
+
+    from bitskip.report import terminal
+
+    terminal.print_blocks(blocks, Console(), ruled=False)

@@ -1,0 +1,222 @@
+"""Commands of sweeps: run, follow, mend, and what to run next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bitskip.cli.app import (
+    DEFAULT_RESULTS,
+    INTERRUPTED,
+    TERMINATED,
+    JsonOption,
+    MetricOption,
+    ResultsArgument,
+    ResultsOption,
+    SetOption,
+    app,
+    or_reference,
+    print_blocks,
+)
+from bitskip.errors import Terminated, UserError
+from bitskip.store.filesystem import shown
+
+if TYPE_CHECKING:
+    from bitskip.engine.plan import Plan
+    from bitskip.engine.runner import Outcome
+    from bitskip.trial.config import TrialConfig
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/quickstart.yaml.")],
+    profile: Annotated[str | None, typer.Option(help="A profile of the file, merged over the rest.")] = None,
+    overrides: SetOption = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    calibrate: Annotated[
+        bool | None,
+        typer.Option("--calibrate/--no-calibrate", help="Time a few training steps; a dry run does if it is quick."),
+    ] = None,
+    max_trials: Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
+    ] = None,
+    retry: Annotated[
+        str | None,
+        typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
+    ] = None,
+    executor: Annotated[str, typer.Option(help="ray, or inline: one trial after another in this process.")] = "ray",
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the trials of a design space that have no result yet."""
+    from rich.console import Console
+
+    from bitskip.engine.calibrate import calibrate as measured
+    from bitskip.engine.executors import open_executor
+    from bitskip.engine.plan import Limits, next_plan
+    from bitskip.engine.runner import run_design
+    from bitskip.report.live import view
+    from bitskip.report.plan import plan_object, print_plan
+    from bitskip.sweep.resources import local_slots
+    from bitskip.sweep.sweep_file import load_sweep
+
+    limits = Limits.parse(max_trials, time_budget, retry)
+    design = load_sweep(file, profile, overrides or ())
+    console = Console(stderr=as_json)
+
+    def announce(plan: Plan) -> None:
+        speed = measured(plan.to_run, design.resources, calibrate if dry_run or calibrate else False)
+        found = plan_object(plan, speed)
+        if not as_json:
+            print_plan(plan, console, found)
+        else:
+            print(json.dumps(found if dry_run else {"event": "plan", **found}), flush=True)
+
+    if dry_run:
+        announce(next_plan(design, results, limits))
+        return
+    slots = 1 if executor == "inline" else local_slots(design.resources)
+    runner = open_executor(executor, address or design.resources.address)
+    try:
+        end = run_design(design, results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
+    except KeyboardInterrupt as signal:
+        _interrupted(results / design.name, signal)
+    _finished(end, results, as_json)
+
+
+def _finished(end: Outcome, results: Path, as_json: bool) -> None:
+    """Say what is left and why; exit status 1 if something failed."""
+    plan, where = end.plan, shown(end.plan.folder)
+    if end.stopped:
+        print(
+            f"bitskip: stopped: {end.stopped}. What finished is in {where}; run the command again to go on.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+    if end.failed:
+        print(
+            f"bitskip: {end.failed} of {len(plan.to_run)} trials have no result; the others are in {where}. "
+            f"Reasons: bitskip report {shown(results)}, tracebacks: {plan.folder}/logs. "
+            "Run the command again to retry.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+    if end.why:
+        others = f"{end.unfinished} trials" + (" and those that the design chooses next" if plan.more else "")
+        print(f"bitskip: {end.why}; {others} are left. Run the command again to go on.", file=sys.stderr)
+    if plan.held:
+        print(
+            f"bitskip: {plan.held} trials have failed before and were not run again; mend the cause "
+            f"({plan.folder}/logs) and add --retry error,timeout",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+    if not as_json and plan.to_run:
+        print(f"Results in {where}. Next: bitskip report {where}")
+
+
+def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
+    from bitskip.store.schema import FINISHED
+    from bitskip.store.tables import committed
+
+    kept = sum(status in FINISHED for status in committed(folder).values())
+    how = "ended by SIGTERM" if isinstance(signal, Terminated) else "interrupted"
+    print(
+        f"\nbitskip: {how}; {kept} trials of {shown(folder)} have finished and are kept. Run again to go on.",
+        file=sys.stderr,
+    )
+    raise typer.Exit(TERMINATED if isinstance(signal, Terminated) else INTERRUPTED)
+
+
+@app.command()
+def suggest(
+    file: Annotated[Path | None, typer.Argument(help="Sweep file whose space to choose from.")] = None,
+    count: Annotated[int, typer.Option("-n", "--count", help="How many trials.", min=1)] = 8,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Sweep file to write.")] = Path("suggested.yaml"),
+    by_cost: Annotated[bool, typer.Option("--by-cost/--ignore-cost", help="Weigh gain against cost.")] = True,
+    profile: Annotated[str | None, typer.Option(help="A profile of the file.")] = None,
+    overrides: SetOption = None,
+    metric: MetricOption = "ppl",
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose the next trials worth running and write them as a sweep file.
+
+    Without FILE, from the spaces of the sweeps in the results, else from all combinations of what was measured.
+    """
+    from bitskip.report.suggestion import suggestion_blocks, suggestion_object, write_sweeps
+    from bitskip.store.filesystem import is_folder
+    from bitskip.store.folder import SweepFolder
+    from bitskip.store.tables import load_results, sweep_folders
+    from bitskip.sweep.suggest import measured_space, suggest
+    from bitskip.sweep.sweep_file import load_sweep
+
+    results = or_reference(results) if file is None else results
+    found = load_results(results) if file is None or is_folder(results) else None
+    files = [file] if file else [path for each in sweep_folders(results) if (path := SweepFolder(each).design).exists()]
+    settings = (*(overrides or ()), "design=full")
+    space: dict[TrialConfig, tuple[str, ...]] = {}
+    for each in files:
+        try:
+            sweep = load_sweep(each, profile, settings)
+        except UserError as error:
+            if file is not None:
+                raise
+            print(f"bitskip: left out of the space: {error}", file=sys.stderr)  # such as one whose text is elsewhere
+            continue
+        # What carries a published defect teaches the model nothing; it is suggested only to who names its file.
+        wanted = [trial for trial in sweep.trials if file is not None or not trial.artefact]
+        space |= dict.fromkeys(wanted, sweep.tuned)
+    if not space and found:
+        space = measured_space(found)
+    suggestions = suggest(found, space, count, by_cost=by_cost, metric=metric)
+    if not suggestions:
+        raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
+    written = write_sweeps(suggestions, output, {trial.configuration_id: axes for trial, axes in space.items()})
+    if as_json:
+        print(json.dumps(suggestion_object(suggestions, written)))
+        return
+    print_blocks(suggestion_blocks(suggestions, written))
+
+
+@app.command()
+def watch(
+    folder: ResultsArgument = DEFAULT_RESULTS,
+    once: Annotated[bool, typer.Option("--once", help="Show the state of now and stop.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.1)] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch sweeps run, from any shell that sees their results; ends when every trial has a result."""
+    from rich.console import Console
+
+    from bitskip.report.live import watch as look
+
+    look(folder, Console(), once, as_json, interval)
+
+
+@app.command()
+def doctor(
+    folder: ResultsArgument = DEFAULT_RESULTS,
+    fix: Annotated[bool, typer.Option("--fix", help="Remove what killed workers left, merge loose parts.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine the installation, this machine and a results folder; exit status 1 if something is broken."""
+    from bitskip.engine.doctor import LEVELS, examine, mend, worst
+
+    found = examine(folder)
+    mended = mend(found, folder) if fix else []
+    if as_json:
+        lines = [{"level": f.level, "about": f.about, "what": f.what, "cure": f.cure} for f in found]
+        print(json.dumps({"worst": worst(found), "findings": lines, "mended": [f.what for f in mended]}))
+    else:
+        for finding in sorted(found, key=lambda each: LEVELS.index(each.level)):
+            cure = "; mended" if finding in mended else f"; {finding.cure}" if finding.cure else ""
+            print(f"{finding.level:<8} {finding.about}: {finding.what}{cure}")
+    if worst(found) == "broken":
+        raise typer.Exit(1)

@@ -1,0 +1,172 @@
+"""Commands of one trial: train it, take its weights, let it write."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bitskip.cli.app import (
+    DEFAULT_RESULTS,
+    JsonOption,
+    ResultsOption,
+    SetOption,
+    app,
+    settings_of,
+)
+from bitskip.errors import UserError
+
+if TYPE_CHECKING:
+    from bitskip.training.generate import Strategy
+
+
+@app.command()
+def train(
+    settings: SetOption = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Renew the checkpoint after so many seconds; the same command goes on from it.", min=0)
+    ] = 300.0,
+    save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the weights, for bitskip generate.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one trial in this process, such as `bitskip train --set bits=4 --set hadamard=true`."""
+    from dataclasses import replace
+
+    from bitskip.trial.config import make_trial
+
+    trial = make_trial(**settings_of(settings or ()))
+    from bitskip.data import load_data
+    from bitskip.data.corpora import pinned
+    from bitskip.engine.job import Job
+    from bitskip.engine.worker import check_device, run_job
+    from bitskip.store.schema import FAILED
+
+    trial = replace(trial, data=pinned(trial.data))
+    check_device(device)
+    training, progress = trial.training, sys.stderr if as_json else sys.stdout
+    held_out = max(training.eval_tokens, training.curve_tokens)
+    load_data(trial.data, training.tokens, held_out, report=lambda text: print(text, file=progress, flush=True))
+    folder = results / "train"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot create the results folder: {error.strerror}") from None
+
+    def show(point: Any, steps: int) -> None:
+        if not as_json:
+            print(f"step {point.step}/{steps}  held-out loss {point.val_loss:.4f}", flush=True)
+
+    job = Job(
+        trial,
+        folder,
+        "train",
+        device=device,
+        threads=threads,
+        checkpoint_seconds=checkpoint_seconds,
+        save_weights=save,
+    )
+    row = run_job(job, show)
+    if as_json:
+        print(json.dumps(row, default=str))
+    else:
+        found = f"perplexity {row['ppl']:.3f}" if row.get("ppl") else row.get("reason")
+        print(f"{row['trial_id']} {row['status']}: {found}")
+        if row["artefact"]:
+            print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
+    if row["status"] in FAILED:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    trial_id: Annotated[str, typer.Argument(help="A trial's id, or the beginning of one.")],
+    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    dtype: Annotated[str, typer.Option(help="Of all that is not ternary: bf16 or fp32.")] = "bf16",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Write a trial's weights: ternary matrices as 2-bit codes with a scale, everything else in one dtype."""
+    from bitskip.training.checkpoint import EXPORT_DTYPES, load_model, save_weights
+
+    if dtype not in EXPORT_DTYPES:
+        raise UserError(f"--dtype: '{dtype}' is not one of {', '.join(EXPORT_DTYPES)}")
+    model, trial = load_model(results, trial_id)
+    try:
+        save_weights(file, trial, model, EXPORT_DTYPES[dtype])
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror or error})") from None
+    print(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@app.command()
+def generate(
+    trial_id: Annotated[str, typer.Argument(help="A trial with stored weights: its id, or the beginning of one.")],
+    prompt: Annotated[str, typer.Option(help="Text to continue; may be empty.")],
+    exit_layer: Annotated[int | None, typer.Option(help="Decode with, or draft with, this many blocks.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Leave at the first exit whose top token is this probable.")
+    ] = None,
+    speculative: Annotated[bool, typer.Option("--speculative", help="Draft with an exit, verify with all.")] = False,
+    draft: Annotated[int | None, typer.Option(help="Tokens drafted before each verification.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Tokens to add at most.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0 takes the most probable token every time.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the draws, at a temperature above 0.")] = 0,
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Continue a text with a trained model: all blocks, an early exit, by confidence, or self-speculatively."""
+    from rich.console import Console
+
+    from bitskip.data import load_tokenizer, prompt_tokens
+    from bitskip.report.generation import TextStream, continuation, generation_object, statistics_line
+    from bitskip.training.checkpoint import load_model
+    from bitskip.training.generate import generate as decode
+    from bitskip.training.generate import in_double_precision
+
+    model, trial = load_model(results, trial_id)
+    name, strategy = _strategy(model.sizes.layers, exit_layer, threshold, speculative, draft)
+    tokenizer = load_tokenizer(trial.data)
+    start = prompt_tokens(tokenizer, prompt)
+    request = (in_double_precision(model), start, strategy, max_tokens, temperature, seed, tokenizer.end_of_document)
+    if as_json:
+        done = decode(*request)
+        text = continuation(tokenizer, start, done.tokens)
+        asked = {"trial_id": trial.trial_id, "prompt": prompt, "prompt_tokens": start, "strategy": name}
+        print(json.dumps({**asked, **vars(strategy), "text": text, **generation_object(done)}))
+        return
+    stream = TextStream(tokenizer, start, Console())
+    done = decode(*request, stream.add)
+    stream.close()
+    reached = len(start) + len(done.tokens)
+    if reached > trial.training.seq_len:
+        print(
+            f"bitskip: prompt and text are {reached} tokens, a training sequence {trial.training.seq_len}: "
+            "what the model does beyond was not measured",
+            file=sys.stderr,
+        )
+    print(f"bitskip: {statistics_line(done, tokenizer.end_of_document)}", file=sys.stderr)
+
+
+def _strategy(
+    depth: int, exit_layer: int | None, threshold: float | None, speculative: bool, draft: int | None
+) -> tuple[str, Strategy]:
+    """The decoding strategy that the options ask for, and its name. Raises UserError if they ask for two."""
+    from bitskip.training.generate import DRAFT_TOKENS, ConfidenceExit, FixedExit, SelfSpeculation, default_draft_exit
+
+    if threshold is not None and (speculative or exit_layer is not None):
+        raise UserError("--threshold chooses the exit of every token; leave --speculative and --exit-layer out")
+    if draft is not None and not speculative:
+        raise UserError("--draft belongs to --speculative; add it, or leave --draft out")
+    if threshold is not None:
+        return "confidence", ConfidenceExit(threshold)
+    if speculative:
+        drafting = default_draft_exit(depth) if exit_layer is None else exit_layer
+        return "speculative", SelfSpeculation(drafting, DRAFT_TOKENS if draft is None else draft)
+    if exit_layer is None:
+        return "full", FixedExit(depth)
+    return "exit", FixedExit(exit_layer)
