@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bitskip.sweep.sweep_file import Sweep
+from bitskip.techniques import registry
+from bitskip.techniques.base import plain
 from bitskip.trial.config import AXES, TrialConfig, data_label, model_label
 
-GLANCE_AXES = ("bits", "first_bits", "hadamard", "dropout", "exit_weight", "phase")
-"""Axes by which a configuration is known at a glance."""
+
+def glance_axes() -> tuple[str, ...]:
+    """Axes by which a configuration is known at a glance."""
+    return tuple(name for kind in registry.techniques() for name in kind.glance())
 
 
 def configuration_label(trial: TrialConfig, sweep: Sweep) -> str:
@@ -17,20 +21,17 @@ def configuration_label(trial: TrialConfig, sweep: Sweep) -> str:
     named = sweep.point_of(trial)
     if named:
         return named
-    words = technique_words({name: AXES[name].read(trial) for name in GLANCE_AXES})
+    told = glance_axes()
+    words = technique_words({name: trial[name] for name in told})
     labels = {"model": model_label(trial.model), "data": data_label(trial.data)}
     for axis in sweep.grid.axes:
-        if axis in labels or (axis in AXES and axis not in GLANCE_AXES and AXES[axis].group != "artefacts"):
-            value = labels[axis] if axis in labels else AXES[axis].read(trial)
-            words.append(f"{axis} {value:g}" if isinstance(value, float) else f"{axis} {value}")
+        if axis in labels or (axis in AXES and axis not in told):
+            words.append(f"{axis} {plain(labels[axis] if axis in labels else trial[axis])}")
     return ", ".join(words)
 
 
 def technique_words(values: Mapping[str, Any]) -> list[str]:
-    """What is on, of `GLANCE_AXES`; of a phase, which."""
-    bits, first = values["bits"], values["first_bits"]
-    words = [f"{first} then {bits} bit" if first else f"{bits} bit"]
-    words += [values["hadamard"]] * (values["hadamard"] != "none")
-    words += [f"dropout {values['dropout']}"] * (values["dropout"] != "none")
-    words += [f"exits {values['exit_weight']:g}"] * (values["exit_weight"] > 0)
-    return [*words, f"phase {values['phase']}"]
+    """What is on, of `glance_axes`; `values` are a trial's or a row's, which may be older than an axis."""
+    found = {name: values.get(name) for name in glance_axes()}
+    settings = {name: AXES[name].neutral if value is None else value for name, value in found.items()}
+    return [word for kind in registry.techniques() for word in kind.words(settings)]

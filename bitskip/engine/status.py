@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from bitskip.engine.labels import GLANCE_AXES, configuration_label, technique_words
+from bitskip.engine.labels import configuration_label, glance_axes, technique_words
 from bitskip.errors import UserError
 from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
@@ -39,7 +39,7 @@ SIBLINGS_SECONDS = 10.0
 
 _COLUMNS = (
     "configuration_id", "point", "seed", "model", "tokens", "reason", "ppl", "train_seconds", "eval_seconds",
-    "shared_seconds", *GLANCE_AXES,
+    "shared_seconds",
 )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ class Lookout:
         planned: Collection[str] | None = None,
     ) -> None:
         self.folder, self.slots, self.planned = folder, slots, planned
-        self.ledger = Ledger(folder, _COLUMNS)
+        self.ledger = Ledger(folder, (*_COLUMNS, *glance_axes()))
         self.others: dict[Path, Ledger] = {}
         self.design: Sweep | None = None
         self.trials: dict[str, _Trial] = {}
@@ -223,7 +223,7 @@ class Lookout:
             self._siblings_due = time.monotonic() + SIBLINGS_SECONDS
             for folder in filesystem.folders_in(here.parent):
                 if folder != here and folder not in self.others and holds_rows(folder):
-                    self.others[folder] = Ledger(folder, _COLUMNS)
+                    self.others[folder] = Ledger(folder, (*_COLUMNS, *glance_axes()))
         found: dict[str, dict[str, Any]] = {}
         for ledger in self.others.values():
             ledger.refresh()

@@ -10,6 +10,7 @@ from typing import Any
 from bitskip.analysis.factorial import Family, Stratum
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, Level, Levels, axes_of, levels_of
 from bitskip.errors import UserError
+from bitskip.techniques import registry
 from bitskip.trial.config import AXES, TrialConfig, flatten_axes, make_trial
 
 
@@ -64,11 +65,17 @@ def _techniques(family: Family, stratum: Stratum, named: Mapping[str, Any]) -> d
             continue
         counts = Counter(cell.levels[INDEX[factor]] for cell in family.cells)
         template = dict(zip(members, _agreeing_level(factor, given, counts), strict=True))
-        if factor == "bits" and "weights" not in given and template["bits"] != given.get("bits", template["bits"]):
-            template.pop("weights")  # a bit width that was not measured implies its own weights
-            axes.pop("weights", None)
+        if template[members[0]] != given.get(members[0], template[members[0]]):
+            for implied in _implied(given) & set(members) - set(given):  # a width that was not measured has its own
+                template.pop(implied)
+                axes.pop(implied, None)
         axes |= template | given
     return axes
+
+
+def _implied(given: Mapping[str, Any]) -> set[str]:
+    """Axes that techniques derive from those that are given."""
+    return {name for kind in registry.techniques() for name in kind.implied(given)}
 
 
 def _agreeing_level(factor: str, given: Mapping[str, Any], counts: Mapping[Level, int]) -> Level:

@@ -16,9 +16,9 @@ from typing import Any
 
 from bitskip.analysis.factorial import Family
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels, idle, level_label
-from bitskip.ops.conventions import UNQUANTIZED_BITS
 from bitskip.predict.features import matrix_parameters
 from bitskip.predict.response_surface import Surface
+from bitskip.techniques import registry
 from bitskip.trial.config import AXES, ModelConfig
 
 TIERS = ("interior", "new pair", "outside")
@@ -99,13 +99,15 @@ def _comparable(factor: str, level: Level, measured: Sequence[Level]) -> tuple[d
         return {}, ""
     name = FACTORS[factor][axis]
     off = NEUTRAL[factor]
-    if factor == "bits":  # unquantized is no bit width: neither comparable to one nor a zero
-        measured = [own for own in measured if own[0] != UNQUANTIZED_BITS and level[0] != UNQUANTIZED_BITS]
+    # Unquantized is no bit width: neither comparable to one nor a zero.
+    off_at = None if factor in SIZES else registry.leader(factor).off_at
+    if factor not in SIZES and off_at is None and level[0] == off[0]:
+        return {}, name
     found: dict[float, Level] = {}
     for own in measured:
-        if own == off and factor not in SIZES:
-            found[0.0] = own
+        if factor not in SIZES and own[0] == off[0]:
+            found |= {} if off_at is None else {off_at: own}
         elif own[:axis] + own[axis + 1 :] == level[:axis] + level[axis + 1 :]:
             found[float(own[axis])] = own
     # Off alone says nothing about how the technique acts.
-    return (found if set(found) != {0.0} else {}), name
+    return (found if set(found) != {off_at} else {}), name

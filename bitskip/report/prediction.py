@@ -8,9 +8,7 @@ from bitskip.predict.prediction import Neighbour, Prediction, Term
 from bitskip.report.format import THREE_DECIMALS, difference_text, range_text
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.report.topics.mechanisms import record
-from bitskip.trial.config import AXES
-
-TECHNIQUES = ("bits", "weights", "hadamard", "dropout", "dropout_max", "exit_weight", "phase")
+from bitskip.techniques import registry
 
 
 def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
@@ -24,7 +22,13 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
     )
     headline = f"{metric} {prediction.mean:.3f}  ({prediction.level:.0%} interval {one_seed}, one new seed, {where})"
     yield Text([headline], tone="strong")
-    named = [f"{name} {configuration[name]}" for name in TECHNIQUES if _matters(name, configuration)]
+    kinds = [kind for kind in registry.techniques() if kind.group == "method"]
+    axes = [axis for kind in kinds for axis in kind.axes()]
+    named = [
+        f"{axis.name} {configuration[axis.name]}"
+        for axis in axes
+        if axis.name not in prediction.assumed or configuration[axis.name] != axis.neutral
+    ]
     yield Text(
         [
             f"mean over the {prediction.model.seeds} seeds that were run: {mean}; single effects alone would give "
@@ -32,7 +36,8 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
             f"for {', '.join(named)}",
         ]
     )
-    assumed = [f"{name} {configuration[name]}" for name in TECHNIQUES if name in prediction.assumed]
+    told = [name for kind in kinds for name in kind.glance()[:1] if name in prediction.assumed]
+    assumed = [f"{name} {configuration[name]}" for name in told]
     if assumed:
         yield Text([f"not given, so assumed: {', '.join(assumed)}; all else as measured"], tone="soft")
     beyond = [f"extrapolation: {reason}" for reason in prediction.extrapolation]
@@ -64,7 +69,3 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
     ]
     yield from tabulate("nearest measured", prediction.nearest[:3], near)
     yield Text(record(prediction.model), tone="soft")
-
-
-def _matters(name: str, configuration: dict[str, object]) -> bool:
-    return name in ("bits", "hadamard", "phase") or configuration[name] != AXES[name].default

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
 from bitskip.techniques.axis import axis
@@ -35,6 +35,8 @@ def _width_or_none(bits: int) -> str | None:
 @dataclass(frozen=True)
 class ActivationQuantization(Technique):
     """The inputs of the blocks' linear layers are rounded to integers of `bits` bits, per token."""
+
+    off_at: ClassVar[float | None] = None
 
     bits: int = axis(UNQUANTIZED_BITS, "activation bits; 16 = not quantized", allowed=_width)
     first_bits: int = axis(0, "activation bits of a first stage, before `bits`; 0 = one stage", allowed=_width_or_none)
@@ -106,6 +108,10 @@ class ActivationQuantization(Technique):
     @classmethod
     def unspoken(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {"weights": "ternary" if settings["bits"] < UNQUANTIZED_BITS else "full"}
+
+    @classmethod
+    def glance(cls) -> tuple[str, ...]:
+        return ("bits", "first_bits")
 
     @classmethod
     def words(cls, settings: Mapping[str, Any]) -> list[str]:

@@ -71,11 +71,13 @@ class Moment:
 class Technique:
     """One idea of the field with the axes that belong to it; the first axis switches it and names it.
 
-    Off means: its axes at their neutral values. `trained_in_phase_2` says that it rests during plain training.
+    Off means: its axes at their neutral values. `trained_in_phase_2` says that it rests during plain training, `off_at`
+    where being off lies among the values of a numeric switch, for interpolation; None: beside them all.
     """
 
     group: ClassVar[str] = "method"
     trained_in_phase_2: ClassVar[bool] = False
+    off_at: ClassVar[float | None] = 0.0
 
     # Settings
 
@@ -211,8 +213,13 @@ class Technique:
         return {}
 
     @classmethod
+    def glance(cls) -> tuple[str, ...]:
+        """The axes that `words` tells."""
+        return (cls.axes()[0].name,)
+
+    @classmethod
     def words(cls, settings: Mapping[str, Any]) -> list[str]:
-        """How a configuration is known at a glance; `settings` maps all axes to values."""
+        """How a configuration is known at a glance; `settings` maps the axes of `glance` to values."""
         switch = cls.axes()[0]
         value = settings[switch.name]
         return [] if value == switch.neutral else [f"{switch.name} {plain(value)}"]

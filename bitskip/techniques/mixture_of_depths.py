@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import Technique
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class MixtureOfDepths(Technique):
     """Every so many blocks, tokens choose between a block and its skip connection."""
+
+    off_at: ClassVar[float | None] = 1.0
 
     mod_capacity: float = axis(
         1.0, "share of the tokens that a routed block serves; 1 = all", low=0.01, high=1.0, since="0.2"

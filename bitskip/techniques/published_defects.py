@@ -82,5 +82,9 @@ class PublishedDefects(Technique):
         return tiny_initial(name, shape, draws) if self.tiny_init else None
 
     @classmethod
+    def glance(cls) -> tuple[str, ...]:
+        return tuple(axis.name for axis in cls.axes())
+
+    @classmethod
     def words(cls, settings: Mapping[str, Any]) -> list[str]:
         return []  # told by the mark of an artefact

@@ -43,5 +43,9 @@ class WeightQuantization(Technique):
         return None if self.weights == "full" else -(-outputs * inputs // CODES_PER_BYTE) + SCALE_BYTES
 
     @classmethod
+    def glance(cls) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
     def words(cls, settings: Mapping[str, Any]) -> list[str]:
         return []
