@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitskip.errors import UserError
@@ -27,6 +27,7 @@ def step_of(members: list[float], bits: int, scale: str) -> float:
     return sum(magnitudes) / len(magnitudes) / (2 if bits == 2 else math.sqrt(top))
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 2**16), st.sampled_from(WIDTHS), st.sampled_from(["tensor", "channel", "32"]),
     st.sampled_from(["absmax", "absmean"]),
