@@ -93,11 +93,11 @@ class IntegerWeights(Technique):
     weight_scale: str = axis("absmax", "scale of integer weights", choices=("absmax", "absmean"), since="0.2")
 
     def check(self, trial: Any) -> None:
-        if self.off:
+        if self.weight_bits == UNQUANTIZED_BITS:
             return
         if trial["weights"] == "ternary":
             raise UserError(f"weight_bits: {self.weight_bits} and weights: ternary exclude each other; leave one out")
-        if self.weight_group.isdigit() and self.weight_bits != UNQUANTIZED_BITS:
+        if self.weight_group.isdigit():
             for name, width in (("width", trial.model.width), ("ffn_width", trial.model.ffn_width)):
                 if width % int(self.weight_group):
                     raise UserError(
