@@ -9,9 +9,8 @@ import sys
 
 import torch
 
-from bitskip.model.decoder import build_model
+from bitskip import build_model, make_trial
 from bitskip.training.generate import ConfidenceExit, FixedExit, SelfSpeculation, Strategy, generate
-from bitskip.trial.config import make_trial
 
 TOKENS = 32
 

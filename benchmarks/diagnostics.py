@@ -11,9 +11,9 @@ import sys
 
 import torch
 
+from bitskip import make_trial, run_trial
 from bitskip.data import load_data
-from bitskip.training.trainer import run_trial
-from bitskip.trial.config import POINTS, TrialConfig, make_trial
+from bitskip.trial.config import POINTS, TrialConfig
 
 
 def spread(values: list[float]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bitskip import make_trial
 from bitskip.analysis.effects import UNRESOLVED, stratum_effects
 from bitskip.analysis.factorial import Cell, Family, Stratum, baseline_of
 from bitskip.analysis.levels import Levels, levels_of
@@ -24,7 +25,7 @@ from bitskip.predict.cross_validation import r_squared, rank_correlation
 from bitskip.predict.failure_model import fit_failures
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.sweep.suggest import suggest
-from bitskip.trial.config import AXES, TrialConfig, make_trial
+from bitskip.trial.config import AXES, TrialConfig
 
 Array = np.ndarray
 SIZES = [("nano", 0), ("micro", 1)]

@@ -12,10 +12,10 @@ import numpy as np
 from exits import EVALUATED_TOKENS, pass_per_exit
 from harness import Row, device, hardware, interleaved, row, table
 
+from bitskip import build_model, make_trial
 from bitskip.data.sequences import packed
-from bitskip.model.decoder import build_model
 from bitskip.training.evaluate import exit_quality, held_out_loss
-from bitskip.trial.config import POINTS, ModelConfig, make_trial
+from bitskip.trial.config import POINTS, ModelConfig
 
 SHAPES = {"nano": (2048, 15), "micro": (1024, 15), "small": (1024, 7)}
 """Preset to held-out tokens and rounds."""

@@ -17,13 +17,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from bitskip import build_model, make_trial
 from bitskip.data.sequences import Sequences, packed
 from bitskip.model.bitlinear import frozen_weights
-from bitskip.model.decoder import Decoder, build_model
+from bitskip.model.decoder import Decoder
 from bitskip.training.decode_speed import StepTimes, step_times, throughput_batch
 from bitskip.training.evaluate import exit_quality, held_out_batches
 from bitskip.training.loop import precision_context
-from bitskip.trial.config import POINTS, TrialConfig, make_trial
+from bitskip.trial.config import POINTS, TrialConfig
 
 RUNS = 5
 VARIANTS = ("baseline", "V1", "V2")

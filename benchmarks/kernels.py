@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from harness import Row, device, hardware, interleaved, repeated, row, table
 from torch import Tensor
 
+from bitskip import hadamard_transform, quantize_activations, ternarize
 from bitskip.model.decoder import rotary_table
 from bitskip.ops.cross_entropy import cross_entropies
 from bitskip.ops.fused import RMSNorm, rotate
-from bitskip.ops.hadamard import hadamard_transform
-from bitskip.ops.quantizers import quantize_activations, ternarize
 from bitskip.trial.config import ModelConfig
 
 TOKENS = 1024

@@ -12,14 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from bitskip import load_results, make_trial
 from bitskip.analysis.factorial import Family, strata
 from bitskip.analysis.levels import Levels, axes_of
 from bitskip.analysis.metrics import METRICS
 from bitskip.predict.cross_validation import r_squared
 from bitskip.predict.response_surface import fit_surface
-from bitskip.store.tables import load_results
 from bitskip.sweep.suggest import suggest
-from bitskip.trial.config import make_trial
 
 FRACTIONS = (0.2, 0.25, 0.3, 0.4, 0.5, 0.75)
 

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bitskip import load_results, load_sweep
 from bitskip.engine.status import Lookout
 from bitskip.store.compaction import COMPACT_EVERY, compact_if_due
 from bitskip.store.ledger import Ledger
 from bitskip.store.schema import trial_columns
-from bitskip.store.tables import committed, load_results, write_trial
-from bitskip.sweep.sweep_file import Sweep, load_sweep
+from bitskip.store.tables import committed, write_trial
+from bitskip.sweep.sweep_file import Sweep
 from bitskip.trial.config import TrialConfig
 
 SITES = ("q", "k", "v", "o", "gate", "up", "down", "block")

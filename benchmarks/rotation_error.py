@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bitskip.ops.hadamard import hadamard_transform, random_signs
-from bitskip.ops.quantizers import quantize_activations
+from bitskip import hadamard_transform, quantize_activations
+from bitskip.ops.hadamard import random_signs
 
 ROWS, WIDTH = 64, 2048
 SIGNS = random_signs(WIDTH, 0)

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bitskip import make_trial
 from bitskip.store.schema import arrow_schema, trial_columns
 from bitskip.store.tables import COMPACT_PREFIX
-from bitskip.trial.config import make_trial
 
 SEEDS, LAYERS = 3, 6
 AXES = {

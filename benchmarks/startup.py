@@ -15,9 +15,9 @@ from pathlib import Path
 
 from harness import Row, row
 
+from bitskip import make_trial
 from bitskip.store.schema import trial_columns
 from bitskip.store.tables import write_trial
-from bitskip.trial.config import make_trial
 
 RUNS = 7
 

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from harness import Row, hardware, row
 
-from bitskip.store.tables import load_results
-from bitskip.sweep.sweep_file import load_sweep
+from bitskip import load_results, load_sweep
 from bitskip.training.shared_prefix import shared_prefixes, trained_steps
 from bitskip.trial.schedule import step_count
 

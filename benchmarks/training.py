@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from harness import Row, device, hardware, interleaved, row, table
 from reference import GPT, Llama, training_steps
 
+from bitskip import make_trial
 from bitskip.training.trainer import steps_on_random_tokens
-from bitskip.trial.config import POINTS, TrialConfig, make_trial
+from bitskip.trial.config import POINTS, TrialConfig
 
 ENDLESS = 10**9
 SHAPES = {"nano": (8, 25), "micro": (8, 9), "small": (2, 7)}

@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from bitskip.store.tables import load_results
+from bitskip import load_results
 
 REFERENCE = "V1"
 SITES = ("o", "down")
