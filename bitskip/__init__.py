@@ -6,7 +6,29 @@ Everything here is imported when it is first used: `import bitskip` alone import
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitskip.analysis.effects import composition_effects as composition_effects
+    from bitskip.analysis.effects import main_effects as main_effects
+    from bitskip.errors import UserError as UserError
+    from bitskip.model.decoder import build_model as build_model
+    from bitskip.ops.hadamard import hadamard_transform as hadamard_transform
+    from bitskip.ops.quantizers import quantize_activations as quantize_activations
+    from bitskip.ops.quantizers import ternarize as ternarize
+    from bitskip.predict.predictor import fit_predictor as fit_predictor
+    from bitskip.store.save import save_results as save_results
+    from bitskip.store.tables import load_results as load_results
+    from bitskip.sweep.sweep_file import load_sweep as load_sweep
+    from bitskip.techniques.axis import axis as axis
+    from bitskip.techniques.base import LinearLayer as LinearLayer
+    from bitskip.techniques.base import LinearOps as LinearOps
+    from bitskip.techniques.base import Moment as Moment
+    from bitskip.techniques.base import Technique as Technique
+    from bitskip.techniques.early_exit import exit_weights as exit_weights
+    from bitskip.techniques.layer_dropout import dropout_rates as dropout_rates
+    from bitskip.training.trainer import run_trial as run_trial
+    from bitskip.trial.config import make_trial as make_trial
 
 __version__ = "0.2.0.dev0"
 

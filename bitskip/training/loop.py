@@ -1,6 +1,6 @@
 """One trial's way through its training: what each step needs, and what becomes of what the step showed.
 
-Whoever computes the steps asks a `Course` what comes next and tells it what came out: which step is sampled, measured,
+Whoever computes the steps asks a `Loop` what comes next and tells it what came out: which step is sampled, measured,
 stored for others or kept against an interruption is known here alone.
 """
 
@@ -104,7 +104,7 @@ class Step:
     lr: float
 
 
-class Course:
+class Loop:
     """Where a trial stands: it goes on from its own checkpoint, else from the longest prefix that another has left.
 
     Loads that into `model` and `optimizer`. `on_point` is called with every point of the trial's own curve and the

@@ -30,7 +30,7 @@ from bitskip.training.exits import best_exit
 from bitskip.training.guards import check_causality, check_trial
 from bitskip.training.loop import (
     DIVERGENCE_MARGIN,
-    Course,
+    Loop,
     Progress,
     drawn,
     precision_context,
@@ -101,9 +101,9 @@ def train(
     if compiles(training, model.head.weight.device):
         compile_blocks(model)
     optimizer = optimizer_for(model, training)
-    course = ready.course(optimizer, on_point, checkpoint, prefixes, report)
-    _train(course, model, optimizer, ready.measured_on)
-    return course.progress
+    loop = ready.loop(optimizer, on_point, checkpoint, prefixes, report)
+    _train(loop, model, optimizer, ready.measured_on)
+    return loop.progress
 
 
 @dataclass(frozen=True)
@@ -117,17 +117,17 @@ class Ready:
     model: Decoder
     skipped_guards: tuple[str, ...]
 
-    def course(
+    def loop(
         self,
         optimizer: torch.optim.Optimizer,
         on_point: Callable[[CurvePoint, int], None] | None = None,
         checkpoint: CheckpointPlace | None = None,
         prefixes: Prefixes | None = None,
         report: Report | None = None,
-    ) -> Course:
+    ) -> Loop:
         """The trial's way through its training, from where it was interrupted or can start from another."""
         text = self.text.fingerprint
-        return Course(self.trial, self.model, optimizer, self.train_on, text, on_point, checkpoint, prefixes, report)
+        return Loop(self.trial, self.model, optimizer, self.train_on, text, on_point, checkpoint, prefixes, report)
 
 
 def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:
@@ -194,9 +194,9 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     )
 
 
-def _train(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, measured_on: Sequences) -> None:
-    """One model by itself through its course."""
-    trial, training, device = course.trial, course.trial.training, model.head.weight.device
+def _train(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, measured_on: Sequences) -> None:
+    """One model by itself through its loop."""
+    trial, training, device = loop.trial, loop.trial.training, model.head.weight.device
 
     def held_out() -> float:
         model.eval()
@@ -206,26 +206,26 @@ def _train(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, mea
         return loss
 
     model.train()
-    while not course.ended:
-        train_step(course, model, optimizer, held_out)
+    while not loop.ended:
+        train_step(loop, model, optimizer, held_out)
     model.use(acting(trial, trial.steps, trial.steps)[0])
 
 
-def train_step(course: Course, model: Decoder, optimizer: torch.optim.Optimizer, held_out: Callable[[], float]) -> None:
-    """One optimizer step, and what the course asks for after it."""
+def train_step(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, held_out: Callable[[], float]) -> None:
+    """One optimizer step, and what the loop asks for after it."""
     began = time.perf_counter()
-    step, training = course.next(), course.trial.training
+    step, training = loop.next(), loop.trial.training
     model.use(step.techniques)
     for group in optimizer.param_groups:
         group["lr"] = step.lr
     losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
     # One transfer for all three: each would wait for a GPU by itself.
-    if course.took(*torch.cat([losses, norm[None]]).tolist()):
+    if loop.took(*torch.cat([losses, norm[None]]).tolist()):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        course.settle(held_out, lambda: (model, optimizer))
-    course.progress.seconds += time.perf_counter() - began
+        loop.settle(held_out, lambda: (model, optimizer))
+    loop.progress.seconds += time.perf_counter() - began
 
 
 def compiles(training: TrainingConfig, device: torch.device) -> bool:

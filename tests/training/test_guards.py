@@ -75,7 +75,7 @@ def test_a_leak_that_only_training_brings_out_is_found_before_the_evaluation(mon
     def leaking(trial: TrialConfig) -> Decoder:
         return without_mask(build_model(trial))
 
-    def trained(course: object, model: Decoder, *_: object) -> None:
+    def trained(loop: object, model: Decoder, *_: object) -> None:
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter)
 
