@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bitskip.data.corpora import endless
 from bitskip.data.stream import size_class
 from bitskip.store.folder import SAFETENSORS
-from bitskip.trial.config import AXES, DataConfig, TrialConfig, canonical
+from bitskip.trial.config import AXES, TrialConfig, canonical
 from bitskip.trial.schedule import (
     measured_steps,
     sampled_steps,
@@ -73,7 +74,7 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
         facts |= {"of": steps, "min_lr": training.min_lr}  # on the cosine
     # Weight flips are counted from the sample before: only runs that sample at the same steps have the same rows.
     facts["samples"] = sorted(sample for sample in sampled_steps(training, steps) if sample <= step)
-    if _endless(trial.data):
+    if endless(trial.data):  # its stream depends on how many tokens a trial asks for
         held_out = max(training.eval_tokens, training.curve_tokens)
         facts["streams"] = [size_class(training.tokens), size_class(held_out)]
     elsewhere = ("tokens", "warmup", "min_lr", "curve_points", "diagnostic_points", "eval_tokens")
@@ -88,11 +89,6 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
 
 def _default(axis: str) -> Any:
     return AXES[axis].default
-
-
-def _endless(data: DataConfig) -> bool:
-    """Whether the length of the token stream depends on how many tokens a trial asks for."""
-    return data.corpus == "stories" or data.streaming
 
 
 def prefix_key(trial: TrialConfig, step: int) -> str:

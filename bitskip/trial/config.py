@@ -225,7 +225,7 @@ def model_label(model: ModelConfig) -> str:
 
 def data_label(data: DataConfig) -> str:
     """What the text is: a corpus name, or the names of the files."""
-    return " ".join(data.files) if data.corpus == "files" else data.corpus
+    return " ".join(data.files) or data.corpus
 
 
 def flatten_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
