@@ -25,7 +25,7 @@ from bitskip.model.decoder import Decoder, KeyValueCache, build_model
 from bitskip.store.schema import CurvePoint
 from bitskip.techniques import registry
 from bitskip.techniques.base import Technique, Techniques
-from bitskip.training.checkpoint import CheckpointPlace
+from bitskip.training.checkpoint import CheckpointPlace, packed_state, read_weights, save_weights
 from bitskip.training.evaluate import exit_quality
 from bitskip.training.trainer import prepare, train
 from bitskip.trial.config import AXES, TrialConfig, canonical, make_trial
@@ -43,7 +43,7 @@ class _Interrupted(Exception):
 def a_trial(**axes: Any) -> TrialConfig:
     """A trial that trains in a second: 4 blocks of width 32, 6 steps of 4 x 16 tokens."""
     tiny = {"model": SIZES, "data.vocab_size": 257, "seq_len": 16, "batch_size": 4, "tokens": STEPS * 64}
-    small = {"eval_tokens": 128, "curve_tokens": 64, "curve_points": STEPS, "diagnostic_points": 0}
+    small = {"eval_tokens": 128, "curve_tokens": 64, "curve_points": STEPS, "diagnostic_points": 1}
     return make_trial(**{**tiny, **small, **axes})
 
 
@@ -105,7 +105,7 @@ def causal_everywhere(technique: type[Technique], settings: Settings) -> None:
 
 
 def learns(technique: type[Technique], settings: Settings) -> None:
-    """Training ends with finite losses, and every parameter that the technique adds is moved by it."""
+    """Training ends with finite losses, and every parameter that the technique adds has a gradient."""
     trial = a_trial(**settings)
     assert all(loss is not None and math.isfinite(loss) for loss in losses_of(trial))
     plain = {name for name, _ in build_model(a_trial()).named_parameters()}
@@ -134,8 +134,34 @@ def resumes_exactly(technique: type[Technique], settings: Settings) -> None:
             assert losses_of(trial, checkpoint=place) == undisturbed, f"interrupted after step {stop}, losses differ"
 
 
+def rests_in_phase_1(technique: type[Technique], settings: Settings) -> None:
+    """A technique that is trained in phase 2 leaves no trace before: plain training up to the hand-over, bitwise."""
+    both = {"exit_weight": 0.1, **settings, "phase": "1+2", "phase1_share": 0.5}
+    trial = a_trial(**both)
+    losses = losses_of(trial)
+    assert all(loss is not None and math.isfinite(loss) for loss in losses)
+    if technique.trained_in_phase_2:
+        off = {axis.name: axis.neutral for axis in technique.axes()}
+        assert losses[:STEPS] == losses_of(a_trial(**{**both, **off}))[:STEPS], "it acts in phase 1"
+
+
+def stored_and_read_back(technique: type[Technique], settings: Settings) -> None:
+    """Exported weights give the logits of the model, and are the same when they are exported again."""
+    trial = a_trial(**settings)
+    model = build_model(trial).eval()
+    tokens = torch.randint(257, (2, 16), generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        file = Path(folder) / "weights.safetensors"
+        save_weights(file, trial, model)
+        read, its_trial = read_weights(file)
+        assert its_trial == trial
+        assert torch.allclose(read(tokens), model(tokens), atol=1e-5), "read back, it gives other logits"
+        first, second = packed_state(model), packed_state(read)
+        assert all(torch.equal(first[name], second[name]) for name in first), "exported again, it is not the same"
+
+
 def labels_tell_apart(technique: type[Technique], settings: Settings) -> None:
-    """On and off have different labels in tables, and so have any two values of each axis that are given."""
+    """On and off have different labels in tables."""
     on, off = levels_of(a_trial(**settings).axes()), levels_of(a_trial().axes())
     changed = [
         (label_of(factor, a), label_of(factor, b))
@@ -153,6 +179,8 @@ CHECKS: tuple[Callable[[type[Technique], Settings], None], ...] = (
     causal_everywhere,
     learns,
     resumes_exactly,
+    rests_in_phase_1,
+    stored_and_read_back,
     labels_tell_apart,
 )
 """Each takes the technique's class and settings that switch it on, and raises AssertionError saying what is wrong."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 from jaxtyping import install_import_hook
+from unchecked import SWITCH
 
-if "BITSKIP_UNCHECKED_SHAPES" not in os.environ:
+if SWITCH not in os.environ:
     install_import_hook("bitskip.ops", "beartype.beartype")  # shapes in signatures are checked in all tests
 
 

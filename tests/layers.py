@@ -14,7 +14,9 @@ from bitskip.trial.config import TrialConfig
 def bit_linear(trial: TrialConfig, site: str, inputs: int, outputs: int, seed: int = 5) -> BitLinear:
     """The layer at a site of the first block; its weight is not initialised."""
     at = LinearLayer(site, inputs, outputs, 0, seed, trial.techniques)
-    return BitLinear(inputs, outputs, site, trial.techniques.linear(at))
+    layer = BitLinear(inputs, outputs, site)
+    layer.use({"all": trial.techniques.linear(at)})
+    return layer
 
 
 def signs_of(layer: BitLinear) -> Tensor | None:
@@ -24,4 +26,4 @@ def signs_of(layer: BitLinear) -> Tensor | None:
 
 def quantize_inputs(layer: BitLinear, bits: int, scale: str = "absmax") -> None:
     """Let a layer quantize its input with so many bits, also with more than an axis allows."""
-    layer.use(dataclasses.replace(layer.ops, quantize=(ActivationQuantizer(bits, scale),)))
+    layer.use({"all": dataclasses.replace(layer.ops, quantize=(ActivationQuantizer(bits, scale),))})

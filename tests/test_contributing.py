@@ -22,7 +22,7 @@ def test_the_technique_of_ten_minutes(tmp_path: Path) -> None:
         check=False,
     )  # fmt: skip
     assert found.returncode == 0, found.stdout + found.stderr
-    assert re.search(r"\b7 passed", found.stdout)
+    assert re.search(r"\b9 passed", found.stdout)
 
 
 def test_it_names_what_is_there() -> None:

@@ -102,7 +102,12 @@ def level_label(factor: str, level: Level) -> str:
     expected = {name: AXES[name].neutral for name in settings}
     if factor in TECHNIQUES:
         expected |= registry.leader(factor).unspoken(settings)
-    extras = [plain(value) for name, value in list(settings.items())[1:] if value != expected[name]]
+    extras = [
+        # A lone number would not say what it is of.
+        f"{name} {plain(value)}" if isinstance(value, int | float) and expected[name] is not None else plain(value)
+        for name, value in list(settings.items())[1:]
+        if value != expected[name]
+    ]
     return " ".join([factor, plain(level[0]), *extras])
 
 

@@ -30,7 +30,7 @@ from bitskip.store.folder import SweepFolder
 from bitskip.store.heartbeat import reporting, traceback_lines
 from bitskip.store.schema import FINISHED, CurvePoint, Status, as_row
 from bitskip.store.tables import write_trial
-from bitskip.techniques.registry import load_plugins, plug_ins
+from bitskip.techniques.registry import load_plugins
 from bitskip.training.checkpoint import CheckpointPlace
 from bitskip.training.trainer import run_trial
 from bitskip.trial.schedule import step_count
@@ -146,7 +146,6 @@ def _provenance(job: Job, device: str) -> dict[str, Any]:
         "niceness": os.nice(0),
         "versions": json.dumps(versions, sort_keys=True),
         "git_sha": _git_sha(),
-        "plugins": ", ".join(sorted(plug_in.name for plug_in in plug_ins())) or None,
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,20 +17,28 @@ from bitskip.techniques.base import LinearOps, Op
 class BitLinear(nn.Module):
     """A bias-free linear layer; weight [out, in]. Without ops it is `nn.Linear`."""
 
-    def __init__(self, inputs: int, outputs: int, site: str, ops: LinearOps = LinearOps()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, inputs: int, outputs: int, site: str) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.site = site
         self._frozen: Tensor | None = None
-        self.use(ops)
+        self.use({})
 
-    def use(self, ops: LinearOps) -> None:
-        """Do this around the product from now on."""
-        self.ops = ops
-        of_input = (*ops.before, *ops.quantize, *ops.after)
-        # Ops that hold tensors follow the layer to its device.
-        held = [op for op in (*of_input, *ops.weight, *ops.output) if isinstance(op, nn.Module)]
-        self.op_modules = nn.ModuleList(held)
+    def use(self, ops: Mapping[Any, LinearOps], kept: Container[Any] = ()) -> None:
+        """Do this around the product from now on: ops by whose they are, in the order in which they act.
+
+        Modules of those in `kept` stay the ones that are there: they may have learned.
+        """
+        before = getattr(self, "_by_owner", {})
+        self._by_owner = {
+            owner: before[owner] if owner in kept and _modules(found) and owner in before else found
+            for owner, found in ops.items()
+        }
+        joined = sum(self._by_owner.values(), LinearOps())
+        if joined == getattr(self, "ops", None):  # a compiled block is compiled anew for other ops
+            return
+        self.ops = joined
+        self.op_modules = nn.ModuleList(_modules(joined))  # what holds tensors follows the layer to its device
 
     @property
     def quantized_weight(self) -> bool:
@@ -59,6 +68,11 @@ class BitLinear(nn.Module):
     def effective_weight(self) -> Tensor:
         """What the input is multiplied with, [out, in]."""
         return _through(self.ops.weight, self.weight) if self._frozen is None else self._frozen
+
+
+def _modules(ops: LinearOps) -> list[nn.Module]:
+    found = (*ops.before, *ops.quantize, *ops.after, *ops.weight, *ops.output)
+    return [op for op in found if isinstance(op, nn.Module)]
 
 
 def _through(ops: Sequence[Op], x: Tensor) -> Tensor:

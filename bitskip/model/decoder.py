@@ -9,7 +9,7 @@ import contextlib
 import functools
 import math
 import sys
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -21,7 +21,7 @@ from bitskip.ops.cross_entropy import cross_entropies
 from bitskip.ops.fused import RMSNorm, gated, rotate
 from bitskip.ops.published_defects import compared_tokens
 from bitskip.ops.random_streams import generator
-from bitskip.techniques.base import LinearLayer, Op, Techniques
+from bitskip.techniques.base import LinearLayer, Op, Technique, Techniques, only
 from bitskip.techniques.early_exit import EarlyExit
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import ModelConfig, TrialConfig
@@ -118,20 +118,23 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm x), then x + feed_forward(norm x), in the way of the modules in `around`, if there are any."""
+    """x + attention(norm x), then x + feed_forward(norm x), in the way of the modules in `around` that are `on`."""
 
-    def __init__(self, sizes: ModelConfig, layer: int, causal: bool, around: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, sizes: ModelConfig, layer: int, causal: bool, around: Mapping[type[Technique], nn.Module]
+    ) -> None:
         super().__init__()
         self.attention_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.attention = Attention(sizes, layer, causal)
         self.feed_forward_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.feed_forward = FeedForward(sizes)
-        self.around = nn.ModuleList(around)
+        self.around = nn.ModuleList(around.values())
+        self.kinds, self.on = tuple(around), (True,) * len(around)
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         body: Callable[..., Tensor] = self.body
-        for module in self.around:
-            body = functools.partial(module, body)
+        for module, on in zip(self.around, self.on, strict=True):
+            body = functools.partial(module, body) if on else body
         return body(x, rotary, cache)
 
     def body(
@@ -152,7 +155,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(vocab_size, sizes.width)
         self.blocks = nn.ModuleList()
         for layer in range(sizes.layers):
-            around = [module for each in techniques if (module := each.around(layer, sizes)) is not None]
+            around = {type(each): module for each in techniques if (module := each.around(layer, sizes)) is not None}
             self.blocks.append(Block(sizes, layer, self.defects.causal_mask, around))
         self.norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.head = nn.Linear(sizes.width, vocab_size, bias=False)
@@ -173,9 +176,9 @@ class Decoder(nn.Module):
             if parameter.ndim < 2:
                 continue
             own = (each.initial(name, parameter.shape, generator(self.seed, "init", name)) for each in techniques)
-            drawn = next((values for values in own if values is not None), None)
+            drawn = only((values for values in own if values is not None), "initial values")
             if drawn is None:
-                writes_residual = name.endswith(("o.weight", "down.weight"))
+                writes_residual = name.endswith((".o.weight", ".down.weight"))
                 scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
                 drawn = torch.randn(parameter.shape, generator=generator(self.seed, "init", name))
                 drawn *= self.sizes.init_std * scale
@@ -186,17 +189,16 @@ class Decoder(nn.Module):
         if techniques == self.in_force:
             return
         before, self.in_force = self.in_force, techniques
-        for index, block in enumerate(self.blocks):
-            layers = [module for module in block.modules() if isinstance(module, BitLinear)]
-            for layer in layers:
+        kept = {type(each) for each in techniques if each in before}
+        for index, module in enumerate(self.blocks):
+            block = cast(Block, module)
+            for layer in (part for part in block.modules() if isinstance(part, BitLinear)):
                 at = LinearLayer(layer.site, layer.weight.shape[1], layer.weight.shape[0], index, self.seed, techniques)
-                ops = techniques.linear(at)
-                if ops != layer.ops:  # a compiled block is compiled anew for other ops
-                    layer.use(ops)
+                layer.use({type(each): each.linear(at) for each in techniques}, kept)
             found = (each.key_value(index) for each in techniques)
-            cast(Block, block).attention.key_value_ops = tuple(op for op in found if op is not None)
-        if before:
-            self.to(self.head.weight.device)
+            block.attention.key_value_ops = tuple(op for op in found if op is not None)
+            block.on = tuple(not techniques.of(kind).off for kind in block.kinds)
+        self.to(self.head.weight.device)
 
     def compile_blocks(self) -> None:
         """From now on blocks run compiled."""
@@ -270,12 +272,17 @@ class Decoder(nn.Module):
         return self.logits(hidden, depth)
 
     def losses(
-        self, tokens: Tensor, targets: Tensor, weights: Sequence[float], keep: Tensor | None = None
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        weights: Sequence[float],
+        keep: Tensor | None = None,
+        penalties: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """(training loss, full model's cross-entropy) in nats per token; `targets` [B, T] are the next tokens.
 
-        The training loss is sum_l weights[l] CE_l and what techniques add to it; exits of weight zero are not computed.
-        Targets of -100 do not count.
+        The training loss is sum_l weights[l] CE_l and, with `penalties`, what techniques add to it.
+        Exits of weight zero are not computed; targets of -100 do not count.
         """
         final = self.sizes.layers - 1
         # By head, the full model's last: one matrix and its gradient serve all exits that share it.
@@ -290,8 +297,8 @@ class Decoder(nn.Module):
         for head, entries in exits.items():
             total = total + cross_entropies(head.weight, entries)[0]
         for technique in self.in_force:
-            penalty = technique.penalty(self)
-            total = total if penalty is None else total + penalty
+            penalty = technique.penalty(self)  # asked for in any case: it is of this pass
+            total = total + penalty if penalties and penalty is not None else total
         return total, main
 
 

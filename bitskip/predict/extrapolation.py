@@ -100,7 +100,7 @@ def _comparable(factor: str, level: Level, measured: Sequence[Level]) -> tuple[d
     name = FACTORS[factor][axis]
     off = NEUTRAL[factor]
     # Unquantized is no bit width: neither comparable to one nor a zero.
-    off_at = None if factor in SIZES else registry.leader(factor).off_at
+    off_at = None if factor in SIZES else registry.leader(factor).off_at()
     if factor not in SIZES and off_at is None and level[0] == off[0]:
         return {}, name
     found: dict[float, Level] = {}

@@ -2,41 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
 from bitskip.errors import UserError
 from bitskip.store import filesystem
-from bitskip.store.schema import column_name
-from bitskip.techniques.registry import missing
-from bitskip.trial.config import AXES, make_trial
+from bitskip.store.folder import SweepFolder
+from bitskip.techniques.registry import load_plugins, plug_ins
+from bitskip.trial.config import stored_trial
 
 
-def check_plug_ins(trials: pa.Table, path: Path) -> None:
-    """Import the modules of the plug-ins that are recorded in `trials`.
+def check_plug_ins(trials: pa.Table, path: Path, folders: Iterable[Path]) -> None:
+    """Import the modules that the designs of results name under `plugins`, where their rows ask for one.
 
-    Raises UserError where one that acted is not to be had: its trials would be taken for others.
+    Raises UserError where a technique acted that is not here, or is here in another version: its trials would be taken
+    for others.
     """
-    recorded = pyarrow.compute.unique(trials["plugins"]).to_pylist()
-    absent = missing({entry for entries in recorded if entries for entry in entries.split(", ")})
+    recorded = {
+        entry for row in pyarrow.compute.unique(trials["plugins"]).to_pylist() for entry in (row or "").split(", ")
+    }
+    recorded.discard("")
+    if recorded <= _here():
+        return
+    for folder in folders:
+        load_plugins(_named_in(SweepFolder(folder).design))
+    absent = recorded - _here()
     if not absent:
         return
     rows = trials.filter(pyarrow.compute.is_valid(trials["plugins"])).to_pylist()
-    unknown = sum(_rebuilt(row) != row["trial_id"] for row in rows)
+    unknown = sum(stored_trial(row).trial_id != row["trial_id"] for row in rows)
     if unknown:
         raise UserError(
-            f"{filesystem.shown(path)}: {unknown} trials have techniques of {', '.join(absent)}, which is not here; "
-            "install it (a module under `plugins:` must be importable)"
+            f"{filesystem.shown(path)}: {unknown} trials have techniques of {', '.join(sorted(absent))}, which is not "
+            f"here{_instead(absent)}; install it (a module under `plugins:` must be importable)"
         )
 
 
-def _rebuilt(row: Mapping[str, Any]) -> str:
-    """The id of a trial with the axes that are known here."""
-    known = {name: row[column_name(name)] for name in AXES if name != "data.digest"}
-    trial = make_trial(**{name: value for name, value in known.items() if value not in (None, [])})
-    return replace(trial, data=replace(trial.data, digest=row["data_digest"] or "")).trial_id
+def _here() -> set[str]:
+    return {plug_in.name for plug_in in plug_ins()}
+
+
+def _instead(absent: Iterable[str]) -> str:
+    packages = {entry.rpartition(" ")[0] for entry in absent}
+    others = sorted(name for name in _here() if name.rpartition(" ")[0] in packages)
+    return f" ({', '.join(others)} is)" if others else ""
+
+
+def _named_in(design: Path) -> list[str]:
+    """The modules that a stored design names; only these are imported for the sake of results."""
+    if not design.exists():
+        return []
+    from ruamel.yaml import YAML
+
+    content = YAML(typ="safe").load(design.read_text(encoding="utf-8"))
+    names = content.get("plugins") if isinstance(content, dict) else None
+    return [name for name in names or () if isinstance(name, str) and re.fullmatch(r"[\w.]+", name)]

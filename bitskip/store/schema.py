@@ -14,6 +14,8 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from bitskip.errors import UserError
+from bitskip.techniques.registry import recorded_names
 from bitskip.trial.config import AXES, TrialConfig
 
 if TYPE_CHECKING:
@@ -229,6 +231,10 @@ def column_name(axis: str) -> str:
 def axis_columns() -> list[Column]:
     """A column for each axis that is known now, and whether a published defect is switched on."""
     found = [Column(column_name(a.name), a.kind, a.doc, absent=a.neutral) for a in AXES.values()]
+    taken = {each.name for part in (Origin, Outcome, Circumstances, ExitResult) for each in _declared(part)} - {"seed"}
+    for entry in AXES.values():
+        if column_name(entry.name) in taken or [each.name for each in found].count(column_name(entry.name)) > 1:
+            raise UserError(f"the axis '{entry.name}' has the name of another column of the results; rename it")
     return [*found, Column("artefact", bool, "whether a defect of the published code is switched on")]
 
 
@@ -298,6 +304,7 @@ def attempt_columns(trial: TrialConfig, sweep: str, point: str | None, tuned: Se
         "sweep": sweep,
         "point": point,
         "tuned": ", ".join(tuned) or None,
+        "plugins": recorded_names(),
         "started_at": datetime.datetime.now(datetime.UTC),
         "host": platform.node(),
     }

@@ -308,7 +308,7 @@ def load_results(path: str | Path) -> Results:
         name: _counted(found, counts) if name == COMMIT_TABLE else last_rows(found, folder_of, name)
         for name, found in files.items()
     }
-    check_plug_ins(tables[COMMIT_TABLE], Path(path))
+    check_plug_ins(tables[COMMIT_TABLE], Path(path), folders)
     return Results(**tables, problems=_problems([file for found in files.values() for file in found]))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.errors import UserError, nearest
+from bitskip.store.schema import axis_columns
 from bitskip.sweep.axes import Cell, layered, read_axes
 from bitskip.sweep.designs import DESIGNS, crossed
 from bitskip.sweep.grid import Grid, Levels
@@ -157,6 +158,7 @@ def _load_plugins(source: Source) -> None:
     for index, name in enumerate(names):
         with source.locate(("plugins", index)):
             load_plugins([name])
+    axis_columns()  # refuses axes whose names are taken among the columns of results
 
 
 def _expand(source: Source) -> Sweep:

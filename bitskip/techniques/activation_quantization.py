@@ -36,7 +36,7 @@ def _width_or_none(bits: int) -> str | None:
 class ActivationQuantization(Technique):
     """The inputs of the blocks' linear layers are rounded to integers of `bits` bits, per token."""
 
-    off_at: ClassVar[float | None] = None
+    told_in_steps: ClassVar[tuple[str, ...]] = ("first_bits_share",)
 
     bits: int = axis(UNQUANTIZED_BITS, "activation bits; 16 = not quantized", allowed=_width)
     first_bits: int = axis(0, "activation bits of a first stage, before `bits`; 0 = one stage", allowed=_width_or_none)
@@ -77,7 +77,7 @@ class ActivationQuantization(Technique):
         first = self.first_stage_steps(steps)
         if step <= first:
             return dataclasses.replace(self, bits=self.first_bits).reset("first_bits", "first_bits_share"), {}
-        return self.reset("first_bits_share"), {"first_stage": first}
+        return self, {"first_stage": first}
 
     def linear(self, layer: LinearLayer) -> LinearOps:
         if self.bits == UNQUANTIZED_BITS:
@@ -85,6 +85,10 @@ class ActivationQuantization(Technique):
         from bitskip.ops.quantizers import ActivationQuantizer
 
         return LinearOps(quantize=(ActivationQuantizer(self.bits, self.activation_scale),))
+
+    @classmethod
+    def off_at(cls) -> float | None:
+        return None  # unquantized is no bit width: neither comparable to one nor a zero
 
     @classmethod
     def features(cls, settings: Mapping[str, Any], layers: int) -> dict[str, float]:

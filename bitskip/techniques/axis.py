@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 from bitskip.errors import UserError, nearest
 
@@ -169,8 +169,15 @@ def axes_in(
     hints = get_type_hints(owner)
     found = []
     for declared in dataclasses.fields(owner):
+        if technique is not None and not declared.metadata:
+            raise UserError(f"{owner.__name__}: the field '{declared.name}' is no axis; use bitskip.axis(…)")
         if declared.metadata:
-            kind = tuple if get_args(hints[declared.name]) else hints[declared.name]
+            kind = tuple if hints[declared.name] == tuple[str, ...] else hints[declared.name]
+            if kind not in _COERCE:
+                raise UserError(
+                    f"{owner.__name__}: the axis '{declared.name}' is declared as {hints[declared.name]}; "
+                    "an axis is an int, float, bool, str or tuple[str, ...]"
+                )
             facts = dict(declared.metadata)
             facts["since"] = facts["since"] or since
             found.append(Axis(prefix + declared.name, kind, group, declared.default, technique=technique, **facts))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from bitskip.errors import UserError
 from bitskip.techniques.axis import Axis, axes_in
 
 if TYPE_CHECKING:
@@ -71,13 +72,13 @@ class Moment:
 class Technique:
     """One idea of the field with the axes that belong to it; the first axis switches it and names it.
 
-    Off means: its axes at their neutral values. `trained_in_phase_2` says that it rests during plain training, `off_at`
-    where being off lies among the values of a numeric switch, for interpolation; None: beside them all.
+    Off means: its axes at their neutral values. `trained_in_phase_2` says that it rests during plain training,
+    `told_in_steps` which axes are shares of the training that `before` tells in steps.
     """
 
     group: ClassVar[str] = "method"
     trained_in_phase_2: ClassVar[bool] = False
-    off_at: ClassVar[float | None] = 0.0
+    told_in_steps: ClassVar[tuple[str, ...]] = ()
 
     # Settings
 
@@ -134,7 +135,10 @@ class Technique:
         return set()
 
     def before(self, step: int, steps: int) -> tuple[Self, dict[str, Any]]:
-        """(settings, facts) that the first `step` of `steps` steps follow from, with what acts later taken out."""
+        """(settings, facts) that the first `step` of `steps` steps follow from, with what acts later taken out.
+
+        Facts are numbers of steps, in place of the axes in `told_in_steps`.
+        """
         return self, {}
 
     @property
@@ -203,6 +207,12 @@ class Technique:
         return {repr(tuple(values)): 1.0}
 
     @classmethod
+    def off_at(cls) -> float | None:
+        """Where being off lies among the values of the factor's number, for interpolation; None: beside them all."""
+        switch = cls.axes()[0]
+        return float(switch.neutral) if switch.kind in (int, float) else 0.0
+
+    @classmethod
     def reference(cls, levels: Iterable[tuple[Any, ...]]) -> tuple[Any, ...] | None:
         """The level that effects count from where the technique is never off; None: the most frequent one."""
         return None
@@ -231,6 +241,15 @@ def plain(value: Any) -> str:
 
 
 T = TypeVar("T", bound=Technique)
+V = TypeVar("V")
+
+
+def only(found: Iterable[V], what: str) -> V | None:
+    """The one answer to what a single technique may decide. Raises UserError if there are several."""
+    answers = list(found)
+    if len(answers) > 1:
+        raise UserError(f"{len(answers)} techniques give {what}: switch all but one off")
+    return answers[0] if answers else None
 
 
 class Techniques(tuple[Technique, ...]):
@@ -254,7 +273,8 @@ class Techniques(tuple[Technique, ...]):
     def loss_weights(self, layers: int, moment: Moment) -> tuple[float, ...]:
         """Coefficient of the cross-entropy of each exit 1…L in the training loss."""
         found = (each.loss_weights(layers, moment) for each in self)
-        return next((weights for weights in found if weights is not None), (*([0.0] * (layers - 1)), 1.0))
+        own = only((weights for weights in found if weights is not None), "weights of the exits' losses")
+        return (*([0.0] * (layers - 1)), 1.0) if own is None else own
 
     def kept_blocks(self, layers: int, batch: int, seed: int, moment: Moment) -> Tensor | None:
         """Which block each sequence runs at a step, bool [L, B]; None for all."""

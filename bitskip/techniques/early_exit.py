@@ -138,7 +138,8 @@ class EarlyExit(Technique):
         layers, steps = trial.model.layers, trial.phase_steps
         if layers == 1:
             return self.neutral()
-        moments = [Moment(step, steps, step, steps) for step in _telling_steps(self.exit_curriculum, layers, steps)]
+        telling = sorted({step for name in EXIT_CURRICULA for step in _telling_steps(name, layers, steps)})
+        moments = [Moment(step, steps, step, steps) for step in telling]
 
         def weights(exits: EarlyExit) -> list[tuple[float, ...] | None]:
             return [exits.loss_weights(layers, moment) for moment in moments]
@@ -147,7 +148,11 @@ class EarlyExit(Technique):
         if all(found is None or (not any(found[:-1]) and found[-1] == 1.0) for found in own):
             return self.neutral()
         # Shares coincide where few exits are on: with one early exit, a proportional share is a uniform one.
-        alike = (dataclasses.replace(self, exit_scale=scale) for scale in EXIT_SCALES)
+        alike = (
+            dataclasses.replace(self, exit_scale=scale, exit_curriculum=curriculum)
+            for curriculum in EXIT_CURRICULA
+            for scale in EXIT_SCALES
+        )
         return next(each for each in alike if weights(each) == own)
 
     @property

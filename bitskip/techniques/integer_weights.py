@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bitskip.errors import UserError
 from bitskip.ops.conventions import UNQUANTIZED_BITS
@@ -77,8 +77,6 @@ class IntegerQuantizer:
 class IntegerWeights(Technique):
     """Weights of the blocks' linear layers are integers times a scale."""
 
-    off_at: ClassVar[float | None] = None
-
     weight_bits: int = axis(
         UNQUANTIZED_BITS,
         "bits of integer weights; 16 = not quantized to integers",
@@ -123,6 +121,10 @@ class IntegerWeights(Technique):
         per_row = {"tensor": 1 / outputs, "channel": 1}.get(self.weight_group)
         scales = round(outputs * (inputs / int(self.weight_group) if per_row is None else per_row))
         return -(-outputs * inputs * self.weight_bits // 8) + scales * SCALE_BYTES
+
+    @classmethod
+    def off_at(cls) -> float | None:
+        return None  # unquantized is no bit width: neither comparable to one nor a zero
 
     @classmethod
     def features(cls, settings: Mapping[str, Any], layers: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from bitskip.ops.conventions import UNQUANTIZED_BITS
 from bitskip.techniques.axis import axis
@@ -45,8 +45,6 @@ class AsymmetricQuantizer:
 class KVCacheQuantization(Technique):
     """Keys (behind their rotary embedding) and values are rounded per token and head, in training and in decoding."""
 
-    off_at: ClassVar[float | None] = None
-
     kv_bits: int = axis(
         UNQUANTIZED_BITS,
         "bits of cached keys and values; 16 = not quantized",
@@ -58,6 +56,10 @@ class KVCacheQuantization(Technique):
 
     def key_value(self, block: int) -> Op | None:
         return None if self.kv_bits == UNQUANTIZED_BITS else AsymmetricQuantizer(self.kv_bits)
+
+    @classmethod
+    def off_at(cls) -> float | None:
+        return None  # unquantized is no bit width: neither comparable to one nor a zero
 
     @classmethod
     def features(cls, settings: Mapping[str, Any], layers: int) -> dict[str, float]:

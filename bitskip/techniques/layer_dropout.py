@@ -94,8 +94,14 @@ class LayerDropout(Technique):
         if trial.phase_steps <= 1:  # nothing can grow
             found = found.reset("dropout_curriculum")
         # In few layers schedules coincide: with three, a normalised one skips block 2 and no other, whatever its shape.
-        alike = (dataclasses.replace(found, dropout=schedule) for schedule in DEPTH_SCALES)
-        return next(each for each in alike if each.rates(layers) == found.rates(layers))
+        alike = [dataclasses.replace(found, dropout=schedule) for schedule in DEPTH_SCALES]
+        if sum(rate > 0.0 for rate in rates) == 1:  # then the largest rate and the shape say one thing
+            rate, at = max(rates), rates.index(max(rates))
+            scales = {name: scale(at, max(layers - 1, 1)) for name, scale in DEPTH_SCALES.items()}
+            shapes = [(name, rate / scale) for name, scale in scales.items() if scale and rate / scale < 1.0]
+            plain = dataclasses.replace(found, dropout_norm="none")
+            alike = [dataclasses.replace(plain, dropout=name, dropout_max=largest) for name, largest in shapes] + alike
+        return next(each for each in alike if each.rates(layers) == rates)
 
     @property
     def depends_on_length(self) -> bool:

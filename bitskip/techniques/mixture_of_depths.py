@@ -9,12 +9,14 @@ All tokens are computed and those not picked are thrown away: what routing saves
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import Technique
+from bitskip.techniques.phases import same_share
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class MixtureOfDepths(Technique):
     """Every so many blocks, tokens choose between a block and its skip connection."""
-
-    off_at: ClassVar[float | None] = 1.0
 
     mod_capacity: float = axis(
         1.0, "share of the tokens that a routed block serves; 1 = all", low=0.01, high=1.0, since="0.2"
@@ -40,7 +40,10 @@ class MixtureOfDepths(Technique):
         return sum(self.routed(block) for block in range(layers))
 
     def canonical(self, trial: Any) -> Self:
-        return self if self._count(trial.model.layers) else self.neutral()
+        if not self._count(trial.model.layers):
+            return self.neutral()
+        length = trial.training.seq_len  # shares that pick as many tokens are one
+        return dataclasses.replace(self, mod_capacity=same_share(kept_tokens(self.mod_capacity, length), length, 0.5))
 
     def around(self, block: int, sizes: Any) -> nn.Module | None:
         return router(sizes.width, self.mod_capacity, block) if self.routed(block) else None
@@ -60,6 +63,11 @@ class MixtureOfDepths(Technique):
         return float(1.0 - self._count(sizes.layers) / sizes.layers * (1.0 - self.mod_capacity))
 
 
+def kept_tokens(capacity: float, length: int) -> int:
+    """How many tokens of a sequence a routed block serves in training."""
+    return max(1, round(capacity * length))
+
+
 def router(width: int, capacity: float, block: int) -> nn.Module:
     """The module that runs a routed block: x + picked * sigmoid(score) * (block(x) - x)."""
     import torch
@@ -75,7 +83,7 @@ def router(width: int, capacity: float, block: int) -> nn.Module:
         def forward(self, body: Callable[..., Tensor], x: Tensor, rotary: Tensor, cache: Any = None) -> Tensor:
             scores = self.score(x).squeeze(-1)  # [B, T]
             if self.training:
-                kept = max(1, round(capacity * x.shape[1]))
+                kept = kept_tokens(capacity, x.shape[1])
                 picked = torch.zeros_like(scores, dtype=torch.bool)
                 picked.scatter_(1, scores.topk(kept, dim=1).indices, True)
                 self.router_loss = functional.binary_cross_entropy_with_logits(scores.float(), picked.float())

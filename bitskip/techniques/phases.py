@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import Moment, Technique
@@ -17,6 +17,8 @@ PHASES = ("1", "2", "1+2")
 @dataclass(frozen=True)
 class Phases(Technique):
     """When the techniques that are `trained_in_phase_2` act; both phases share one schedule and optimizer."""
+
+    told_in_steps: ClassVar[tuple[str, ...]] = ("phase1_share",)
 
     phase: str = axis(
         "2",
@@ -60,7 +62,7 @@ class Phases(Technique):
             return self, {}
         if step <= hand_over:
             return type(self)(phase="1"), {}
-        return self.reset("phase1_share"), {"hand_over": hand_over}
+        return self, {"hand_over": hand_over}
 
     @classmethod
     def words(cls, settings: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -68,26 +68,19 @@ def techniques() -> tuple[type[Technique], ...]:
 
 
 def plug_ins() -> tuple[PlugIn, ...]:
-    """Techniques from elsewhere: those of installed packages, then those named in a sweep file."""
-    return (*_installed(), *_named)
+    """Techniques from elsewhere, in an order that does not hang on what was found first: ops act in it."""
+    found = (*_installed(), *_named)
+    return tuple(sorted(found, key=lambda each: (each.technique.__module__, each.technique.__qualname__)))
+
+
+def recorded_names() -> str | None:
+    """The plug-ins that are loaded, as a row of results names them; None without any."""
+    return ", ".join(sorted({plug_in.name for plug_in in plug_ins()})) or None
 
 
 def named_modules() -> tuple[str, ...]:
     """The modules whose techniques were loaded by name: what another process has to load, too."""
     return tuple(dict.fromkeys(plug_in.package for plug_in in _named))
-
-
-def missing(recorded: Iterable[str]) -> list[str]:
-    """Which of the plug-ins recorded in results (`package version`) are not here, after trying to import them."""
-    absent = []
-    for entry in sorted(set(recorded)):
-        package = entry.rpartition(" ")[0] or entry
-        if package not in {plug_in.package for plug_in in plug_ins()}:
-            try:
-                load_plugins([package])
-            except UserError:
-                absent.append(entry)
-    return absent
 
 
 def told(technique: type[Technique]) -> str:

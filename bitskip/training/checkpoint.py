@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,7 +23,7 @@ from bitskip.errors import UserError
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, build_model
 from bitskip.store.folder import stored_weights
-from bitskip.trial.config import TrialConfig, make_trial
+from bitskip.trial.config import TrialConfig, stored_trial
 
 CHECKPOINT_FORMAT = "bitskip-checkpoint-1"
 WEIGHTS_FORMAT = "bitskip-weights-1"
@@ -117,15 +117,19 @@ def packed_state(model: Decoder, dtype: torch.dtype = torch.float32) -> dict[str
         if layer is None:
             state[name] = parameter.detach().to(dtype)
             continue
-        weight, packer = layer.effective_weight().detach(), _packer(layer)
-        parts = packer.pack(weight) if packer else {}
-        state |= {f"{name}.{part}": value for part, value in parts.items()} if parts else {name: weight}
+        weight, packer = layer.effective_weight().detach(), layer.ops.weight[-1]
+        parts: dict[str, Tensor] = packer.pack(weight) if hasattr(packer, "pack") else {}
+        if parts and torch.equal(_unpacked(layer, parts), weight):  # else something stands behind its quantizer
+            state |= {f"{name}.{part}": value for part, value in parts.items()}
+        else:
+            state[name] = weight
     return state
 
 
-def _packer(layer: BitLinear) -> Any:
-    """The quantizer of a weight that can `pack` the quantized matrix into named tensors and `unpack` these again."""
-    return next((op for op in reversed(layer.ops.weight) if hasattr(op, "pack")), None)
+def _unpacked(layer: BitLinear, parts: Mapping[str, Tensor]) -> Tensor:
+    """What the last quantizer of a weight, which can `pack` a quantized matrix into named tensors, makes of these."""
+    packer: Any = layer.ops.weight[-1]
+    return cast(Tensor, packer.unpack(parts, layer.weight.shape))
 
 
 def stored_bytes(state: Mapping[str, Tensor]) -> int:
@@ -150,7 +154,7 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Decode
         raise UserError(f"{path}: cannot be read as weights ({error})") from None
     if meta.get("format") != WEIGHTS_FORMAT:
         raise UserError(f"{path}: not weights that bitskip has stored")
-    trial = make_trial(**json.loads(meta["axes"]))
+    trial = stored_trial(json.loads(meta["axes"]))
     model = build_model(trial)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, BitLinear)}
     with torch.no_grad():
@@ -159,11 +163,12 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Decode
                 parameter.copy_(state[name])
                 continue
             parts = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
-            parameter.copy_(_packer(layers[name.removesuffix(".weight")]).unpack(parts, parameter.shape))
+            parameter.copy_(_unpacked(layers[name.removesuffix(".weight")], parts))
+    model.to(device)
     for module in layers.values():
         if module.quantized_weight:
             module.freeze(module.weight.detach())
-    return model.to(device).eval(), trial
+    return model.eval(), trial
 
 
 def load_model(results: Path, trial_id: str, device: str | torch.device = "cpu") -> tuple[Decoder, TrialConfig]:

@@ -69,7 +69,7 @@ class Diagnostics:
         # Compiled blocks run eagerly: a hook inside would have them compiled anew.
         with uncompiled(), _watched(parts) as activations:
             # With weight 0 for the full model, the first of the two losses is that of the early exits alone.
-            exit_loss, full_loss = model.losses(inputs, targets, (*weights[:-1], 0.0))
+            exit_loss, full_loss = model.losses(inputs, targets, (*weights[:-1], 0.0), penalties=False)
         # Training runs its backward passes outside of autocast too.
         with torch.autocast(inputs.device.type, enabled=False):
             products = _gradient_products(
@@ -156,7 +156,7 @@ def _gradient_products(
     parameters: Sequence[nn.Parameter], main_loss: Tensor, exit_loss: Tensor | None
 ) -> dict[nn.Parameter, Tensor]:
     """For each parameter [t.t, m.m, e.e, m.e], with m and e the gradients of the two losses and t = m + e."""
-    main = torch.autograd.grad(main_loss, parameters, retain_graph=exit_loss is not None)
+    main = torch.autograd.grad(main_loss, parameters, retain_graph=exit_loss is not None, materialize_grads=True)
     if exit_loss is None:
         exits = tuple(torch.zeros_like(gradient) for gradient in main)
     else:

@@ -20,6 +20,7 @@ from typing import Any
 from bitskip.data.corpora import endless
 from bitskip.data.stream import size_class
 from bitskip.store.folder import SAFETENSORS
+from bitskip.techniques.base import Techniques
 from bitskip.trial.config import AXES, TrialConfig, canonical
 from bitskip.trial.schedule import (
     measured_steps,
@@ -83,6 +84,7 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
     alike = canonical(replace(trial, techniques=techniques))
     if any(technique.depends_on_length for technique in alike.techniques):
         facts["of"] = steps
+    alike = replace(alike, techniques=Techniques(t.reset(*t.told_in_steps) for t in alike.techniques))
     alike = replace(alike, training=replace(training, **{name: _default(name) for name in elsewhere}))
     return alike.canonical_json() + json.dumps(facts, sort_keys=True, separators=(",", ":"))
 

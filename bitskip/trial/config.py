@@ -178,6 +178,9 @@ POINTS: dict[str, dict[str, Any]] = {
 """The paper's four models; its baseline trains with the same dropout and exit loss (docs/method.md, model)."""
 
 
+GROUPS = ("model", "data", "artefacts")
+
+
 def _collect_axes() -> dict[str, Axis]:
     by_group: dict[str, list[Axis]] = {"method": [], "training": list(axes_in(TrainingConfig, "training"))}
     for technique in registry.techniques():
@@ -187,6 +190,10 @@ def _collect_axes() -> dict[str, Axis]:
     by_group[""] = list(axes_in(TrialConfig, ""))
     table: dict[str, Axis] = {}
     for entry in (entry for group in by_group.values() for entry in group):
+        if entry.name in GROUPS:
+            raise UserError(
+                f"{_owner(entry)}: an axis cannot be called '{entry.name}', which is a group of axes; rename it"
+            )
         if entry.name in table:
             first, second = (_owner(each) for each in (table[entry.name], entry))
             raise UserError(f"the axis '{entry.name}' stands in {first} and in {second}; leave one of them out")
@@ -206,8 +213,6 @@ corpus name, or a mapping."""
 
 RECIPE_AXES = ("lr", "min_lr", "warmup", "weight_decay", "beta1", "beta2", "grad_clip")
 """How a trial is optimized: what may be tuned for each configuration without making a comparison unfair."""
-
-GROUPS = ("model", "data", "artefacts")
 
 
 def axis_names() -> tuple[str, ...]:
@@ -311,7 +316,26 @@ def make_trial(**axes: Any) -> TrialConfig:
     _check_sizes(trial)
     for each in trial.techniques:
         each.check(trial)
-    return canonical(trial)
+    found = canonical(trial)
+    found.techniques.loss_weights(found.model.layers, found.of(Phases).moment(found.steps - 1, found.steps))
+    return found
+
+
+def stored_trial(axes: Mapping[str, Any]) -> TrialConfig:
+    """The trial whose axes were stored, by flat names or by the columns of a row.
+
+    An axis that it does not have came later: it is neutral. Raises UserError for values that no trial can have.
+    """
+    values = {}
+    for name, entry in AXES.items():
+        found = axes.get(name, axes.get(name.replace(".", "_")))
+        values[name] = entry.neutral if found is None else tuple(found) if isinstance(found, list) else found
+    digests = {name: values.pop(name) for name in list(values) if name.endswith("digest")}
+    if not values["data.files"]:
+        del values["data.files"]
+    trial = make_trial(**values)
+    found_digests: dict[str, Any] = {AXES[name].field: value for name, value in digests.items()}
+    return replace(trial, data=replace(trial.data, **found_digests))
 
 
 def _of_values(values: Mapping[str, Any]) -> TrialConfig:
@@ -344,25 +368,34 @@ def _check_sizes(trial: TrialConfig) -> None:
         )
 
 
+MOST_ROUNDS = 20
+"""Of asking all techniques for their canonical forms: more than any chain of them is long."""
+
+
 def canonical(trial: TrialConfig) -> TrialConfig:
     """The same training with every inert axis neutral, so that equal runs have equal ids.
 
     Techniques are asked in turn until none has more to say, as one that is off may make another inert. Raises
     UserError for a technique whose canonical form changes when it is made canonical again.
     """
-    before = None
-    while before is not trial:
-        before = trial
-        for each in trial.techniques:
-            found = _canonical_technique(trial.of(type(each)), trial)
-            if found != trial.of(type(each)):
-                trial = replace(trial, techniques=trial.techniques.with_(found))
-                again = _canonical_technique(found, trial)
-                if again != found:
-                    raise UserError(
-                        f"{registry.told(type(each))}: its canonical form is not idempotent, so that a trial would "
-                        f"have several ids: {found} becomes {again}; its author has to mend it"
-                    )
+    moved: list[set[type[Technique]]] = []
+    while not moved or moved[-1]:
+        moved.append(set())
+        for kind in map(type, trial.techniques):
+            found = _canonical_technique(trial.of(kind), trial)
+            if found == trial.of(kind):
+                continue
+            moved[-1].add(kind)
+            trial = replace(trial, techniques=trial.techniques.with_(found))
+            again = _canonical_technique(found, trial)
+            if again != found:
+                raise UserError(
+                    f"{registry.told(kind)}: its canonical form is not idempotent, so that a trial would have several "
+                    f"ids: {found} becomes {again}; its author has to mend it"
+                )
+        if len(moved) > MOST_ROUNDS:
+            chasing = " and ".join(sorted(registry.told(kind) for kind in set().union(*moved[-3:])))
+            raise UserError(f"{chasing}: their canonical forms change one another for ever; leave one out")
     return trial
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bitskip.techniques.base import stored_weight_bytes
+from bitskip.techniques.weight_quantization import WeightQuantization
 from bitskip.trial.config import ModelConfig, TrialConfig
 from bitskip.trial.schedule import measured_steps, step_count
 
@@ -124,16 +125,17 @@ def matrices(sizes: ModelConfig) -> list[tuple[int, int]]:
 
 
 def weights_bytes(trial: TrialConfig) -> int:
-    """Of stored weights: the matrices of blocks as small as a technique stores them, fp32 for the rest."""
-    sizes = trial.model
-    shapes = matrices(sizes)
+    """Of a file of weights: ternary matrices of blocks are packed, everything else is fp32."""
+    sizes, shapes, ternary = trial.model, matrices(trial.model), [trial.of(WeightQuantization)]
     rest = parameter_count(trial) - sizes.layers * sum(outputs * inputs for outputs, inputs in shapes)
-    return 4 * rest + sizes.layers * sum(stored_weight_bytes(trial.techniques, shape, full=4) for shape in shapes)
+    return 4 * rest + sizes.layers * sum(stored_weight_bytes(ternary, shape, full=4) for shape in shapes)
 
 
-def exit_weight_bytes(blocks: int, width: int, key_value: int, ffn_width: int, vocab: int, ternary: bool) -> int:
-    """Bytes to store embedding, the first `blocks` blocks, a norm and a head: ternary matrices at 2 bits a weight with
-    an fp32 scale, everything else as bf16 (`evaluate.weight_bytes`)."""
-    matrices = [width * width] * 2 + [width * key_value] * 2 + [width * ffn_width] * 3
-    stored = sum(-(-size // 4) + 4 for size in matrices) if ternary else 2 * sum(matrices)
-    return blocks * (stored + 2 * 2 * width) + 2 * (2 * vocab * width + width)
+def exit_weight_bytes(trial: TrialConfig, exit_layer: int) -> int:
+    """Bytes to store what an exit runs: embedding, its blocks, a norm and a head.
+
+    Matrices are as small as a technique stores them, everything else is bf16 (`evaluate.weight_bytes`).
+    """
+    sizes, vocab = trial.model, trial.data.vocab_size
+    block = sum(stored_weight_bytes(trial.techniques, shape, full=2) for shape in matrices(sizes))
+    return exit_layer * (block + 2 * 2 * sizes.width) + 2 * (2 * vocab * sizes.width + sizes.width)

@@ -27,7 +27,7 @@ class TopK:
 
 @dataclass(frozen=True)
 class ActivationSparsity(bitskip.Technique):
-    """Activations below a token's top K are zero, in front of rotation and quantizer."""
+    """Activations below a token's top K are zero, behind a rotation and in front of the quantizer."""
 
     sparsity: float = bitskip.axis(0.0, "share of each token's activations that is zeroed", low=0.0, below=1.0)
 

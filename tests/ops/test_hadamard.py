@@ -1,16 +1,13 @@
 """The transform against scipy's matrices, hand-computed values and its algebra (docs/method.md, rotation)."""
 
-import inspect
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import hadamard as scipy_hadamard
+from unchecked import unchecked_shapes
 
 from bitskip.model.decoder import Decoder, build_model
 from bitskip.ops.hadamard import hadamard_transform, largest_block, random_signs
@@ -180,13 +177,10 @@ def test_rotation_lowers_the_error_of_heavy_tails() -> None:
         assert relative_error(tails, bits, True) < 0.5 * relative_error(tails, bits, False)
 
 
+@unchecked_shapes
 @pytest.mark.filterwarnings("ignore")  # of the compiler's own
 def test_compiled_blocks_make_the_matrix_of_elementwise_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compilers look through its cache; what they could not fuse would cost more than the transform."""
-    if "BITSKIP_UNCHECKED_SHAPES" not in os.environ:  # a compiler would trace the checks of shapes, too
-        again = [sys.executable, "-m", "pytest", "-q", f"{__file__}::{inspect.stack()[0].function}"]
-        subprocess.run(again, env=os.environ | {"BITSKIP_UNCHECKED_SHAPES": "1"}, check=True)
-        return
     graphs: list[torch.fx.GraphModule] = []
 
     def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> object:

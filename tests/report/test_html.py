@@ -274,14 +274,13 @@ def test_the_front_is_what_nothing_beats(points: list[tuple[float, float]]) -> N
     assert [points[at][0] for at in kept] == sorted(points[at][0] for at in kept)
 
 
-@pytest.mark.parametrize("bits", [16, 8])
-def test_bytes_of_an_exit_are_those_of_the_shorter_model(bits: int) -> None:
+@pytest.mark.parametrize("axes", [{}, {"bits": 8}, {"weight_bits": 4, "weight_group": "32"}], ids=str)
+def test_bytes_of_an_exit_are_those_of_the_shorter_model(axes: dict[str, object]) -> None:
     sizes = {"layers": 3, "width": 32, "heads": 4, "kv_heads": 2, "ffn_width": 64}
     for blocks in (1, 2, 3):
-        trial = make_trial(bits=bits, model={**sizes, "layers": blocks})
-        expected = weight_bytes(build_model(trial))
-        vocab = trial.data.vocab_size
-        assert exit_weight_bytes(blocks, 32, 16, 64, vocab, ternary=bits == 8) == expected
+        shorter = make_trial(**axes, model={**sizes, "layers": blocks})
+        whole = make_trial(**axes, model=sizes)
+        assert exit_weight_bytes(whole, blocks) == weight_bytes(build_model(shorter))
 
 
 def test_text_on_colours_is_readable() -> None:

@@ -162,3 +162,88 @@ def test_the_reference_results_stay_done(example: Path, tmp_path: Path) -> None:
     found = run(example, "sweep", design, "--results", design.parents[1], "--dry-run", "--json")
     plan = json.loads(found.stdout)
     assert (plan["to_run"], plan["done"] > 0) == (0, True), found.stdout[:500]
+
+
+TWO = """
+from dataclasses import dataclass
+import bitskip
+
+@dataclass(frozen=True)
+class Op:
+    square: bool
+    def __call__(self, x): return x * x if self.square else x + 0.5
+
+@dataclass(frozen=True)
+class Added(bitskip.Technique):
+    {axis}: bool = bitskip.axis(False, "an axis")
+    def linear(self, layer): return bitskip.LinearOps(output=(Op({square}),) if self.{axis} else ())
+"""
+
+
+def test_the_order_in_which_plug_ins_are_named_does_not_matter(tmp_path: Path) -> None:
+    """Ops do not commute, ids do not know an order: there is only one."""
+    (tmp_path / "pa.py").write_text(TWO.format(axis="squares", square=True))
+    (tmp_path / "pb.py").write_text(TWO.format(axis="shifts", square=False))
+    code = (
+        "import sys; from bitskip.techniques.registry import load_plugins; load_plugins(sys.argv[1:]);"
+        "from bitskip.testing import a_trial, losses_of; t = a_trial(squares=True, shifts=True);"
+        "print(t.trial_id, losses_of(t))"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    told = [
+        subprocess.run([sys.executable, "-c", code, *names], env=os.environ | {"PYTHONPATH": path}, check=True,
+                       capture_output=True, text=True).stdout
+        for names in (("pa", "pb"), ("pb", "pa"))
+    ]  # fmt: skip
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ('threads: int = bitskip.axis(1, "x")', ("threads", "column of the results")),
+        ('model: int = bitskip.axis(1, "x")', ("'model'", "group of axes")),
+        ('shift: list = bitskip.axis(1, "x")', ("shift", "int, float, bool, str")),
+        ('shift: float = bitskip.axis(0.0, "x")\n    hidden: int = 3', ("hidden", "no axis")),
+    ],
+    ids=str,
+)
+def test_fields_that_can_be_no_axis(tmp_path: Path, fields: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nimport bitskip\n@dataclass(frozen=True)\n"
+        f"class Added(bitskip.Technique):\n    {fields}\n"
+    )
+    file = tmp_path / "mine.yaml"
+    file.write_text(SWEEP.format(space="hadamard: [none]", more="plugins: [mine]"))
+    refused(run(tmp_path, "sweep", file, "--results", tmp_path / "results", "--dry-run"), *words)
+
+
+def test_canonical_forms_that_chase_each_other(tmp_path: Path) -> None:
+    forms = {"first": "1.0 if trial['second'] == 0.0 else 0.0", "second": "trial['first']"}
+    for name, form in forms.items():
+        more = f"def canonical(self, trial): return type(self)({form})"
+        package(tmp_path, name, TECHNIQUE.format(axis=name, more=more))
+    refused(run(tmp_path, "train", "--set", "first=1.0"), "first 1.0", "second 1.0", "for ever")
+
+
+def test_two_techniques_that_weigh_the_exits(tmp_path: Path) -> None:
+    more = "def loss_weights(self, layers, moment): return (0.0,) * (layers - 1) + (0.5,) if self.shift else None"
+    package(tmp_path, "weigher", TECHNIQUE.format(axis="shift", more=more))
+    refused(run(tmp_path, "train", "--set", "shift=1", "--set", "exit_weight=0.3"), "weights of the exits", "off")
+
+
+def test_saved_results_name_their_plug_ins(tmp_path: Path) -> None:
+    package(tmp_path / "site", "shifting", TECHNIQUE.format(axis="shift", more=""))
+    code = (
+        "import bitskip, sys; rows = [{'shift': s, 'seed': n, 'loss': 3.0 + s} for s in (0, 1) for n in (0, 1)];"
+        "bitskip.save_results(rows, sys.argv[1])"
+    )
+    path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
+    results = tmp_path / "results" / "mine"
+    subprocess.run([sys.executable, "-c", code, results], env=os.environ | {"PYTHONPATH": path}, check=True)
+    refused(run(tmp_path / "none", "report", results), "2 trials", "shifting 1.0", "install")
+    # In another version its axis may mean another thing, or be gone.
+    package(tmp_path / "other", "shifting", TECHNIQUE.format(axis="shifts", more=""))
+    info = tmp_path / "other" / "shifting-1.0.dist-info" / "METADATA"
+    info.write_text(info.read_text().replace("Version: 1.0", "Version: 2.0"))
+    refused(run(tmp_path / "other", "report", results), "shifting 1.0", "shifting 2.0 is")

@@ -12,6 +12,7 @@ from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, grouped
 from bitskip.report.summary import Sheet
 from bitskip.store.schema import Status
+from bitskip.trial.config import stored_trial
 from bitskip.trial.cost import exit_weight_bytes
 
 PARETO = Topic("pareto", "What a perplexity costs", order=10)
@@ -38,9 +39,7 @@ def pareto_bytes(sheet: Sheet) -> Content:
 
 
 def _bytes_at(row: Row, at: Row) -> float:
-    kv_width = row["model_kv_heads"] * (row["model_width"] // row["model_heads"])
-    sizes = (row["model_width"], kv_width, row["model_ffn_width"], row["data_vocab_size"])
-    return exit_weight_bytes(at["exit_layer"], *sizes, row["weights"] == "ternary")
+    return exit_weight_bytes(stored_trial(row), at["exit_layer"])
 
 
 def _pareto(
