@@ -140,7 +140,7 @@ def cut_text(content: str, path: Path, config: DataConfig) -> Iterator[str]:
     elif config.document == "blank-line":
         yield from (part for part in _EMPTY_LINES.split(content) if part.strip())
     elif config.document == "row":
-        yield from content.splitlines()
+        yield from content.removesuffix("\n").split("\n")
     elif config.document == "article":
         yield from articles(content.split("\n"), f"data.files: {path}")
     elif config.document == "lines":

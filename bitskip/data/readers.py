@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from bitskip.data.hub import first_line
 from bitskip.errors import UserError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+SHOWN_NAMES = 200
+"""Characters of the keys or columns that an error lists."""
+
 ROWS_AT_ONCE = 1024
 """Rows of a Parquet file in memory at once."""
 
@@ -60,6 +63,12 @@ def _reason(error: Exception) -> str:
     return first_line(error).partition(";")[0] or type(error).__name__
 
 
+def _listed(names: Iterable[str]) -> str:
+    """Names in one line, however many and odd they are."""
+    listed = " ".join(", ".join(names).split())
+    return listed if len(listed) <= SHOWN_NAMES else f"{listed[:SHOWN_NAMES]} …"
+
+
 def _read_jsonl(path: Path, column: str) -> Iterator[str | None]:
     with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
@@ -68,7 +77,7 @@ def _read_jsonl(path: Path, column: str) -> Iterator[str | None]:
             row = _parse(path, number, line)
             text = row.get(column, 0) if isinstance(row, dict) else 0
             if not isinstance(text, str | None):
-                keys = ", ".join(row) if isinstance(row, dict) else "none"
+                keys = _listed(row) if isinstance(row, dict) else "none"
                 raise UserError(f"{path}:{number}: no text under '{column}' (keys: {keys}); set data.column")
             if line.count(f'"{column}"'.encode()) > 1 and _is_twice(line, column):
                 raise UserError(f"{path}:{number}: '{column}' stands there twice; leave one of them out")
@@ -104,7 +113,7 @@ def _read_parquet(path: Path, column: str) -> Iterator[str | None]:
         raise UserError(f"data.files: {path}: not a Parquet file ({_reason(error)})") from None
     names = handle.schema_arrow.names
     if column not in names:
-        raise UserError(f"data.files: {path}: no column '{column}' (columns: {', '.join(names)}); set data.column")
+        raise UserError(f"data.files: {path}: no column '{column}' (columns: {_listed(names)}); set data.column")
     if names.count(column) > 1:
         raise UserError(f"data.files: {path}: has {names.count(column)} columns '{column}'; rename all but one")
     kind = handle.schema_arrow.field(column).type

@@ -342,6 +342,11 @@ def bad_utf8(path: Path) -> None:
         ("digits.jsonl", '{"text": "a", "n": ' + "9" * 5_000 + "}", r"digits\.jsonl:1: cannot be read: .*this line"),
         ("deep.jsonl", '{"text": "a"}\n{"n": ' + "[" * 5_000 + "]" * 5_000 + "}", r"deep\.jsonl:2: cannot be read"),
         ("twice.jsonl", '{"text": "a", "text": "b"}', r"twice\.jsonl:1: 'text' stands there twice"),
+        (
+            "keys.jsonl",
+            json.dumps({f"a\n{i}": 1 for i in range(999)}),
+            r"keys\.jsonl:1: .*\(keys: a 0, a 1, .* …\); set",
+        ),
         ("number.jsonl", '{"text": 3}', r"number\.jsonl:1: no text under 'text'"),
         ("zero.txt", "a\nb\0c", r"zero\.txt:2: holds a zero byte"),
         ("utf8.parquet", bad_utf8, r"utf8\.parquet: row 2: not UTF-8 text \(byte 2\); mend or remove this row"),
