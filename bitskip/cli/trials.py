@@ -42,7 +42,7 @@ def train(
 
     trial = make_trial(**settings_of(settings or ()))
     from bitskip.data import load_data
-    from bitskip.data.corpora import pinned
+    from bitskip.data.corpora import pinned, summaries
     from bitskip.engine.job import Job
     from bitskip.engine.worker import check_device, run_job
     from bitskip.store.schema import FAILED
@@ -50,6 +50,8 @@ def train(
     trial = replace(trial, data=pinned(trial.data))
     check_device(device)
     training, progress = trial.training, sys.stderr if as_json else sys.stdout
+    for text in summaries([trial.data]):
+        print(f"text: {text.line()}", *(f"warning: {warning}" for warning in text.warnings), sep="\n", file=progress)
     held_out = max(training.eval_tokens, training.curve_tokens)
     load_data(trial.data, training.tokens, held_out, report=lambda text: print(text, file=progress, flush=True))
     folder = results / "train"

@@ -19,6 +19,7 @@ from packaging.version import Version
 
 import bitskip
 from bitskip.data.cache import cache_folder
+from bitskip.data.corpora import summaries
 from bitskip.engine.executors import knock
 from bitskip.engine.status import is_alive, watched_folders
 from bitskip.errors import UserError
@@ -30,7 +31,7 @@ from bitskip.store.provenance import provenance
 from bitskip.store.schema import COMMIT_TABLE, FINISHED
 from bitskip.store.tables import inspect_folder
 from bitskip.sweep.resources import local_cores, local_gpus
-from bitskip.sweep.sweep_file import load_sweep
+from bitskip.sweep.sweep_file import Sweep, load_sweep
 
 LEVELS = ("ok", "note", "warning", "broken")
 SHOWN_VERSIONS = ("torch", "ray", "pyarrow", "numpy")
@@ -198,11 +199,19 @@ def _sweep_folder(folder: Path, name: str) -> Iterator[Check]:
         yield Check("note", name, what, "bitskip doctor --fix merges them", functools.partial(compact, folder))
     if design.exists():
         try:
-            load_sweep(design)
+            yield from _text(name, load_sweep(design))
         except UserError as error:
             yield Check("warning", name, str(error), "run the sweep from its own file again: it is written anew")
     for mixture in provenance(row for row in found.rows if row["status"] in FINISHED).mixed:
         yield Check("warning", name, mixture.line(), "compare within one of them, or run the others again")
+
+
+def _text(name: str, sweep: Sweep) -> Iterator[Check]:
+    """How the text of a sweep is cut into documents."""
+    for found in summaries(trial.data for trial in sweep.trials):
+        yield Check("ok", name, f"text: {found.line()}")
+        for warning in found.warnings:
+            yield Check("warning", name, f"text: {warning}", "change data in the sweep's own file and run it again")
 
 
 def _left_behind(folder: Path, name: str, alive: bool) -> Iterator[Check]:

@@ -6,6 +6,7 @@ import datetime
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bitskip.data.corpora import summaries
+from bitskip.data.documents import DocumentSummary
 from bitskip.engine.calibrate import Calibration
 from bitskip.engine.plan import Plan
 from bitskip.report.live import describe, duration
@@ -82,6 +85,7 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
         "problems": _problems(resources, slots, memory, sum(disk.values()), plan.folder),
+        "text": [asdict(found) for found in summaries(trial.data for trial in sweep.trials)],
         "trials": [
             {
                 "trial_id": trial.trial_id,
@@ -178,6 +182,10 @@ def _counts(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {dropped} excluded by {_brief(rule)}" for rule, dropped in sweep.excluded.items())
     yield from (f"  note: {note}" for note in sweep.notes)
     yield from (f"  problem: {problem}" for problem in found["problems"])
+    for text in found["text"]:
+        summary = DocumentSummary(**text)
+        yield f"  text: {summary.line()}"
+        yield from (f"  warning: {warning}" for warning in summary.warnings)
     if gaps:
         yield "cannot be estimated from these points:"
         yield from map(_gap_line, gaps[:SHOWN_GAPS])

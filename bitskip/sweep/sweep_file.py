@@ -22,8 +22,11 @@ from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.sweep.resources import Resources, read_resources
 from bitskip.sweep.rules import read_exclusions, read_tuning, tuned, tuning_notes
-from bitskip.trial.config import AXES, POINTS, TrialConfig, make_trial
+from bitskip.trial.config import AXES, POINTS, DataConfig, TrialConfig, make_trial
 from bitskip.trial.schedule import step_count
+
+Texts = dict[tuple[tuple[str, ...], str, str], DataConfig]
+"""Files, separator and way to cut, with the digest and the way that they turn out to have."""
 
 TOP_LEVEL = (
     "name", "description", "plugins", "base", "space", "points", "exclude", "tuned", "seeds", "design", "resources",
@@ -192,7 +195,7 @@ def _expand(source: Source) -> Sweep:
     dropped = Counter(rule for _, rule in cells)
     kept = [*points.values(), *(trial for trial, rule in cells if rule is None)]
 
-    digests: dict[tuple[str, ...], str] = {}
+    digests: Texts = {}
     points = {key: _with_digest(source, trial, ("points", key), digests) for key, trial in points.items()}
     grid = _grid(source, levels, cells, _trial(source, ("space",), base, centre), digests)
     if not kept:
@@ -231,7 +234,7 @@ def _grid(
     levels: Sequence[Sequence[Cell]],
     cells: Sequence[tuple[TrialConfig, str | None]],
     centre: TrialConfig,
-    digests: dict[tuple[str, ...], str],
+    digests: Texts,
 ) -> Grid:
     names = [sorted({name for level in axis for name in level}) for axis in levels]
 
@@ -317,18 +320,20 @@ def _trial(source: Source, where: Path_, base: Cell, settings: Cell) -> TrialCon
         raise source.error(where, str(error)) from None
 
 
-def _with_digest(source: Source, trial: TrialConfig, where: Path_, known: dict[tuple[str, ...], str]) -> TrialConfig:
-    """The trial with the digest of its text files, each distinct list of files read once.
+def _with_digest(source: Source, trial: TrialConfig, where: Path_, known: Texts) -> TrialConfig:
+    """The trial with the digest of its text files and the way they are cut, each distinct text read once.
 
-    Raises UserError, at the line that names the files, if one is missing.
+    Raises UserError, at the line that names the files, if one is missing or not cut as its user means.
     """
-    files = trial.data.files
-    if not files:
+    data = trial.data
+    if not data.files:
         return trial
-    if files not in known:
-        from bitskip.data.corpora.files import files_digest
+    text = (data.files, data.separator, data.document)
+    if text not in known:
+        from bitskip.data.corpora import pinned
 
         inner = [(*place, *key) for place in (where, ("base",)) for key in (("data", "files"), ("data.files",))]
         with source.locate(next((path for path in inner if path in source.origins), where)):
-            known[files] = files_digest(files)
-    return replace(trial, data=replace(trial.data, digest=known[files]))
+            known[text] = pinned(data)
+    cut = known[text]
+    return replace(trial, data=replace(data, digest=cut.digest, separator=cut.separator, document=cut.document))

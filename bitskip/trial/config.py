@@ -57,6 +57,12 @@ class DataConfig:
     validation_split: str = axis("validation", "held-out split of a Hugging Face dataset")
     column: str = axis("text", "column or JSON key that holds the text")
     separator: str = axis("\n\n", "what separates documents in a .txt file")
+    document: str = axis(
+        "auto",
+        "what a document of the files is (docs/data.md); auto = a row, or what the separator separates",
+        choices=("auto", "separator", "blank-line", "file", "row", "article", "lines"),
+        since="0.2",
+    )
     streaming: bool = axis(False, "stream a Hugging Face dataset instead of downloading it")
     validation_fraction: float = axis(0.05, "share of the documents of files that is held out", low=1e-6, below=1.0)
     tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, or a pretrained name such as gpt2")
@@ -396,7 +402,13 @@ def canonical(trial: TrialConfig) -> TrialConfig:
         if len(moved) > MOST_ROUNDS:
             chasing = " and ".join(sorted(registry.told(kind) for kind in set().union(*moved[-3:])))
             raise UserError(f"{chasing}: their canonical forms change one another for ever; leave one out")
-    return trial
+    return trial if _documents_matter(trial.data) else replace(trial, data=replace(trial.data, document="auto"))
+
+
+def _documents_matter(data: DataConfig) -> bool:
+    """Whether `data.document` acts: a story is a document, and a row of a dataset unless rows make up articles."""
+    of_articles = data.document == "article" and data.corpus != "stories"
+    return data.document == "auto" or data.corpus == "files" or of_articles
 
 
 def _canonical_technique(technique: Technique, trial: TrialConfig) -> Technique:

@@ -173,3 +173,10 @@ def test_offline_by_choice_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: pytest.fail("asked"))
     with hub_connection() as trouble:
         assert trouble == ""
+
+
+def test_articles_of_wikitext_are_put_together_from_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["", " = One = \n", "", " a \n", " = = Part = = \n", " b \n", "", " = Two = \n", "", " c = d \n"]
+    serve(monkeypatch, datasets.Dataset.from_dict({"text": lines}))
+    found = list(open_corpus(DataConfig(corpus="wikitext", document="article")).documents("train"))
+    assert found == ["= One = \n\n a \n = = Part = = \n b", "= Two = \n\n c = d"]

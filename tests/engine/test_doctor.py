@@ -198,3 +198,13 @@ def test_the_command_exits_with_1_if_something_is_broken(swept: Path) -> None:
     answer = json.loads(broken.stdout)
     assert answer["worst"] == "broken"
     assert {"level", "about", "what", "cure"} == set(answer["findings"][0])
+
+
+def test_how_text_is_cut_is_told_and_doubted(swept: Path, tmp_path: Path) -> None:
+    text = tmp_path / "book.txt"
+    text.write_text("\n".join(f"line {i}" for i in range(400)))
+    design = f"name: s\nbase: {{data: {{files: [{text}]}}}}\nspace: {{bits: [16, 8]}}"
+    (swept / "s" / "sweep.yaml").write_text(design)
+    found = {finding.level: finding.what for finding in of_results(swept) if finding.what.startswith("text")}
+    assert "20 documents in 1 file (blocks of 20 lines): 19 for training, 1 held out" in found["ok"]
+    assert "what is held out continues what is trained on" in found["warning"]

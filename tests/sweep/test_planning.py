@@ -254,3 +254,20 @@ def test_the_plan_shows_defects_and_names_as_they_are_and_long_rules_in_short(tm
     (excluded,) = (line for line in shown.splitlines() if "excluded by" in line and line.startswith("  3"))
     assert excluded.endswith("…")
     assert len(excluded) < 130
+
+
+def test_the_plan_says_how_text_is_cut_into_documents(tmp_path: Path) -> None:
+    text, path = tmp_path / "stories.txt", tmp_path / "s.yaml"
+    text.write_text("\n \n".join(f"Story {i} is short." for i in range(60)))
+    path.write_text(
+        f"name: s\nbase: {{model: nano, tokens: 8000, data: {{files: [{text}]}}}}\nspace: {{bits: [16, 8]}}"
+    )
+    (told,) = plan(path, "--no-calibrate")["text"]
+    assert (told["found"], told["kept"], told["cut"]) == (60, 60, "cut at empty lines")
+    shown = ok("sweep", path, "--results", tmp_path / "results", "--dry-run", "--no-calibrate")
+    assert "60 documents in 1 file (cut at empty lines)" in shown
+    text.write_text(text.read_text() + "\n<|endoftext|>\n")
+    refused = bitskip("sweep", path, "--results", tmp_path / "results", "--dry-run", "--no-calibrate")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"bitskip: {path}:2: data.files: {text}:")
+    assert refused.stderr.count("\n") == 1

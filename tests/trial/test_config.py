@@ -107,3 +107,10 @@ def test_ids_do_not_depend_on_the_process() -> None:
     code = "from bitskip.trial.config import make_trial; print(make_trial(bits=4, hadamard=True).trial_id)"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == make_trial(bits=4, hadamard=True).trial_id
+
+
+def test_what_a_document_is_matters_where_text_is_cut() -> None:
+    assert make_trial(data={"document": "file"}) == make_trial()
+    assert make_trial(data={"corpus": "wikitext", "document": "lines"}) == make_trial(data="wikitext")
+    for data in ({"corpus": "wikitext"}, {"files": ["a.txt"]}):
+        assert make_trial(data=data | {"document": "article"}).trial_id != make_trial(data=data).trial_id

@@ -9,9 +9,11 @@ import abc
 import functools
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import ClassVar, Literal
 
+from bitskip.data.documents import DocumentSummary
 from bitskip.trial.config import DataConfig
 
 Side = Literal["train", "validation"]
@@ -43,6 +45,10 @@ class Corpus(abc.ABC):
         """The configuration with what identifies its text filled in, where the name alone does not."""
         return self.config
 
+    def summary(self) -> DocumentSummary | None:
+        """How the text was cut into documents; None where it would have to be made or downloaded first."""
+        return None
+
     def sample(self, size: int) -> Iterator[str]:
         """Training documents up to about `size` characters."""
         seen = 0
@@ -69,6 +75,22 @@ def _corpora() -> dict[str, type[Corpus]]:
 def endless(config: DataConfig) -> bool:
     """Whether the length of the token stream depends on how many tokens a trial asks for."""
     return open_corpus(config).endless
+
+
+@functools.lru_cache(maxsize=64)
+def summary(config: DataConfig) -> DocumentSummary | None:
+    """How a text was cut into documents. `config` is pinned; its tokenizer does not matter.
+
+    Raises UserError where the text can't be read.
+    """
+    return open_corpus(config).summary()
+
+
+def summaries(configs: Iterable[DataConfig]) -> list[DocumentSummary]:
+    """Those of the distinct texts among configurations, as far as they can be told without a download."""
+    plain = DataConfig()
+    texts = (replace(each, tokenizer=plain.tokenizer, vocab_size=plain.vocab_size) for each in configs)
+    return [found for text in dict.fromkeys(texts) if (found := summary(text))]
 
 
 def pinned(config: DataConfig) -> DataConfig:

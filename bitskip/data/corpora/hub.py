@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bitskip.data.corpora import ANY_OTHER, Corpus, Side
+from bitskip.data.documents import articles
 from bitskip.data.hub import first_line, hub_connection
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
@@ -19,6 +20,8 @@ WAYS_OUT = "use the built-in corpus (data: stories) or text files (data: {files:
 class HubDataset(Corpus):
     """The dataset of that name, one document a row; rows without a text are left out.
 
+    With `document: article`, rows are lines, and an article of WikiText is a document.
+
     Its streams raise UserError if the hub, the dataset, the split or the column is missing, or if splits share rows.
     """
 
@@ -30,7 +33,8 @@ class HubDataset(Corpus):
 
     def identity(self) -> dict[str, object]:
         config = self.config
-        named = {key: getattr(config, key) for key in ("corpus", "subset", "column", "streaming")}
+        names = ["corpus", "subset", "column", "streaming"] + ["document"] * (config.document != "auto")
+        named = {key: getattr(config, key) for key in names}
         return {**named, "splits": [config.train_split, config.validation_split]}
 
     def documents(self, side: Side) -> Iterator[str]:
@@ -40,9 +44,10 @@ class HubDataset(Corpus):
         split = config.train_split if side == "train" else config.validation_split
         rows = _load(repository, config.subset or default_subset, split, config.streaming)
         try:
-            for row in rows:
-                if (text := _text(row, config.column, repository)) and (stripped := text.strip()):
-                    yield stripped
+            texts: Iterator[str] = (_text(row, config.column, repository) or "" for row in rows)
+            if config.document == "article":
+                texts = articles(texts, f"data: '{repository}'")
+            yield from (stripped for text in texts if (stripped := text.strip()))
         except UserError:
             raise
         except Exception as error:  # a stream can break at any row, with whatever its transport raises

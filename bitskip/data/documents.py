@@ -1,0 +1,333 @@
+"""Where documents begin and end: separators, empty lines, articles, rows, whole files; what was found is told.
+
+`data.document` names the way; `auto` is the one of 0.1 (`cut_text`), and `suited` takes another where that is wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import statistics
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bitskip.data.readers import read_rows, read_text
+from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
+
+MIN_DOCUMENTS = 20
+"""With fewer documents a held-out share can hardly be taken: `auto` then cuts a .txt file into blocks of lines."""
+
+LINES_PER_BLOCK = 20
+SHOWN_NAME = 60
+DEFAULT_SEPARATOR = "\n\n"
+
+_LINE_OF_BLANKS = re.compile(r"\n[^\S\n]+\n")
+_EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+_TITLE = re.compile(r"\s*= (?!=).+(?<!=) =\s*")
+_END = r"end[ _▁-]?of[ _▁-]?(?:text|doc(?:ument)?|sentence|sequence|story|article|file)|eo[sdft]|eot_id"
+_MARKER = re.compile(
+    rf"<[|｜](?:{_END}|doc(?:ument)?_?sep(?:arator)?|sep)[|｜]>|<(?:{_END}|sep)>|\[(?:{_END}|sep)\]"
+    r"|</(?:s|doc|document|story|article)>",
+    re.IGNORECASE,
+)
+"""What tokenizers and other people's files close a document with."""
+
+NEWLINE, _BLANKS, _NEAR = "\n", " \t\r\f\v\u00a0", 100
+
+
+@dataclass(frozen=True)
+class DocumentSummary:
+    """How a text, known by its name, was cut into documents.
+
+    `found` counts all, `kept` those that are neither null nor empty, `held_out` those of them that are not trained on.
+    Bytes are UTF-8; `shortest`, `median` and `longest` are characters of the kept ones (0 if there is none). `cut` says
+    where documents end, `warnings` what may not be as its reader meant it.
+    """
+
+    name: str
+    files: int
+    cut: str
+    found: int
+    kept: int
+    held_out: int
+    empty: int
+    null: int
+    train_bytes: int
+    held_out_bytes: int
+    shortest: int
+    median: int
+    longest: int
+    warnings: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """All of it but the warnings, in a line."""
+        counts = ((self.empty, "empty"), (self.null, "null"))
+        left_out = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+        files = f"{self.files:,} file{'s' * (self.files != 1)}"
+        name = self.name if len(self.name) <= SHOWN_NAME else f"{self.name[: SHOWN_NAME - 2]} …"
+        return (
+            f"{name}: {self.found:,} document{'s' * (self.found != 1)} in {files} ({self.cut})"
+            + f"{f', {left_out} left out' * bool(left_out)}: {self.kept - self.held_out:,} for training, "
+            f"{self.held_out:,} held out; {self.shortest:,} to {self.longest:,} characters, median {self.median:,}"
+        )
+
+
+def summarize(
+    name: str, files: int, cut: str, documents: Iterable[tuple[str | None, bool]], warnings: tuple[str, ...]
+) -> DocumentSummary:
+    """Count documents, each with whether it is held out; None is a null, and a text of blanks is empty."""
+    found = held_out = empty = null = 0
+    sizes, lengths = [0, 0], array("Q")
+    for text, is_held_out in documents:
+        found += 1
+        null += text is None
+        empty += text == ""
+        if text:
+            held_out += is_held_out
+            sizes[is_held_out] += len(text.encode())
+            lengths.append(len(text))
+    if lengths and held_out in (0, len(lengths)):
+        what = "held out" if not held_out else "left for training"
+        warnings += (f"no document is {what}; give more text or change data.validation_fraction",)
+    shortest, longest = min(lengths, default=0), max(lengths, default=0)
+    middle = int(statistics.median(lengths)) if lengths else 0
+    counts = {"found": found, "kept": len(lengths), "held_out": held_out, "empty": empty, "null": null}
+    extent = {"shortest": shortest, "median": middle, "longest": longest}
+    train, held_out_bytes = sizes
+    return DocumentSummary(
+        name, files, cut, train_bytes=train, held_out_bytes=held_out_bytes, warnings=warnings, **counts, **extent
+    )
+
+
+def documents_of(path: Path, config: DataConfig) -> Iterator[str | None]:
+    """The documents of one file as `config.document` says, None for each row without a text.
+
+    Raises UserError if the file can't be read, or holds the end-of-document marker of another way to cut it.
+    """
+    if path.suffix == ".txt":
+        content = read_text(path)
+        _refuse_markers(content, f"data.files: {path}", config)
+        yield from cut_text(content, path, config)
+        return
+    rows = _checked(path, read_rows(path, config.column), config)
+    if config.document == "article":
+        yield from articles((text or "" for text in rows), f"data.files: {path}")
+    elif config.document == "file":
+        yield "\n".join(text for text in rows if text)
+    else:
+        yield from rows
+
+
+def _checked(path: Path, rows: Iterator[str | None], config: DataConfig) -> Iterator[str | None]:
+    for number, text in enumerate(rows, start=1):
+        if text and config.document != "row":
+            _refuse_markers(text, f"data.files: {path}: row {number}", config)
+        yield text
+
+
+def cut_text(content: str, path: Path, config: DataConfig) -> Iterator[str]:
+    """The documents of a .txt file. With `auto` those at the separator, or blocks of lines if they are too few."""
+    if config.document in ("auto", "separator"):
+        if not config.separator:
+            raise UserError(r"data.separator is empty; set what stands between documents, for example '\n\n'")
+        documents = [part for part in content.split(config.separator) if part.strip()]
+        enough = config.document == "separator" or len(documents) >= MIN_DOCUMENTS
+        yield from documents if enough else blocks(content)
+    elif config.document == "blank-line":
+        yield from (part for part in _EMPTY_LINES.split(content) if part.strip())
+    elif config.document == "row":
+        yield from content.removesuffix("\n").split("\n")
+    elif config.document == "article":
+        yield from articles(content.split("\n"), f"data.files: {path}")
+    elif config.document == "lines":
+        yield from blocks(content)
+    else:
+        yield content
+
+
+def blocks(content: str) -> Iterator[str]:
+    """Blocks of 20 lines."""
+    lines = content.splitlines()
+    for start in range(0, len(lines), LINES_PER_BLOCK):
+        yield "\n".join(lines[start : start + LINES_PER_BLOCK])
+
+
+def articles(lines: Iterable[str], where: str) -> Iterator[str]:
+    """Articles of WikiText: each begins at a line ` = Title = ` between lines of blanks (its sections have more `=`).
+
+    Raises UserError if there is no such line.
+    """
+    held: list[str] = []
+    before, titles = "", 0
+    for line, after in itertools.pairwise(itertools.chain(lines, [""])):
+        line = line.removesuffix("\n")  # rows of a dataset end with one, lines of a file do not
+        if not before.strip() and not after.strip() and _TITLE.fullmatch(line):
+            titles += 1
+            if any(each.strip() for each in held):
+                yield "\n".join(held)
+            held = []
+        held.append(line)
+        before = line
+    if not titles:
+        raise UserError(f"{where}: no line ' = Title = ', with which articles begin; set another data.document")
+    yield "\n".join(held)
+
+
+def _titles(content: str) -> int:
+    lines = ["", *content.split("\n"), ""]
+    three = zip(lines, lines[1:], lines[2:], strict=False)
+    return sum(1 for a, title, b in three if not a.strip() and not b.strip() and _TITLE.fullmatch(title))
+
+
+def _refuse_markers(content: str, where: str, config: DataConfig) -> None:
+    """Raises UserError if end-of-document markers stand where `config` lets no document end."""
+    used = config.separator if config.document in ("auto", "separator") else ""
+    mentioned = 0
+    for match in _MARKER.finditer(content):
+        marker, start = match.group(), match.start()
+        if marker in used:
+            continue
+        mentioned += _has_bars(marker)
+        if not _ends_document(content, match) and mentioned < MIN_DOCUMENTS:
+            continue
+        cure = "cut the row there into several, or set data.document: row to train on it as text"
+        if ": row " not in where:
+            where, cure = f"{where}:{content.count(NEWLINE, 0, start) + 1}", f'set data.separator: "{marker}"'
+        raise UserError(f"{where}: '{marker}' ends documents here, and they would not be cut there; {cure}")
+
+
+def _ends_document(content: str, match: re.Match[str]) -> bool:
+    """Whether a marker stands alone on its line; one with bars also at an end of a line, or right between words."""
+    before = content[max(0, match.start() - _NEAR) : match.start()]
+    after = content[match.end() : match.end() + _NEAR]
+    begins = not (near := before.rstrip(_BLANKS)) or near.endswith(NEWLINE)
+    ends = not (near := after.lstrip(_BLANKS)) or near.startswith(NEWLINE)
+    if not _has_bars(match.group()):
+        return begins and ends
+    return begins or ends or ((before[-1].isalnum() or before[-1] in ".!?") and after[0].isalnum())
+
+
+def _has_bars(marker: str) -> bool:
+    """No other language than that of tokenizers writes <|…|>."""
+    return marker[1] in "|｜"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Documents that a .txt file would have."""
+
+    separated: int
+    at_empty_lines: int
+    articles: int
+
+
+def _look_at(path: Path, config: DataConfig) -> _Found:
+    content = read_text(path)
+    _refuse_markers(content, f"data.files: {path}", config)
+    separated = sum(1 for part in content.split(config.separator) if part.strip())
+    blank = separated
+    if config.separator != DEFAULT_SEPARATOR or _LINE_OF_BLANKS.search(content):
+        blank = sum(1 for part in _EMPTY_LINES.split(content) if part.strip())
+    return _Found(separated, blank, _titles(content) if separated < MIN_DOCUMENTS else 0)
+
+
+def suited(config: DataConfig, paths: Iterable[Path]) -> DataConfig:
+    """The configuration with the `document` and `separator` that its text is cut with.
+
+    `auto` stays where every .txt file has documents enough at the separator, and for WikiText, whose results of 0.1
+    were measured in blocks of lines. Else it becomes what the text shows. Ways that cut alike become one. Raises
+    UserError for a separator that occurs nowhere or is misspelt, and for a way that these files do not have.
+    """
+    if "\\" in config.separator:
+        meant = config.separator.replace("\\n", "\n").replace("\\t", "\t").replace("\\", "")
+        raise UserError(
+            f"data.separator: {config.separator} holds a backslash, which stands for itself here; write "
+            f"separator: {json.dumps(meant, ensure_ascii=False)}, in double quotes"
+        )
+    texts = [path for path in paths if path.suffix == ".txt"]
+    if not texts:
+        if config.document in ("separator", "blank-line", "lines"):
+            raise UserError(f"data.document: {config.document} is for .txt files; a row is a document: set row or auto")
+        return config
+    if config.document not in ("auto", "separator", "blank-line"):
+        return replace(config, separator=DEFAULT_SEPARATOR)
+    if not config.separator:
+        raise UserError(r"data.separator is empty; set what stands between documents, for example '\n\n'")
+    at_blank_lines = config.document == "blank-line"
+    if at_blank_lines:
+        config = replace(config, separator=DEFAULT_SEPARATOR)
+    found = [look for path in texts if (look := _look_at(path, config)) != _Found(0, 0, 0)]
+    chosen = at_blank_lines or config.document == "separator" or config.separator != DEFAULT_SEPARATOR
+    if chosen and found and all((f.at_empty_lines if at_blank_lines else f.separated) == 1 for f in found):
+        _refuse_unused(config, texts)
+    return replace(config, document=_way(config, found))
+
+
+def told(config: DataConfig, paths: Sequence[Path]) -> tuple[str, list[str]]:
+    """Where documents end, in words, and what may not be as its reader meant it."""
+    texts = [path for path in paths if path.suffix == ".txt"]
+    rows = ["a document a row"] * (len(texts) < len(paths))
+    if not texts:
+        return _ROWS_CUT.get(config.document, rows[0]), []
+    separator = json.dumps(config.separator, ensure_ascii=False)
+    ways = [_TEXT_CUT.get(config.document, f"cut at {separator}")]
+    doubts = []
+    in_blocks = texts if config.document == "lines" else []
+    if config.document == "auto":
+        found = {path: _look_at(path, config) for path in texts}
+        in_blocks = [path for path in texts if found[path].separated < MIN_DOCUMENTS]
+        ways = [*ways[: len(in_blocks) < len(texts)], *[f"{len(in_blocks)} in {_TEXT_CUT['lines']}"] * bool(in_blocks)]
+        wiki = [path for path in in_blocks if found[path].articles]
+        if wiki:
+            doubts.append(
+                f"{wiki[0]} holds {found[wiki[0]].articles} articles ' = Title = ' but is cut into blocks of lines: "
+                "what is held out is from articles that are trained on; set data.document: article"
+            )
+            in_blocks = []
+    if in_blocks:
+        doubts.append(
+            f"{in_blocks[0]} has fewer than {MIN_DOCUMENTS} documents at {separator} and is cut into blocks of lines: "
+            "what is held out continues what is trained on; set data.separator to what stands between its documents, "
+            "or data.document: file and give more files"
+        )
+    return ", ".join([*ways, *rows]), doubts
+
+
+_ROWS_CUT = {"article": "articles ' = Title = '", "file": "a document a file"}
+_TEXT_CUT = {
+    **_ROWS_CUT,
+    "blank-line": "cut at empty lines",
+    "row": "a document a line",
+    "lines": f"blocks of {LINES_PER_BLOCK} lines",
+}
+
+
+def _refuse_unused(config: DataConfig, texts: list[Path]) -> None:
+    what = "an empty line" if config.document == "blank-line" else json.dumps(config.separator, ensure_ascii=False)
+    where = texts[0] if len(texts) == 1 else f"all {len(texts)} .txt files"
+    ends = " (line ends are read as \\n)" if "\r" in config.separator else ""
+    raise UserError(
+        f"data.separator: {what} separates no documents in {where}{ends}; set what does, or data.document: file if "
+        "each file is one document"
+    )
+
+
+def _way(config: DataConfig, found: list[_Found]) -> str:
+    enough = all(each.separated >= MIN_DOCUMENTS for each in found)
+    lines_of_blanks = any(each.at_empty_lines != each.separated for each in found)
+    if config.document == "blank-line":
+        return "auto" if enough and not lines_of_blanks else "blank-line"
+    if config.document == "separator" or config.separator != DEFAULT_SEPARATOR:
+        return "auto" if enough else "separator"
+    if any(each.articles > 1 for each in found) or (enough and not lines_of_blanks):
+        return "auto"
+    total = sum(each.at_empty_lines for each in found)
+    if total < MIN_DOCUMENTS:
+        return "lines"
+    if total == len(found):
+        return "file"
+    return "blank-line" if lines_of_blanks else "separator"
