@@ -1,7 +1,7 @@
 """A sweep file's design space, checked and expanded into trials (DESIGN 4). Pure: reads the YAML and nothing else.
 
-The exceptions are text given as files, whose content becomes part of the trial's identity, and plug-ins, whose axes
-have to be known before the file's are checked.
+The exceptions are text and tokenizers given as files, whose content becomes part of the trial's identity, and plug-ins,
+whose axes have to be known before the file's are checked.
 """
 
 from __future__ import annotations
@@ -316,17 +316,27 @@ def _trial(source: Source, where: Path_, base: Cell, settings: Cell) -> TrialCon
 
 
 def _with_digest(source: Source, trial: TrialConfig, where: Path_, known: dict[tuple[str, ...], str]) -> TrialConfig:
-    """The trial with the digest of its text files, each distinct list of files read once.
+    """The trial with the digests of its text files and of its tokenizer, each read once.
 
     Raises UserError, at the line that names the files, if one is missing.
     """
-    files = trial.data.files
-    if not files:
-        return trial
-    if files not in known:
+    files, tokenizer = trial.data.files, ("tokenizer", trial.data.tokenizer)
+    data = trial.data
+    if files and files not in known:
         from bitskip.data.corpora.files import files_digest
 
-        inner = [(*place, *key) for place in (where, ("base",)) for key in (("data", "files"), ("data.files",))]
-        with source.locate(next((path for path in inner if path in source.origins), where)):
+        with source.locate(_named_at(source, where, "files")):
             known[files] = files_digest(files)
-    return replace(trial, data=replace(trial.data, digest=known[files]))
+    if tokenizer not in known and data.tokenizer not in ("bpe", "bytes"):
+        from bitskip.data.pretrained import tokenizer_digest
+
+        with source.locate(_named_at(source, where, "tokenizer")):
+            known[tokenizer] = tokenizer_digest(data.tokenizer)
+    digest, of_tokenizer = known.get(files, data.digest), known.get(tokenizer, "")
+    return replace(trial, data=replace(data, digest=digest, tokenizer_digest=of_tokenizer))
+
+
+def _named_at(source: Source, where: Path_, key: str) -> Path_:
+    """Where the file gives a setting of `data`."""
+    inner = [(*place, *path) for place in (where, ("base",)) for path in (("data", key), (f"data.{key}",))]
+    return next((path for path in inner if path in source.origins), where)

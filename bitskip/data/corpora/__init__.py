@@ -10,8 +10,11 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar, Literal
 
+from bitskip.data.pretrained import tokenizer_digest
+from bitskip.data.sample import TextSample, beginning, spread
 from bitskip.trial.config import DataConfig
 
 Side = Literal["train", "validation"]
@@ -43,14 +46,10 @@ class Corpus(abc.ABC):
         """The configuration with what identifies its text filled in, where the name alone does not."""
         return self.config
 
-    def sample(self, size: int) -> Iterator[str]:
-        """Training documents up to about `size` characters."""
-        seen = 0
-        for document in self.documents("train"):
-            yield document
-            seen += len(document)
-            if seen >= size:
-                return
+    def sample(self, size: int) -> TextSample:
+        """At least `size` characters of the training text, or all there are: spread over it, or of one without end its
+        beginning."""
+        return (beginning if self.endless else spread)(self.documents("train"), size)
 
 
 def open_corpus(config: DataConfig) -> Corpus:
@@ -72,5 +71,7 @@ def endless(config: DataConfig) -> bool:
 
 
 def pinned(config: DataConfig) -> DataConfig:
-    """The configuration with what identifies its text filled in. Raises UserError where the text can't be read."""
-    return open_corpus(config).pinned()
+    """The configuration with what identifies its text and tokenizer filled in. Raises UserError where they can't be
+    read."""
+    found = open_corpus(config).pinned()
+    return replace(found, tokenizer_digest=found.tokenizer_digest or tokenizer_digest(found.tokenizer))
