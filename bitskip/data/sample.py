@@ -61,7 +61,7 @@ def spread(documents: Iterable[str], size: int) -> TextSample:
             continue
         kept.append((draw, piece))
         held += len(piece)
-        if held > 2 * size:
+        while held > 2 * size:
             limit //= 2
             kept = [each for each in kept if each[0] < limit]
             held = sum(len(text) for _, text in kept)

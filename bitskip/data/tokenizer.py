@@ -25,10 +25,16 @@ if TYPE_CHECKING:
 
 END_OF_DOCUMENT = "<|endoftext|>"
 TRAINING_CHARACTERS = 4_000_000
-"""A BPE is learned from all of the training text up to this length, from a sample of at least this length of more."""
+"""A BPE is learned from at least so many, spread over the training text, or from all there are."""
 
 LONGEST_WORD = 4_096
 """Bytes of a word: a BPE is learned from the parts of longer ones, as its time grows with the square of a word."""
+
+
+LARGEST_ID = 2**24
+"""Of a token. The library takes time and memory for all ids up to the largest when it writes a tokenizer out."""
+
+MEND = "mend the file, or set data.tokenizer to bpe or bytes"
 
 
 class Tokenizer(Protocol):
@@ -79,6 +85,8 @@ class LibraryTokenizer:
             self.inner.add_special_tokens([END_OF_DOCUMENT])  # a word of the vocabulary so far: decoding leaves it out
         self.inner.encode_special_tokens = True  # "<|endoftext|>" in a document is text, it ends none
         self._stored = np.unique(np.fromiter(self.inner.get_vocab().values(), np.int64))
+        if self._stored[-1] > LARGEST_ID:
+            raise UserError(f"data.tokenizer: it has a token with the id {self._stored[-1]}; {MEND}")
         self.vocab_size: int = len(self._stored)
         self.end_of_document: int = int(np.searchsorted(self._stored, end))
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
@@ -105,9 +113,6 @@ class LibraryTokenizer:
         if gapless or not np.array_equal(self._stored[np.minimum(found, self.vocab_size - 1)], ids):
             raise UserError(f"data.tokenizer: it gives ids that none of its tokens has; {MEND}")
         return found
-
-
-MEND = "mend the file, or set data.tokenizer to bpe or bytes"
 
 
 @contextlib.contextmanager
