@@ -21,7 +21,7 @@ from bitskip.analysis.metrics import Metric, Row
 from bitskip.store.schema import Status
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
-from bitskip.trial.config import AXES, RECIPE_AXES
+from bitskip.trial.config import AXES, PLACES, RECIPE_AXES
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
@@ -129,7 +129,11 @@ def families(found: Sequence[Stratum]) -> list[Family]:
     """Strata that differ in size only together; order is kept."""
     grouped: dict[tuple[Any, ...], list[Stratum]] = {}
     for stratum in found:
-        key = tuple((name, value) for name, value in stratum.scale.items() if name not in (*size_axes(), "data.files"))
+        key = tuple(
+            (name, value)
+            for name, value in _by_content(stratum.scale).items()
+            if name not in (*size_axes(), "data.files")
+        )
         grouped.setdefault(key, []).append(stratum)
     return [Family(tuple(members)) for members in grouped.values()]
 
@@ -150,9 +154,7 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
     for row in rows:
         scale = {name: _scale_value(row, name) for name in scale_axes()}
         scale |= dict.fromkeys(_tuned(row), TUNED)
-        # Text is known by its content: the same files elsewhere are the same data.
-        identity = scale | ({"data.files": ()} if scale["data.digest"] else {})
-        key = tuple(identity.items())
+        key = tuple(_by_content(scale).items())
         scales.setdefault(key, scale)
         grouped.setdefault(key, {}).setdefault(levels_of(row), {})[row["seed"]] = row
     found = []
@@ -164,6 +166,11 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
         label = _scale_label(scales[key], list(scales.values()), built[0].rows[0])
         found.append(Stratum(label, scales[key], built, baseline_of(built)))
     return sorted(found, key=lambda s: (-s.finished, -s.trials, s.label))
+
+
+def _by_content(scale: Mapping[str, Any]) -> dict[str, Any]:
+    """The scale without where text and tokenizer lie: the same files elsewhere are the same data."""
+    return {**scale, **{place: () for digest, place in PLACES.items() if scale[digest]}}
 
 
 def _tuned(row: Row) -> list[str]:

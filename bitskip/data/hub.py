@@ -51,6 +51,6 @@ def _trouble(endpoint: str) -> str:
     return ""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error says in its first line, else its kind."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -15,6 +15,8 @@ import numpy as np
 
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import Side, open_corpus
+from bitskip.data.pretrained import OWN
+from bitskip.data.round_trip import RoundTrip
 from bitskip.data.tokenizer import Tokenizer, load_tokenizer
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
@@ -25,6 +27,9 @@ SIZE_CLASS = 262_144
 DOCUMENTS_PER_BATCH = 256
 FORMAT = 2
 """Part of every key: raised when the same corpus and tokenizer give another stream."""
+
+PRETRAINED_FORMAT = 1
+"""Part of the keys of pretrained tokenizers' streams: raised when these are checked or numbered in another way."""
 
 TOKENS_PER_COUNT = 2**22
 
@@ -58,19 +63,26 @@ def load_data(
     An endless corpus gives at least the tokens asked for, any other all it has. Raises UserError if either is empty.
     """
     folder, corpus = cache_folder(cache), open_corpus(config)
-    tokenizer = load_tokenizer(config, folder, corpus)
+    tokenizer = load_tokenizer(config, folder, corpus, report)
+    pretrained = config.tokenizer not in OWN
+    if pretrained and tokenizer.vocab_size != config.vocab_size:
+        raise UserError(
+            f"data.vocab_size is {config.vocab_size}, but the tokenizer '{config.tokenizer}' has "
+            f"{tokenizer.vocab_size} tokens: set data.vocab_size={tokenizer.vocab_size}"
+        )
+    check = partial(RoundTrip, tokenizer, config.tokenizer, report)
     streams: dict[str, _Stream] = {}
     keys: dict[str, str] = {}
     wanted: dict[Side, int] = {"train": train_tokens, "validation": validation_tokens}
     for side, tokens in wanted.items():
         limit = size_class(tokens) if corpus.endless else None
-        keys[side] = content_key(
-            {"side": side, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT, **corpus.identity()}
-        )
+        parts = {"side": side, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT}
+        parts |= {"pretrained": PRETRAINED_FORMAT} if pretrained else {}
+        keys[side] = content_key({**parts, **corpus.identity()})
         path = folder / f"tokens-{keys[side]}.bin"
         if report and not _is_whole(path):
             report(f"preparing {side} tokens of {config.corpus}")
-        streams[side] = _stream(path, partial(corpus.documents, side), tokenizer, limit)
+        streams[side] = _stream(path, partial(corpus.documents, side), tokenizer, limit, check)
         if len(streams[side].tokens) == 0:
             more = " or a larger data.validation_fraction" if side == "validation" else ""
             raise UserError(f"data: the {side} part of '{config.corpus}' holds no text; give more text{more}")
@@ -113,9 +125,15 @@ _HEADER = np.dtype([("magic", "S8"), ("tokens", "<u8"), ("text_bytes", "<u8"), (
 _MAGIC = b"bitskip1"
 
 
-def _stream(path: Path, documents: Callable[[], Iterator[str]], tokenizer: Tokenizer, limit: int | None) -> _Stream:
+def _stream(
+    path: Path,
+    documents: Callable[[], Iterator[str]],
+    tokenizer: Tokenizer,
+    limit: int | None,
+    check: Callable[[], RoundTrip],
+) -> _Stream:
     def build(temporary: Path) -> None:
-        _write(temporary, documents(), tokenizer, limit)
+        _write(temporary, documents(), tokenizer, limit, check())
 
     publish(path, build, _is_whole)
     header = _read_header(path)
@@ -126,7 +144,7 @@ def _stream(path: Path, documents: Callable[[], Iterator[str]], tokenizer: Token
     return _Stream(tokens, int(header["text_bytes"]))
 
 
-def _write(path: Path, documents: Iterator[str], tokenizer: Tokenizer, limit: int | None) -> None:
+def _write(path: Path, documents: Iterator[str], tokenizer: Tokenizer, limit: int | None, check: RoundTrip) -> None:
     """Header, then ids; the header's counts are written last."""
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
     tokens = text_bytes = 0
@@ -137,10 +155,13 @@ def _write(path: Path, documents: Iterator[str], tokenizer: Tokenizer, limit: in
             batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))
             if not batch:
                 break
-            packed = np.concatenate([part for ids in tokenizer.encode(batch) for part in (ids.astype(dtype), end)])
+            encoded = tokenizer.encode(batch)
+            check.add(batch, encoded)
+            packed = np.concatenate([part for ids in encoded for part in (ids.astype(dtype), end)])
             packed.tofile(sink)
             tokens += len(packed)
             text_bytes += sum(len(document.encode()) for document in batch)
+        check.conclude()
         sink.seek(0)
         sink.write(np.array([(_MAGIC, tokens, text_bytes, dtype.itemsize)], _HEADER).tobytes())
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +15,8 @@ import numpy as np
 
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import Corpus, open_corpus
-from bitskip.data.hub import hub_connection
+from bitskip.data.hub import first_line
+from bitskip.data.pretrained import cannot_load, read_tokenizer
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
 
@@ -22,7 +25,16 @@ if TYPE_CHECKING:
 
 END_OF_DOCUMENT = "<|endoftext|>"
 TRAINING_CHARACTERS = 4_000_000
-"""Length of the training text that a BPE is learned from."""
+"""A BPE is learned from at least so many, spread over the training text, or from all there are."""
+
+LONGEST_WORD = 4_096
+"""Bytes of a word: a BPE is learned from the parts of longer ones, as its time grows with the square of a word."""
+
+
+LARGEST_ID = 2**24
+"""Of a token. The library takes time and memory for all ids up to the largest when it writes a tokenizer out."""
+
+MEND = "mend the file, or set data.tokenizer to bpe or bytes"
 
 
 class Tokenizer(Protocol):
@@ -53,37 +65,85 @@ class ByteTokenizer:
 
 @dataclass
 class LibraryTokenizer:
-    """A tokenizer of the `tokenizers` library that has an end-of-document token."""
+    """A tokenizer of the `tokenizers` library that has an end-of-document token.
+
+    What is stored with it and would change the text is switched off: truncation, padding, and BPE dropout, which draws
+    at random. Where its ids leave gaps, they are numbered anew, in their order.
+    """
 
     inner: tokenizers.Tokenizer
 
     def __post_init__(self) -> None:
+        self.inner.no_truncation()
+        self.inner.no_padding()
+        if getattr(self.inner.model, "dropout", None):
+            self.inner.model.dropout = None
         end = self.inner.token_to_id(END_OF_DOCUMENT)
         if end is None:
             raise UserError(f"data.tokenizer: it has no end-of-document token {END_OF_DOCUMENT}")
+        if not any(token.special and token.content == END_OF_DOCUMENT for token in self._added()):
+            self.inner.add_special_tokens([END_OF_DOCUMENT])  # a word of the vocabulary so far: decoding leaves it out
         self.inner.encode_special_tokens = True  # "<|endoftext|>" in a document is text, it ends none
-        self.end_of_document: int = end
-        self.vocab_size: int = self.inner.get_vocab_size()
+        self._stored = np.unique(np.fromiter(self.inner.get_vocab().values(), np.int64))
+        if self._stored[-1] > LARGEST_ID:
+            raise UserError(f"data.tokenizer: it has a token with the id {self._stored[-1]}; {MEND}")
+        self.vocab_size: int = len(self._stored)
+        self.end_of_document: int = int(np.searchsorted(self._stored, end))
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
 
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
-        encoded = self.inner.encode_batch(list(documents), add_special_tokens=False)
-        return [np.asarray(entry.ids, dtype=np.uint32) for entry in encoded]
+        with _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}")):
+            encoded = self.inner.encode_batch(list(documents), add_special_tokens=False)
+        return [self._numbered(np.asarray(entry.ids, dtype=np.uint32)) for entry in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
-        return str(self.inner.decode(list(ids), skip_special_tokens=True))
+        with _library_errors(
+            lambda reason: UserError(f"data.tokenizer: cannot decode its own tokens: {reason}; {MEND}")
+        ):
+            return str(self.inner.decode(self._stored[list(ids)].tolist(), skip_special_tokens=True))
+
+    def _added(self) -> Iterable[tokenizers.AddedToken]:
+        return self.inner.get_added_tokens_decoder().values()
+
+    def _numbered(self, ids: np.ndarray) -> np.ndarray:
+        """Ids of the file as ids without gaps."""
+        if len(ids) == 0 or (gapless := self._stored[-1] + 1 == self.vocab_size) and ids.max() < self.vocab_size:
+            return ids
+        found = np.searchsorted(self._stored, ids).astype(np.uint32)
+        if gapless or not np.array_equal(self._stored[np.minimum(found, self.vocab_size - 1)], ids):
+            raise UserError(f"data.tokenizer: it gives ids that none of its tokens has; {MEND}")
+        return found
 
 
-def load_tokenizer(config: DataConfig, cache: Path | None = None, corpus: Corpus | None = None) -> Tokenizer:
+@contextlib.contextmanager
+def _library_errors(told: Callable[[str], UserError]) -> Iterator[None]:
+    """What the `tokenizers` library raises as an error of the user's; a panic in its Rust code is no `Exception`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise told(first_line(error)) from None
+        raise
+
+
+def load_tokenizer(
+    config: DataConfig,
+    cache: Path | None = None,
+    corpus: Corpus | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Tokenizer:
     """The tokenizer of a configuration; a BPE is trained once on the corpus and kept in the cache.
 
-    Raises UserError if a pretrained one is not to be had.
+    `report` is told when a BPE is learned from a sample. Raises UserError if a pretrained one is not to be had, or if
+    its file is not the one of `tokenizer_digest`.
     """
     if config.tokenizer == "bytes":
         return ByteTokenizer()
     if config.tokenizer == "bpe":
-        return _trained(config, corpus or open_corpus(config), cache_folder(cache))
-    return LibraryTokenizer(_pretrained(config.tokenizer))
+        return _trained(config, corpus or open_corpus(config), cache_folder(cache), report)
+    return _pretrained(config)
 
 
 def prompt_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -91,14 +151,23 @@ def prompt_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
     return [tokenizer.end_of_document, *tokenizer.encode([text])[0].tolist()]
 
 
-def _trained(config: DataConfig, corpus: Corpus, cache: Path) -> LibraryTokenizer:
+def _trained(
+    config: DataConfig, corpus: Corpus, cache: Path, report: Callable[[str], None] | None = None
+) -> LibraryTokenizer:
     import tokenizers
 
-    key = content_key({"bpe": config.vocab_size, "characters": TRAINING_CHARACTERS, **corpus.identity()})
-    path = cache / f"bpe-{key}.json"
+    parts = {"bpe": config.vocab_size, "characters": TRAINING_CHARACTERS, **corpus.identity()}
+    of_beginning = cache / f"bpe-{content_key(parts)}.json"
+    path = of_beginning if corpus.endless else cache / f"bpe-{content_key(parts | {'sample': 'spread'})}.json"
 
     def build(temporary: Path) -> None:
-        _train_bpe(corpus.sample(TRAINING_CHARACTERS), config.vocab_size).save(str(temporary))
+        sample = corpus.sample(TRAINING_CHARACTERS)
+        if sample.read <= TRAINING_CHARACTERS and path != of_beginning and _is_tokenizer(of_beginning):
+            shutil.copyfile(of_beginning, temporary)  # version 0.1 learned from the beginning: here that was all
+            return
+        if report and sample.characters < sample.read:
+            report(f"learning a BPE from {sample.characters:,} of {sample.read:,} characters, spread over all")
+        _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
 
     publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))
@@ -120,10 +189,11 @@ def _is_tokenizer(path: Path) -> bool:
 
 def _train_bpe(documents: Iterator[str], vocab_size: int) -> tokenizers.Tokenizer:
     """Byte-level BPE: every text can be encoded, and decoding gives it back."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer, byte_level = Tokenizer(models.BPE()), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    parts = pre_tokenizers.Split(Regex(f".{{1,{LONGEST_WORD}}}"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([byte_level, parts])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -132,21 +202,13 @@ def _train_bpe(documents: Iterator[str], vocab_size: int) -> tokenizers.Tokenize
         show_progress=False,
     )
     tokenizer.train_from_iterator(documents, trainer)
+    tokenizer.pre_tokenizer = byte_level  # encoding cuts no word: its time grows with the length alone
     return tokenizer
 
 
-def _pretrained(name: str) -> tokenizers.Tokenizer:
+def _pretrained(config: DataConfig) -> LibraryTokenizer:
     import tokenizers
 
-    trouble = ""
-    try:
-        if name.endswith(".json"):
-            return tokenizers.Tokenizer.from_file(name)
-        with hub_connection() as trouble:
-            return tokenizers.Tokenizer.from_pretrained(name)
-    except Exception as error:  # the library raises bare Exception for a missing file and an unreachable hub alike
-        reason = trouble or (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"data.tokenizer: cannot load '{name}': {reason}; give the path of a tokenizer.json, or train one on the "
-            "corpus with data.tokenizer=bpe"
-        ) from None
+    content = read_tokenizer(config)
+    with _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
+        return LibraryTokenizer(tokenizers.Tokenizer.from_str(content.decode()))

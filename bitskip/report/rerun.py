@@ -10,10 +10,7 @@ from typing import Any
 
 from bitskip.errors import UserError
 from bitskip.sweep.located_yaml import parse_setting
-from bitskip.trial.config import AXES, PRESETS, TrialConfig, make_trial
-
-DIGEST = "data.digest"
-"""Filled in from the files that a trial names."""
+from bitskip.trial.config import AXES, PLACES, PRESETS, TrialConfig, make_trial
 
 
 def rerun_command(row: Mapping[str, Any]) -> str | None:
@@ -36,7 +33,7 @@ def rerun_command(row: Mapping[str, Any]) -> str | None:
 
 def rerun_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The settings that, left out one by one, would each make another trial; None if all together do."""
-    values = {name: row[name.replace(".", "_")] for name in AXES if name != DIGEST}
+    values = {name: row[name.replace(".", "_")] for name in AXES if name not in PLACES}
     values = {name: tuple(value) if AXES[name].kind is tuple else value for name, value in values.items()}
     if row.get("model") in PRESETS:
         values = {"model": row["model"]} | {k: v for k, v in values.items() if not k.startswith("model.")}
@@ -44,7 +41,8 @@ def rerun_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
         del values["data.files"]
     if not _is_of(values, row):
         return None
-    for name in list(values):
+    named = {place for digest, place in PLACES.items() if row.get(digest.replace(".", "_"))}
+    for name in [name for name in values if name not in named]:  # no part of the identity, and needed all the same
         fewer = {key: value for key, value in values.items() if key != name}
         if _is_of(fewer, row):
             values = fewer
@@ -56,8 +54,8 @@ def _is_of(settings: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
         trial: TrialConfig = make_trial(**settings)
     except UserError:
         return False
-    digest = row.get("data_digest") or ""
-    return bool(replace(trial, data=replace(trial.data, digest=digest)).trial_id == row["trial_id"])
+    digests: dict[str, Any] = {name.removeprefix("data."): row.get(name.replace(".", "_")) or "" for name in PLACES}
+    return bool(replace(trial, data=replace(trial.data, **digests)).trial_id == row["trial_id"])
 
 
 def _yaml(name: str, value: Any) -> str:

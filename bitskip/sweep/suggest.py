@@ -44,7 +44,7 @@ from bitskip.errors import UserError
 from bitskip.predict.features import encode
 from bitskip.predict.kernel_ridge import graded_covariance
 from bitskip.store.schema import FINISHED, Status
-from bitskip.trial.config import AXES, TrialConfig, make_trial
+from bitskip.trial.config import AXES, PLACES, TrialConfig, make_trial
 from bitskip.trial.cost import estimate
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _settings(trial: TrialConfig) -> dict[str, Any]:
     chosen = {}
     for name, entry in AXES.items():
         value = entry.read(trial)
-        if name not in ("seed", "data.digest") and (value != entry.default or name in ("bits", "weights", "phase")):
+        if name not in ("seed", *PLACES) and (value != entry.default or name in ("bits", "weights", "phase")):
             chosen[name] = list(value) if isinstance(value, tuple) else value
     return chosen
 

@@ -1,7 +1,7 @@
 """A sweep file's design space, checked and expanded into trials (DESIGN 4). Pure: reads the YAML and nothing else.
 
-The exceptions are text given as files, whose content becomes part of the trial's identity, and plug-ins, whose axes
-have to be known before the file's are checked.
+The exceptions are text and tokenizers given as files, whose content becomes part of the trial's identity, and plug-ins,
+whose axes have to be known before the file's are checked.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.sweep.resources import Resources, read_resources
 from bitskip.sweep.rules import read_exclusions, read_tuning, tuned, tuning_notes
-from bitskip.trial.config import AXES, POINTS, DataConfig, TrialConfig, make_trial
+from bitskip.trial.config import AXES, POINTS, TOKENIZER_VOCABULARIES, DataConfig, TrialConfig, make_trial
 from bitskip.trial.schedule import step_count
 
-Texts = dict[tuple[tuple[str, ...], str, str], DataConfig]
+Texts = dict[DataConfig, DataConfig]
 """Files, separator and way to cut, with the digest and the way that they turn out to have."""
 
 TOP_LEVEL = (
@@ -321,19 +321,33 @@ def _trial(source: Source, where: Path_, base: Cell, settings: Cell) -> TrialCon
 
 
 def _with_digest(source: Source, trial: TrialConfig, where: Path_, known: Texts) -> TrialConfig:
-    """The trial with the digest of its text files and the way they are cut, each distinct text read once.
+    """The trial with what identifies its text files, how they are cut, and its tokenizer; each is read once.
 
-    Raises UserError, at the line that names the files, if one is missing or not cut as its user means.
+    Raises UserError, at the line that names them, for files or a tokenizer that is missing, or a text that is not cut
+    as its user means.
     """
     data = trial.data
-    if not data.files:
-        return trial
-    text = (data.files, data.separator, data.document)
-    if text not in known:
-        from bitskip.data.corpora import pinned
+    if data.files:
+        text = replace(data, tokenizer="bytes", vocab_size=TOKENIZER_VOCABULARIES["bytes"])
+        if text not in known:
+            from bitskip.data.corpora import pinned
 
-        inner = [(*place, *key) for place in (where, ("base",)) for key in (("data", "files"), ("data.files",))]
-        with source.locate(next((path for path in inner if path in source.origins), where)):
-            known[text] = pinned(data)
-    cut = known[text]
-    return replace(trial, data=replace(data, digest=cut.digest, separator=cut.separator, document=cut.document))
+            with source.locate(_named_at(source, where, "files")):
+                known[text] = pinned(text)
+        cut = known[text]
+        data = replace(data, digest=cut.digest, separator=cut.separator, document=cut.document)
+    if data.tokenizer not in ("bpe", "bytes"):
+        tokenizer = DataConfig(tokenizer=data.tokenizer)
+        if tokenizer not in known:
+            from bitskip.data.pretrained import tokenizer_digest
+
+            with source.locate(_named_at(source, where, "tokenizer")):
+                known[tokenizer] = replace(tokenizer, tokenizer_digest=tokenizer_digest(data.tokenizer))
+        data = replace(data, tokenizer_digest=known[tokenizer].tokenizer_digest)
+    return replace(trial, data=data)
+
+
+def _named_at(source: Source, where: Path_, key: str) -> Path_:
+    """Where the file gives a setting of `data`."""
+    inner = [(*place, *path) for place in (where, ("base",)) for path in (("data", key), (f"data.{key}",))]
+    return next((path for path in inner if path in source.origins), where)

@@ -65,7 +65,8 @@ class DataConfig:
     )
     streaming: bool = axis(False, "stream a Hugging Face dataset instead of downloading it")
     validation_fraction: float = axis(0.05, "share of the documents of files that is held out", low=1e-6, below=1.0)
-    tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, or a pretrained name such as gpt2")
+    tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, or a name such as gpt2")
+    tokenizer_digest: str = axis("", "SHA-256 of the tokenizer's file, filled in when a sweep is loaded", since="0.2")
     vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
 
 
@@ -141,8 +142,9 @@ class TrialConfig:
         the trials from before them keep their ids.
         """
         content = {name: value for name, value in self._values().items() if AXES[name].hashed(value)}
-        if self.data.digest:  # the content is the identity; the same text elsewhere is the same trial
-            del content["data.files"]
+        for digest, place in PLACES.items():
+            if content.get(digest):  # the content is the identity; the same text elsewhere is the same trial
+                del content[place]
         content["method_version"] = METHOD_VERSION
         return _ENCODER.encode(content)
 
@@ -170,6 +172,9 @@ PRESETS: dict[str, ModelConfig] = {
     "small": ModelConfig(layers=12, width=512, heads=8, kv_heads=4, ffn_width=2048),
     "paper": ModelConfig(layers=24, width=2048, heads=32, kv_heads=8, ffn_width=4096),
 }
+
+PLACES = {"data.digest": "data.files", "data.tokenizer_digest": "data.tokenizer"}
+"""Digests of content, which are filled in, with the axis that says where the content lies."""
 
 TOKENIZER_VOCABULARIES = {"bytes": 257, "gpt2": 50_257}
 """Vocabularies that the tokenizer's name fixes, so that a model's size is known before the tokenizer is loaded."""

@@ -99,6 +99,12 @@ def test_text_files_device_and_threads_are_part_of_it(tmp_path: Path) -> None:
     assert options == {"--device": "cuda", "--threads": "4"}
 
 
+def test_a_tokenizer_file_is_named_though_its_content_identifies_it() -> None:
+    data = {"tokenizer": "tok.json", "tokenizer_digest": "d" * 64, "vocab_size": 300}
+    row = trial_row(make_trial(data=data), 3.0)
+    assert rerun_command(row) == "bitskip train --set data.tokenizer=tok.json --set data.vocab_size=300"
+
+
 def test_a_trial_that_this_version_cannot_make_has_no_command() -> None:
     assert rerun_command(trial_row(make_trial(), 3.0) | {"trial_id": "0" * 16}) is None
     assert rerun_command(trial_row(make_trial(), 3.0) | {"hadamard": "of another time"}) is None

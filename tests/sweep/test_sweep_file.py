@@ -365,6 +365,19 @@ def test_the_text_is_the_identity_not_where_it_lies(load, text, tmp_path):
     assert ids(first) != ids(load(content, overrides=(f"base.data.files=['{elsewhere}']",)))
 
 
+def test_a_tokenizer_file_gets_a_digest_or_is_named_with_its_line(load, tmp_path):
+    file = tmp_path / "tok.json"
+    content = f"base:\n  data: {{tokenizer: {file}, vocab_size: 300}}\nspace: {{bits: [16, 8]}}\n"
+    with pytest.raises(UserError, match=r":2: data\.tokenizer: cannot load .*No such file"):
+        load(content)
+    file.write_text("{}")
+    first = ids(load(content))
+    assert {len(trial.data.tokenizer_digest) for trial in load(content).trials} == {64}
+    file.write_text("[]")
+    assert len(first) == 2
+    assert first.isdisjoint(ids(load(content)))
+
+
 def test_another_corpus_drops_inherited_files(load, text):
     content = {"base": {"data": {"files": [str(text)], "vocab_size": 512}}, "space": {"bits": [8]}}
     (trial,) = load(content, overrides=("base.data.corpus=stories",)).trials

@@ -14,6 +14,8 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from bitskip.data.documents import DocumentSummary
+from bitskip.data.pretrained import tokenizer_digest
+from bitskip.data.sample import TextSample, beginning, spread
 from bitskip.trial.config import DataConfig
 
 Side = Literal["train", "validation"]
@@ -49,14 +51,10 @@ class Corpus(abc.ABC):
         """How the text was cut into documents; None where it would have to be made or downloaded first."""
         return None
 
-    def sample(self, size: int) -> Iterator[str]:
-        """Training documents up to about `size` characters."""
-        seen = 0
-        for document in self.documents("train"):
-            yield document
-            seen += len(document)
-            if seen >= size:
-                return
+    def sample(self, size: int) -> TextSample:
+        """At least `size` characters of the training text, or all there are: spread over it, or of one without end its
+        beginning."""
+        return (beginning if self.endless else spread)(self.documents("train"), size)
 
 
 def open_corpus(config: DataConfig) -> Corpus:
@@ -94,5 +92,7 @@ def summaries(configs: Iterable[DataConfig]) -> list[DocumentSummary]:
 
 
 def pinned(config: DataConfig) -> DataConfig:
-    """The configuration with what identifies its text filled in. Raises UserError where the text can't be read."""
-    return open_corpus(config).pinned()
+    """The configuration with what identifies its text and tokenizer filled in. Raises UserError where they can't be
+    read."""
+    found = open_corpus(config).pinned()
+    return replace(found, tokenizer_digest=found.tokenizer_digest or tokenizer_digest(found.tokenizer))

@@ -1,0 +1,69 @@
+"""Tokenizer files by path or by name on the Hugging Face hub, and what identifies their content."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from bitskip.data.hub import first_line, hub_connection
+from bitskip.errors import UserError
+from bitskip.trial.config import DataConfig
+
+OWN = ("bpe", "bytes")
+"""Tokenizers that need no file."""
+
+COMMITS = {"gpt2": "607a30d783dfa663caf39e06633721c8d4cfcd7e"}
+"""Commits of the hub's tokenizers that their name alone stands for."""
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+def tokenizer_digest(name: str) -> str:
+    """SHA-256 of the tokenizer's file; empty where the name says what is in it.
+
+    That is so for `bpe`, `bytes`, `gpt2`, and a name of the hub with its commit, `name@<40 hex digits>`. Raises
+    UserError if the file is not to be had.
+    """
+    known = name in OWN or name in COMMITS or (not _is_path(name) and _COMMIT.fullmatch(name.partition("@")[2]))
+    return "" if known else hashlib.sha256(_read(name)).hexdigest()
+
+
+def read_tokenizer(config: DataConfig) -> bytes:
+    """The content of the tokenizer's file. Raises UserError if it is not to be had, or not what the digest says."""
+    content = _read(config.tokenizer)
+    if config.tokenizer_digest not in ("", hashlib.sha256(content).hexdigest()):
+        raise UserError(
+            f"data.tokenizer: '{config.tokenizer}' has another content than the trial was made with "
+            f"(SHA-256 {config.tokenizer_digest[:12]}…); put that file back, or start the command again"
+        )
+    return content
+
+
+def cannot_load(name: str, reason: str) -> UserError:
+    """The error for a tokenizer that is not to be had, with the ways out."""
+    return UserError(
+        f"data.tokenizer: cannot load '{name}': {reason}; give the path of a tokenizer.json, or train one on the "
+        "corpus with data.tokenizer=bpe"
+    )
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".json")
+
+
+def _read(name: str) -> bytes:
+    trouble = ""
+    try:
+        if _is_path(name):
+            return Path(name).expanduser().read_bytes()
+        with hub_connection() as trouble:
+            from huggingface_hub import hf_hub_download
+
+            repository, _, revision = name.partition("@")
+            revision = revision or COMMITS.get(repository, "main")
+            return Path(hf_hub_download(repository, "tokenizer.json", revision=revision)).read_bytes()
+    except OSError as error:
+        raise cannot_load(name, trouble or error.strerror or first_line(error)) from None
+    except Exception as error:  # the hub's client raises many kinds, all of them an unreachable or unknown tokenizer
+        raise cannot_load(name, trouble or first_line(error)) from None
