@@ -150,6 +150,17 @@ def test_scales_are_never_mixed():
     ]
 
 
+def test_a_tokenizer_is_known_by_its_content():
+    """The same file under two names is one scale, another content under the same name a second one."""
+
+    def row(bits, name, digest):
+        data = {"tokenizer": name, "tokenizer_digest": digest * 64, "vocab_size": 300}
+        return trial_row(make_trial(bits=bits, data=data), 3.0)
+
+    found = strata(results_from([row(16, "a.json", "0"), row(8, "b.json", "0"), row(4, "a.json", "1")]))
+    assert sorted(stratum.trials for stratum in found) == [1, 2]
+
+
 def test_averaged_effect_is_the_mean_over_matched_pairs_with_its_own_error():
     results = simulate(grid(bits=(16, 8), hadamard=("none", "bitnet-v2")), with_interactions, seeds=3)
     table = {(row["bits"], row["hadamard"], row["seed"]): row["loss"] for row in results.trials.to_pylist()}
