@@ -204,11 +204,11 @@ def _scale_label(scale: Mapping[str, Any], others: Sequence[Mapping[str, Any]], 
 
 def _in_words(scale: Mapping[str, Any]) -> tuple[str, str, int]:
     """What every label of a scale says."""
-    model, data = (
-        kind(**{name.partition(".")[2]: value for name, value in scale.items() if name.startswith(f"{group}.")})
-        for group, kind in (("model", ModelConfig), ("data", DataConfig))
-    )
-    return model_label(model), data_label(data), scale["tokens"]
+
+    def settings(group: str) -> dict[str, Any]:
+        return {name.partition(".")[2]: value for name, value in scale.items() if name.startswith(f"{group}.")}
+
+    return model_label(ModelConfig(**settings("model"))), data_label(DataConfig(**settings("data"))), scale["tokens"]
 
 
 def _short(axis: str, value: Any) -> str:

@@ -46,7 +46,19 @@ class App(typer.Typer):
             raise SystemExit(1) from None
 
 
-PLAIN = {"→": "->", "−": "-", "–": "-", "—": "-", "×": "x", "·": "*", "…": "...", "≤": "<=", "≥": ">=", "±": "+-", "≈": "~"}
+PLAIN = {
+    "→": "->",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "×": "x",
+    "·": "*",
+    "…": "...",
+    "≤": "<=",
+    "≥": ">=",
+    "±": "+-",
+    "≈": "~",
+}
 """How a terminal that knows no more than ASCII, or a code page, shows what is not in it; anything else is a `?`."""
 
 
@@ -116,6 +128,12 @@ def settings_of(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
     from bitskip.sweep.located_yaml import parse_setting
 
     return dict(parse_setting(pair) for pair in pairs)
+
+
+def tell_problems(problems: Iterable[str]) -> None:
+    """What of the results could not be read, on standard error."""
+    for problem in problems:
+        print(f"bitskip: {problem}", file=sys.stderr)
 
 
 def print_blocks(blocks: Iterable[Block]) -> None:

@@ -87,7 +87,11 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         "finish": finish.isoformat(timespec="minutes"),
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
-        "problems": _problems(resources, slots, memory, sum(disk.values()), plan.folder),
+        "problems": [
+            *_problems(resources, slots, memory, sum(disk.values()), plan.folder),
+            *(file.problem for file in plan.damaged),
+        ],
+        "withheld": plan.withheld,
         "trials": [
             {
                 "trial_id": trial.trial_id,
@@ -184,6 +188,8 @@ def _counts(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {dropped} excluded by {_brief(rule)}" for rule, dropped in sweep.excluded.items())
     yield from (f"  note: {note}" for note in sweep.notes)
     yield from (f"  problem: {problem}" for problem in found["problems"])
+    if plan.withheld:
+        yield f"  {plan.withheld} trials that these files may hold are not run: restore them, or add --ignore-damaged"
     if found["not_examined"]:
         yield f"  note: {found['not_examined']}"
     if gaps:

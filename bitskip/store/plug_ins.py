@@ -27,7 +27,7 @@ def check_plug_ins(trials: pa.Table, path: Path) -> None:
     if not absent:
         return
     rows = trials.filter(pyarrow.compute.is_valid(trials["plugins"])).to_pylist()
-    unknown = sum(_rebuilt(row) != row["trial_id"] for row in rows)
+    unknown = sum(rebuilt_id(row) != row["trial_id"] for row in rows)
     if unknown:
         raise UserError(
             f"{filesystem.shown(path)}: {unknown} trials have techniques of {', '.join(absent)}, which is not here; "
@@ -35,8 +35,11 @@ def check_plug_ins(trials: pa.Table, path: Path) -> None:
         )
 
 
-def _rebuilt(row: Mapping[str, Any]) -> str:
-    """The id of a trial with the axes that are known here."""
+def rebuilt_id(row: Mapping[str, Any]) -> str | None:
+    """The id of a trial with the axes that are known here; None for values that no trial has."""
     known = {name: row[column_name(name)] for name in AXES if name != "data.digest"}
-    trial = make_trial(**{name: value for name, value in known.items() if value not in (None, [])})
+    try:
+        trial = make_trial(**{name: value for name, value in known.items() if value not in (None, [])})
+    except UserError:
+        return None
     return replace(trial, data=replace(trial.data, digest=row["data_digest"] or "")).trial_id

@@ -66,7 +66,11 @@ def unexamined(grid: Grid, chosen: Iterable[Levels]) -> str | None:
     main, all_pairs = (_columns(_others(grid, whole), size) for size in (1, 2))
     if all_pairs <= MOST_EFFECTS:
         return None
-    what = "which effects these points leave unknown" if main > MOST_EFFECTS else "which pair effects these points leave unknown"
+    what = (
+        "which effects these points leave unknown"
+        if main > MOST_EFFECTS
+        else "which pair effects these points leave unknown"
+    )
     return f"{what} is not examined: {all_pairs:,} terms, more than {MOST_EFFECTS:,}"
 
 
@@ -92,7 +96,7 @@ def _other_levels(grid: Grid, column: Sequence[Level], axis: int) -> list[Level]
 
 def _blocks(others: Mapping[int, list[Level]], size: int) -> dict[tuple[int, ...], range]:
     """The columns of the model behind the constant, by the axis or, for size 2, also the pair that they belong to."""
-    widths = {(axis,): len(levels) for axis, levels in others.items() if levels}
+    widths: dict[tuple[int, ...], int] = {(axis,): len(levels) for axis, levels in others.items() if levels}
     if size == 2:
         widths |= {(*a, *b): widths[a] * widths[b] for a, b in itertools.combinations(list(widths), 2)}
     ends = itertools.accumulate(widths.values(), initial=1)

@@ -200,8 +200,10 @@ def _expand(source: Source) -> Sweep:
     if (size := (len(points) + most) * len(seeds)) > MAX_POINTS:
         raise source.error(("space",), f"the space has {size:,} points, more than {MAX_POINTS:,}")
     if not design.takes_count and size > MOST_TRIALS:
-        cure = f"take fewer levels, or a design that chooses among them, such as `design: {{random: 100}}`"
-        raise source.error(("space",), f"the space has {size:,} points, all to be run, more than {MOST_TRIALS:,}; {cure}")
+        cure = "take fewer levels, or a design that chooses among them, such as `design: {random: 100}`"
+        raise source.error(
+            ("space",), f"the space has {size:,} points, all to be run, more than {MOST_TRIALS:,}; {cure}"
+        )
 
     cells: list[tuple[TrialConfig, str | None]] = []  # with the rule that drops it
     for combination in design.expand(levels, centre):

@@ -132,12 +132,12 @@ def _to_float(entry: Axis, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong_type(entry, value, "a finite number")
     try:
-        value = float(value)
+        found = float(value)
     except OverflowError:
         raise UserError(f"{entry.name}: {_short(value)} is too large") from None
-    if not math.isfinite(value):
+    if not math.isfinite(found):
         raise _wrong_type(entry, value, "a finite number")
-    return value
+    return found
 
 
 def _short(value: float) -> str:
