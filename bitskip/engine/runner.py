@@ -150,7 +150,7 @@ def _run_all(scheduler: Scheduler, executor: Executor) -> None:
         except UserError:
             raise
         except OSError as error:
-            # Of this machine: a full disk, a path too long for a socket, a limit of the system. Trying again is no cure.
+            # Of this machine: a full disk, a path too long for a socket. Trying again is no cure.
             scheduler.abandon()
             if not scheduler.over:
                 where = f"; temporary files lie in {tempfile.gettempdir()}"

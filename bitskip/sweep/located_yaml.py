@@ -82,6 +82,9 @@ class Source:
     def read(cls, path: Path) -> Source:
         """Raises UserError for a file that is missing, not UTF-8, not YAML, or not a mapping."""
         if not path.exists():
+            with contextlib.suppress(RuntimeError):
+                path = path.expanduser()
+        if not path.exists():
             raise UserError(f"{path}: no such file")
         if path.is_dir():
             raise UserError(f"{path}: is a folder, expected a YAML file")
