@@ -21,7 +21,7 @@ from bitskip.analysis.metrics import Metric, Row
 from bitskip.store.schema import Status
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
-from bitskip.trial.config import AXES, PLACES, RECIPE_AXES
+from bitskip.trial.config import AXES, PLACES, RECIPE_AXES, DataConfig, ModelConfig, data_label, model_label
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
@@ -203,10 +203,24 @@ def _scale_label(scale: Mapping[str, Any], others: Sequence[Mapping[str, Any]], 
     model = row.get("model") or f"{scale['model.layers']}x{scale['model.width']}"
     data = row.get("data") or scale["data.corpus"]
     tokens = f"{scale['tokens']:,} tokens".replace(",", " ")
-    alike = [name for name in scale_axes() if name.startswith(("model.", "data.")) or name == "tokens"]
-    same = [other for other in others if all(other[name] == scale[name] for name in alike)]
-    differing = [name for name in scale_axes() if len({repr(other[name]) for other in same}) > 1]
-    return ", ".join([str(model), str(data), tokens, *(f"{n} {plain(scale[n])}" for n in differing)])
+    same = [other for other in others if _in_words(other) == _in_words(scale)]
+    # Files under other names are other words already, and the same text under another name is no other text.
+    differing = [n for n in scale_axes() if n != "data.files" and len({repr(other[n]) for other in same}) > 1]
+    return ", ".join([str(model), str(data), tokens, *(f"{n} {_short(n, scale[n])}" for n in differing)])
+
+
+def _in_words(scale: Mapping[str, Any]) -> tuple[str, str, int]:
+    """What every label of a scale says."""
+
+    def settings(group: str) -> dict[str, Any]:
+        return {name.partition(".")[2]: value for name, value in scale.items() if name.startswith(f"{group}.")}
+
+    return model_label(ModelConfig(**settings("model"))), data_label(DataConfig(**settings("data"))), scale["tokens"]
+
+
+def _short(axis: str, value: Any) -> str:
+    """A value in a label: of a digest, as much as tells two apart."""
+    return plain(value[:8] if axis == "data.digest" else value)
 
 
 def baseline_of(cells: Sequence[Cell]) -> Levels:

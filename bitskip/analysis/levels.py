@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bitskip.techniques import registry
+from bitskip.techniques.axis import Axis
 from bitskip.techniques.base import plain
 from bitskip.trial.config import AXES, ModelConfig, model_label
 
@@ -109,6 +110,15 @@ def level_label(factor: str, level: Level) -> str:
         if value != expected[name]
     ]
     return " ".join([factor, plain(level[0]), *extras])
+
+
+def _alike(one: Axis, other: Axis) -> bool:
+    """Whether a value of the one may be taken for one of the other where its name is not told."""
+    numbers = (int, float)
+    if one.kind in numbers or other.kind in numbers:
+        return one.kind in numbers and other.kind in numbers
+    choices = [set(entry.choices or ()) - {entry.neutral} for entry in (one, other)]
+    return one.kind == other.kind and (not all(choices) or bool(choices[0] & choices[1]))
 
 
 def cell_label(levels: Levels, baseline: Levels) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,7 @@ from bitskip.cli.app import (
     or_reference,
     print_blocks,
     settings_of,
+    tell_problems,
 )
 from bitskip.errors import UserError
 
@@ -82,8 +82,7 @@ def _write_report(analysis: Analysis, wanted: dict[str, Path], as_json: bool) ->
         return
     for path in written:
         print(path)
-    for problem in problems:
-        print(f"bitskip: {problem}", file=sys.stderr)
+    tell_problems(problems)
 
 
 @app.command()
@@ -178,7 +177,9 @@ def show(
     from bitskip.store.tables import load_results
 
     results = or_reference(results)
-    found = trial_object(load_results(results), trial_id, results)
+    loaded = load_results(results)
+    tell_problems(loaded.problems)
+    found = trial_object(loaded, trial_id, results)
     if as_json:
         print(json.dumps(found, default=str))
     else:

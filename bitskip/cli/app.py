@@ -6,6 +6,8 @@ Exit status: 0 done; 1 something failed while running; 2 the input is wrong; 130
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +33,7 @@ class App(typer.Typer):
     """Typer with one place where a user's mistake becomes a line and an exit status."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        _write_whatever_comes()
         try:
             return super().__call__(*args, **kwargs)
         except UserError as error:
@@ -41,6 +44,36 @@ class App(typer.Typer):
             raise SystemExit(INTERRUPTED) from None
         except BrokenPipeError:
             raise SystemExit(1) from None
+
+
+PLAIN = {
+    "→": "->",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "×": "x",
+    "·": "*",
+    "…": "...",
+    "≤": "<=",
+    "≥": ">=",
+    "±": "+-",
+    "≈": "~",
+}
+"""How a terminal that knows no more than ASCII, or a code page, shows what is not in it; anything else is a `?`."""
+
+
+def _write_whatever_comes() -> None:
+    """No output stream fails at a character that its encoding does not have, or at a file name that is not UTF-8."""
+
+    def stand_in(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return "".join(PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("bitskip", stand_in)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook has put something else
+            stream.reconfigure(errors="bitskip")
 
 
 app = App(
@@ -95,6 +128,12 @@ def settings_of(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
     from bitskip.sweep.located_yaml import parse_setting
 
     return dict(parse_setting(pair) for pair in pairs)
+
+
+def tell_problems(problems: Iterable[str]) -> None:
+    """What of the results could not be read, on standard error."""
+    for problem in problems:
+        print(f"bitskip: {problem}", file=sys.stderr)
 
 
 def print_blocks(blocks: Iterable[Block]) -> None:

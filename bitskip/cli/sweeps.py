@@ -21,6 +21,7 @@ from bitskip.cli.app import (
     app,
     or_reference,
     print_blocks,
+    tell_problems,
 )
 from bitskip.errors import Terminated, UserError
 from bitskip.store.filesystem import shown
@@ -50,6 +51,9 @@ def sweep(
         str | None,
         typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
     ] = None,
+    ignore_damaged: Annotated[
+        bool, typer.Option("--ignore-damaged", help="Run what unreadable files of results may hold; these are kept.")
+    ] = False,
     executor: Annotated[str, typer.Option(help="ray, or inline: one trial after another in this process.")] = "ray",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
     as_json: JsonOption = False,
@@ -66,7 +70,7 @@ def sweep(
     from bitskip.sweep.resources import local_slots
     from bitskip.sweep.sweep_file import load_sweep
 
-    limits = Limits.parse(max_trials, time_budget, retry)
+    limits = Limits.parse(max_trials, time_budget, retry, ignore_damaged)
     design = load_sweep(file, profile, overrides or ())
     console = Console(stderr=as_json)
 
@@ -93,6 +97,14 @@ def sweep(
 def _finished(end: Outcome, results: Path, as_json: bool) -> None:
     """Say what is left and why; exit status 1 if something failed."""
     plan, where = end.plan, shown(end.plan.folder)
+    if plan.withheld:
+        for file in plan.damaged:
+            print(f"bitskip: {file.problem}", file=sys.stderr)
+        print(
+            f"bitskip: {plan.withheld} trials that these files may hold were not run; restore the files, or add "
+            "--ignore-damaged to run them (the files are kept in damaged/)",
+            file=sys.stderr,
+        )
     if end.stopped:
         print(
             f"bitskip: stopped: {end.stopped}. What finished is in {where}; run the command again to go on.",
@@ -116,6 +128,8 @@ def _finished(end: Outcome, results: Path, as_json: bool) -> None:
             f"({plan.folder}/logs) and add --retry error,timeout",
             file=sys.stderr,
         )
+        raise typer.Exit(1)
+    if plan.withheld:
         raise typer.Exit(1)
     if not as_json and plan.to_run:
         print(f"Results in {where}. Next: bitskip report {where}")
@@ -159,6 +173,7 @@ def suggest(
 
     results = or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
+    tell_problems(found.problems if found else ())
     files = [file] if file else [path for each in sweep_folders(results) if (path := SweepFolder(each).design).exists()]
     settings = (*(overrides or ()), "design=full")
     space: dict[TrialConfig, tuple[str, ...]] = {}

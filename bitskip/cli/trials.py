@@ -45,7 +45,8 @@ def train(
     from bitskip.data.corpora import pinned, summaries
     from bitskip.engine.job import Job
     from bitskip.engine.worker import check_device, run_job
-    from bitskip.store.schema import FAILED
+    from bitskip.store.schema import FAILED, FINISHED
+    from bitskip.store.tables import stored_result
 
     trial = replace(trial, data=pinned(trial.data))
     check_device(device)
@@ -59,6 +60,12 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot create the results folder: {error.strerror}") from None
+
+    earlier = stored_result(folder, trial.trial_id)
+    if earlier:
+        print(
+            f"bitskip: {trial.trial_id} has a result of {earlier['started_at']}; it is trained again", file=sys.stderr
+        )
 
     def show(point: Any, steps: int) -> None:
         if not as_json:
@@ -74,6 +81,11 @@ def train(
         save_weights=save,
     )
     row = run_job(job, show)
+    if earlier and row["status"] in FINISHED and (row["status"], row["loss"]) != (earlier["status"], earlier["loss"]):
+        was = f"{earlier['status']}, loss {earlier['loss']}"
+        print(
+            f"bitskip: its earlier result ({was}) is replaced by {row['status']}, loss {row['loss']}", file=sys.stderr
+        )
     if as_json:
         print(json.dumps(row, default=str))
     else:

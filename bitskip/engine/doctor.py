@@ -183,7 +183,12 @@ def _sweep_folder(folder: Path, name: str) -> Iterator[Check]:
     shown = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "no results"
     yield Check("ok", name, f"{shown}{f', {failed} failed' * bool(failed)}{', running now' * alive}")
     for problem in found.problems:
-        yield Check("broken", name, problem, "move the file away and run the sweep again: what it held is run again")
+        yield Check(
+            "broken",
+            name,
+            problem,
+            "restore the file, or run the sweep with --ignore-damaged: what it held is run again",
+        )
     for stray in found.strays:
         yield Check("warning", name, f"{stray} is no part of these results; some readers stop at it", "move it away")
     if failed and not alive:

@@ -8,7 +8,7 @@ from typing import Any
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
-from bitskip.trial.config import AXES, TrialConfig, data_label, model_label
+from bitskip.trial.config import AXES, PLACES, TrialConfig, data_label, model_label
 
 
 def glance_axes() -> tuple[str, ...]:
@@ -24,9 +24,10 @@ def configuration_label(trial: TrialConfig, sweep: Sweep) -> str:
     told = glance_axes()
     words = technique_words({name: trial[name] for name in told})
     labels = {"model": model_label(trial.model), "data": data_label(trial.data)}
-    for axis in sweep.grid.axes:
+    for axis in dict.fromkeys((*sweep.grid.axes, *sweep.untold)):
         if axis in labels or (axis in AXES and axis not in told):
-            words.append(f"{axis} {plain(labels[axis] if axis in labels else trial[axis])}")
+            value = labels[axis] if axis in labels else trial[axis]
+            words.append(f"{axis} {plain(value[:8] if axis in PLACES else value)}")
     return ", ".join(words)
 
 

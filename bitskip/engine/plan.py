@@ -11,7 +11,7 @@ from pathlib import Path
 from bitskip.errors import UserError
 from bitskip.store.folder import SweepFolder
 from bitskip.store.schema import FAILED, FINISHED
-from bitskip.store.tables import Failure, committed_anywhere, read_failure
+from bitskip.store.tables import Failure, File, ledger_of, read_failure
 from bitskip.sweep.adaptive import Chooser
 from bitskip.sweep.designs import DESIGNS
 from bitskip.sweep.resources import local_slots
@@ -25,17 +25,23 @@ FAILURES_ALIKE = 2
 
 @dataclass(frozen=True)
 class Limits:
-    """What to run of a design now. `deadline` in seconds of `time.monotonic`; `retry` are statuses (`plan_sweep`)."""
+    """What to run of a design now. `deadline` in seconds of `time.monotonic`; `retry` are statuses (`plan_sweep`).
+
+    With `ignore_damaged`, trials that a damaged file of results may hold are run again.
+    """
 
     max_trials: int | None = None
     deadline: float | None = None
     retry: frozenset[str] | None = None
+    ignore_damaged: bool = False
 
     @classmethod
-    def parse(cls, max_trials: int | None, time_budget: str | None, retry: str | None) -> Limits:
+    def parse(
+        cls, max_trials: int | None, time_budget: str | None, retry: str | None, ignore_damaged: bool = False
+    ) -> Limits:
         """What the command's options say. Raises UserError for a duration or a status that does not exist."""
         deadline = None if time_budget is None else time.monotonic() + _duration_seconds(time_budget)
-        return cls(max_trials, deadline, None if retry is None else _statuses(retry))
+        return cls(max_trials, deadline, None if retry is None else _statuses(retry), ignore_damaged)
 
 
 def _duration_seconds(text: str) -> float:
@@ -64,7 +70,9 @@ class Plan:
     `unfinished` are all trials of the design without a result, of which `to_run` may be a part; `prefixes` says what
     they share with others. `more` says that an adaptive design chooses further trials once these have results.
     `failures` are the last attempts of those that failed before; `held` counts the failed ones that are not to be run
-    again unasked, `gone` the results of this sweep that its design has no longer.
+    again unasked, `gone` the results of this sweep that its design has no longer. `damaged` are files of results that
+    cannot be read, `withheld` counts the trials that they may hold, which are not run unasked, `given_up` are those
+    files of this sweep whose trials are run all the same.
     """
 
     sweep: Sweep
@@ -78,6 +86,9 @@ class Plan:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     held: int = 0
     gone: int = 0
+    damaged: tuple[File, ...] = ()
+    withheld: int = 0
+    given_up: tuple[File, ...] = ()
 
     @property
     def new(self) -> int:
@@ -95,14 +106,16 @@ def plan_sweep(
     choose: Chooser | None = None,
     max_trials: int | None = None,
     retry: Collection[str] | None = None,
+    ignore_damaged: bool = False,
 ) -> Plan:
     """Compare the design with the ledger: trials with a result anywhere below `results` are not run again.
 
     `choose` picks the next configurations of an adaptive design, `max_trials` is how many trials to run at most.
     Failed trials come last; with `retry`, all with these statuses and no others, else those that have not failed alike
-    `FAILURES_ALIKE` times. Raises UserError if the design needs a `choose` and has none.
+    `FAILURES_ALIKE` times. What a damaged file may hold is run only with `ignore_damaged`.
+    Raises UserError if the design needs a `choose` and has none.
     """
-    ledger = committed_anywhere(results)
+    ledger, damaged = ledger_of(results)
     finished = {trial_id for trial_id, (status, _) in ledger.items() if status in FINISHED}
     more = False
     if sweep.count:
@@ -113,6 +126,10 @@ def plan_sweep(
             sweep = sweep.given(ran)
     prefixes = shared_prefixes(sweep.trials) if sweep.share_prefixes else {}
     open_trials = [trial for trial in sweep.trials if trial.trial_id not in finished]
+    done = len(sweep.trials) - len(open_trials)
+    doubtful = _doubtful([trial.trial_id for trial in open_trials if trial.trial_id not in ledger], damaged)
+    if not ignore_damaged:
+        open_trials = [trial for trial in open_trials if trial.trial_id not in doubtful]
     failures = {
         trial.trial_id: read_failure(row[1], trial.trial_id) or Failure(row[0], "", 1)
         for trial in open_trials
@@ -132,7 +149,7 @@ def plan_sweep(
         sweep=sweep,
         folder=folder,
         to_run=to_run,
-        done=len(sweep.trials) - len(open_trials),
+        done=done,
         retried=sum(trial.trial_id in failures for trial in to_run),
         unfinished=(*fresh, *failed),
         prefixes=prefixes,
@@ -140,7 +157,17 @@ def plan_sweep(
         failures=failures,
         held=len(failed) - len(retried),
         gone=sum(home == folder and trial_id not in wanted for trial_id, (_, home) in ledger.items()),
+        damaged=tuple(damaged),
+        withheld=0 if ignore_damaged else len(doubtful),
+        given_up=tuple(file for file in damaged if ignore_damaged and doubtful and file.folder == folder),
     )
+
+
+def _doubtful(trial_ids: Collection[str], damaged: Collection[File]) -> set[str]:
+    """Which of the trials without a row the damaged files may hold a result of."""
+    if any(file.may_hold is None for file in damaged):
+        return set(trial_ids)
+    return set(trial_ids) & {trial_id for file in damaged for trial_id in file.may_hold or ()}
 
 
 def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | None) -> tuple[Sweep, bool]:
@@ -158,4 +185,5 @@ def _next_batch(sweep: Sweep, results: Path, ran: list[int], choose: Chooser | N
 def next_plan(design: Sweep, results: Path, limits: Limits, started: int = 0) -> Plan:
     """What there is to run now, after so many trials of this run."""
     left = None if limits.max_trials is None else limits.max_trials - started
-    return plan_sweep(design, results, DESIGNS[design.design_name].next_batch, left, limits.retry)
+    chooser = DESIGNS[design.design_name].next_batch
+    return plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged)

@@ -11,6 +11,8 @@ import os
 import platform
 import shutil
 import signal
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from ruamel.yaml import YAML
 from bitskip.atomic_file import write_atomically
 from bitskip.data import load_data
 from bitskip.engine.executors import Executor
+from bitskip.engine.executors.inline import Inline
 from bitskip.engine.job import Setting
 from bitskip.engine.plan import Limits, Plan, next_plan
 from bitskip.engine.scheduler import Listener, Scheduler
@@ -34,7 +37,7 @@ from bitskip.store.folder import SweepFolder
 from bitskip.store.folder_lock import only_writer
 from bitskip.store.heartbeat import Running, running_trials
 from bitskip.store.schema import FINISHED
-from bitskip.store.tables import committed_anywhere
+from bitskip.store.tables import committed_anywhere, set_aside
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import TrialConfig
@@ -122,6 +125,8 @@ def _run_batch(
 
             _wait_for_orphans(folder)
             _sweep_up(folder)
+            for path in set_aside(plan.given_up):
+                print(f"bitskip: {path}: kept here, cannot be read; what it held is run again", file=sys.stderr)
             _store_design(plan)
             _prepare_data(plan, listener)
             queue = PrefixQueue(plan.to_run, plan.unfinished, plan.prefixes, plan.prefix_folder)
@@ -144,6 +149,13 @@ def _run_all(scheduler: Scheduler, executor: Executor) -> None:
             executor.run(scheduler)
         except UserError:
             raise
+        except OSError as error:
+            # Of this machine: a full disk, a path too long for a socket. Trying again is no cure.
+            scheduler.abandon()
+            if not scheduler.over:
+                where = f"; temporary files lie in {tempfile.gettempdir()}"
+                scheduler.stop(f"{type(error).__name__}: {error}{where}; mend that and run again")
+            break
         except Exception as error:
             why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}"
         scheduler.abandon()
@@ -152,7 +164,8 @@ def _run_all(scheduler: Scheduler, executor: Executor) -> None:
         barren = barren + 1 if len(scheduler.endings) == before else 0
         executor.close()
         if barren == BARREN_LAUNCHES:
-            scheduler.stop(f"what runs the trials broke down {barren} times in a row ({why}); try --executor inline")
+            advice = "" if isinstance(executor, Inline) else "; try --executor inline"
+            scheduler.stop(f"what runs the trials broke down {barren} times in a row ({why}){advice}")
         else:
             scheduler.note(f"what runs the trials broke down ({why}); it is started again")
 

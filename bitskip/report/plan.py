@@ -19,7 +19,8 @@ from bitskip.data.documents import DocumentSummary
 from bitskip.engine.calibrate import Calibration
 from bitskip.engine.plan import Plan
 from bitskip.report.live import describe, duration
-from bitskip.sweep.estimability import Gap, gaps
+from bitskip.sweep.estimability import Gap, gaps, unexamined
+from bitskip.sweep.grid import Levels
 from bitskip.sweep.resources import Resources, local_cores, local_gpus, local_slots
 from bitskip.training.shared_prefix import start_steps, stored_prefixes, trained_steps
 from bitskip.trial.config import TrialConfig
@@ -37,6 +38,9 @@ from bitskip.trial.schedule import step_count
 
 SHOWN_TRIALS = 8
 SHOWN_GAPS = 6
+MOST_SECONDS = 1e10
+"""Three centuries: a date that is later is of no use, and past the year 9999 there is none."""
+
 SHOWN_RULE = 100
 """Characters of a rule; `--json` has all of it."""
 
@@ -53,9 +57,10 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
     starts = start_steps(plan.to_run, plan.prefixes, stored_prefixes(plan.prefix_folder))
     together, wall = total_seconds(plan.to_run, speed, slots, starts)
     devices = together / 3600 * (resources.gpus or resources.cpus)
-    finish = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=wall)
+    finish = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=min(wall, MOST_SECONDS))
     memory = max((cost.memory_bytes for cost in costs), default=0)
     disk = _disk(plan, slots)
+    cells = _cells(plan)
     counts = {"to_run": len(plan.to_run), "left": len(plan.unfinished) - len(plan.to_run), "failed": len(plan.failures)}
     return {
         "name": sweep.name,
@@ -65,7 +70,8 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         **counts,
         **{name: getattr(plan, name) for name in ("done", "more", "retried", "new", "held", "gone")},
         "excluded": dict(sweep.excluded),
-        "not_estimable": [_gap_object(gap) for gap in _gaps(plan)],
+        "not_estimable": [_gap_object(gap) for gap in gaps(plan.sweep.grid, cells)],
+        "not_examined": unexamined(plan.sweep.grid, cells),
         "steps": {
             "points": sweep.naive_steps,
             "distinct": sum(step_count(trial.training) for trial in sweep.trials),
@@ -84,7 +90,11 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
         "finish": finish.isoformat(timespec="minutes"),
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
-        "problems": _problems(resources, slots, memory, sum(disk.values()), plan.folder),
+        "problems": [
+            *_problems(resources, slots, memory, sum(disk.values()), plan.folder),
+            *(file.problem for file in plan.damaged),
+        ],
+        "withheld": plan.withheld,
         "text": [asdict(found) for found in summaries(trial.data for trial in sweep.trials)],
         "trials": [
             {
@@ -131,13 +141,13 @@ def _problems(resources: Resources, slots: int, memory: float, disk: int, folder
     return found
 
 
-def _gaps(plan: Plan) -> list[Gap]:
-    """Of the design as it stands; an adaptive one is judged when it has chosen all."""
+def _cells(plan: Plan) -> list[Levels]:
+    """What the design runs of its grid, as it stands; an adaptive one is judged when it has chosen all."""
     grid, chosen = plan.sweep.grid, {trial.configuration_id for trial in plan.sweep.trials}
     if plan.sweep.adaptive and plan.more:
         return []
     cells = zip(grid.configurations, grid.levels, strict=True)
-    return gaps(grid, [levels for configuration, levels in cells if configuration.configuration_id in chosen])
+    return [levels for configuration, levels in cells if configuration.configuration_id in chosen]
 
 
 def _gap_object(gap: Gap) -> dict[str, Any]:
@@ -186,6 +196,10 @@ def _counts(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
         summary = DocumentSummary(**text)
         yield f"  text: {summary.line()}"
         yield from (f"  warning: {warning}" for warning in summary.warnings)
+    if plan.withheld:
+        yield f"  {plan.withheld} trials that these files may hold are not run: restore them, or add --ignore-damaged"
+    if found["not_examined"]:
+        yield f"  note: {found['not_examined']}"
     if gaps:
         yield "cannot be estimated from these points:"
         yield from map(_gap_line, gaps[:SHOWN_GAPS])

@@ -6,11 +6,9 @@ so that thousands take seconds.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bitskip.atomic_file import sync_file
@@ -63,10 +61,14 @@ def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int
     identities = {path: filesystem.identity(path) for path in merged}
     wanted = Wanted.of(name)
     files = [file for file in tables.read_files(merged, wanted) if not file.problem]
-    table = tables.last_rows(files, finished, name)
+    if name == COMMIT_TABLE:  # a result, even where a failed attempt came later
+        counts = tables.commits(files)
+        table = tables.counted(files, {trial_id: row for trial_id, row in counts.items() if trial_id in finished})
+    else:
+        table = tables.last_rows(files, finished, name)
     ids = table["trial_id"].to_pylist()
     generation = 1 + max((_generation(path) for path in earlier), default=0)
-    digest = hashlib.sha256("".join(sorted(set(ids))).encode()).hexdigest()[:12]
+    digest = tables.digest_of(ids)
     target = SweepFolder(folder).table(name) / f"{COMPACT_PREFIX}{generation:06d}-{digest}.parquet"
     tables.write_file(table, target)
     written = tables.read_file(target, wanted)
@@ -92,7 +94,7 @@ def _small(compacted: Sequence[Path]) -> list[Path]:
 def _row_count(path: Path) -> int:
     try:
         return int(pq.read_metadata(filesystem.source(path)).num_rows)
-    except (pa.ArrowException, OSError):
+    except Exception:
         return COMPACT_ROWS + 1  # what cannot be read is left alone
 
 

@@ -28,6 +28,9 @@ Identity = tuple[int, int, int]
 def place(given: str | Path) -> Path:
     """The path of a results folder that a user names; of an object store, its work folder."""
     path = Path(given)
+    if path.parts[:1] and path.parts[0].startswith("~"):  # of `--results=~/x`, which a shell leaves as it is
+        with contextlib.suppress(RuntimeError):  # nobody of that name
+            path = path.expanduser()
     if path.parts[:1] != (MARK,):
         return path
     if len(path.parts) < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from bitskip.errors import UserError, nearest
 from bitskip.store.compaction import compact
 from bitskip.store.schema import COMMIT_TABLE, NO_LOSS, Status, attempt_columns, columns
-from bitskip.store.tables import write_trial
+from bitskip.store.tables import stored_results, write_trial
 from bitskip.trial.config import TrialConfig, axis_names, make_trial
 
 
@@ -21,7 +22,8 @@ def save_results(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> Path:
     A row has axes by their names (what is left out is at its default), `seed`, and `loss` in nats per token; None, with
     a `status`, where the trial failed. Any other column of `trials` may stand in it; perplexity follows from the loss.
     Returns the folder. Raises UserError, naming the row, for what is neither axis nor column, for a value out of range,
-    and for a trial that is there twice; nothing is stored then.
+    and for a trial that is there twice; nothing is stored then. Warns
+    where another result of a trial is in the folder, which is replaced.
     """
     folder = Path(folder)
     known = {each.name for each in columns(COMMIT_TABLE)} - {"model", "data"}
@@ -34,10 +36,19 @@ def save_results(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> Path:
         if trial.trial_id in stored:
             raise UserError(f"row {number}: this configuration and seed are there already; give each its own seed")
         stored[trial.trial_id] = found
+    earlier = stored_results(folder)
+    changed = [key for key, row in stored.items() if key in earlier and _result(earlier[key]) != _result(row)]
+    if changed:
+        told = f"the results of {len(changed)} trials in {folder} are replaced by others: {', '.join(changed[:3])}"
+        warnings.warn(told, stacklevel=2)
     for found in stored.values():
         write_trial(folder, found)
     compact(folder)
     return folder
+
+
+def _result(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row["status"], row["loss"]
 
 
 def _row(row: Mapping[str, Any], known: set[str], sweep: str) -> tuple[TrialConfig, dict[str, Any]]:

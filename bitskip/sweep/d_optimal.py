@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitskip.errors import UserError
 from bitskip.sweep.grid import Level, Levels
 
 Array = npt.NDArray[np.float64]
@@ -24,6 +25,9 @@ MAIN_PRECISION = 1e-6
 
 MOST_CANDIDATES = 20_000
 """Of a larger grid the exchange sees a fixed random part."""
+
+MOST_TERMS = 2_000
+"""Main and pair effects up to which a fraction is chosen: their covariance is inverted again and again."""
 
 STARTS, MOST_PASSES = 8, 20
 MOST_WORK = 5e8
@@ -85,10 +89,15 @@ def d_optimal(levels: Sequence[Levels], count: int, fixed: Sequence[int] = ()) -
     """`count` cells, the `fixed` among them, that determine main and pair effects best; every pair of levels is in one.
 
     Bayesian D-optimality by Fedorov's exchange from a greedy and from random starts, in the same order every time;
-    fewer cells than it takes to cover all pairs cover as many as they can.
+    fewer cells than it takes to cover all pairs cover as many as they can. Raises UserError for more than `MOST_TERMS`.
     """
     if count >= len(levels):
         return list(range(len(levels)))
+    widths = [len(set(column)) - 1 for column in zip(*levels, strict=True)]
+    terms = 1 + sum(widths) + sum(a * b for a, b in itertools.combinations(widths, 2))
+    if terms > MOST_TERMS:
+        cure = f"take fewer levels, or `design: {{random: {count}}}`"
+        raise UserError(f"design: main and pair effects are {terms:,} terms, more than {MOST_TERMS:,}; {cure}")
     candidates = list(range(len(levels)))
     if len(levels) > MOST_CANDIDATES:
         candidates = sorted({*random.Random(0).sample(candidates, MOST_CANDIDATES), *fixed})

@@ -15,6 +15,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from bitskip.errors import UserError, nearest
 
 Path_ = tuple[Any, ...]
+MOST_VALUES = 100_000
+"""Keys and values of a file with its aliases written out: ten lines of aliases can stand for billions."""
+
+MOST_BYTES = 16 << 20
 SHORTHANDS = {"data": "corpus", "model": "preset"}
 """Groups of axes that a plain name may stand for: it is this one key of theirs."""
 
@@ -29,9 +33,37 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not separator or not all(path.split(".")):
         raise UserError(f"--set {text}: expected path=value, such as tokens=100_000")
     try:
-        return path, YAML(typ="safe").load(raw)
-    except YAMLError as error:
-        raise UserError(f"--set {text}: the value is not YAML: {str(error).splitlines()[0]}") from None
+        return path, _counted(YAML(typ="safe").load(raw))
+    except UserError as error:
+        raise UserError(f"--set {path}: {error}") from None
+    except RecursionError:
+        raise UserError(f"--set {path}: the value is not YAML: nested too deeply") from None
+    except Exception as error:  # PyYAML's own, and whatever a number or a date makes Python raise
+        raise UserError(f"--set {text[:200]}: the value is not YAML: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _counted(parsed: Any) -> Any:
+    """The same. Raises UserError for one with more than MOST_VALUES, and RecursionError for one that holds itself."""
+    left = MOST_VALUES
+
+    def count(node: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise UserError(f"more than {MOST_VALUES:,} values with its aliases written out")
+        for item in (
+            (*node, *node.values()) if isinstance(node, Mapping)
+            else node if isinstance(node, list | tuple | set)
+            else ()
+        ):  # fmt: skip
+            count(item)
+
+    count(parsed)
+    return parsed
 
 
 class LocatedError(UserError):
@@ -50,13 +82,22 @@ class Source:
     def read(cls, path: Path) -> Source:
         """Raises UserError for a file that is missing, not UTF-8, not YAML, or not a mapping."""
         if not path.exists():
+            with contextlib.suppress(RuntimeError):
+                path = path.expanduser()
+        if not path.exists():
             raise UserError(f"{path}: no such file")
         if path.is_dir():
             raise UserError(f"{path}: is a folder, expected a YAML file")
         try:
-            parsed = YAML().load(path.read_text(encoding="utf-8"))
+            if path.is_file() and path.stat().st_size > MOST_BYTES:
+                raise UserError(f"{path}: is larger than {MOST_BYTES >> 20} MiB; a sweep file is a page of YAML")
+            parsed = _counted(YAML().load(path.read_text(encoding="utf-8")))
+        except UserError as error:
+            raise error if str(error).startswith(str(path)) else UserError(f"{path}: {error}") from None
         except UnicodeDecodeError:
             raise UserError(f"{path}: is not UTF-8 text") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
@@ -65,6 +106,8 @@ class Source:
             raise UserError(f"{path}: invalid YAML: {str(error).splitlines()[0]}") from None
         except RecursionError:
             raise UserError(f"{path}: invalid YAML: nested too deeply") from None
+        except Exception as error:  # whatever a number or a date makes Python raise, and ruamel.yaml a stray tag
+            raise UserError(f"{path}: invalid YAML: {_first_line(error)}") from None
         if not isinstance(parsed, CommentedMap):
             raise UserError(f"{path}:1: expected a mapping with keys such as `base:` and `space:`")
         source = cls(str(path), {})
@@ -81,7 +124,8 @@ class Source:
             return {key: self._plain(value, (*path, key)) for key, value in node.items()}
         if isinstance(node, CommentedSeq):
             for index in range(len(node)):
-                self.origins[(*path, index)] = f"{self.path}:{node.lc.item(index)[0] + 1}"
+                line = node.lc.data[index][0] if node.lc.data and index in node.lc.data else node.lc.line or 0
+                self.origins[(*path, index)] = f"{self.path}:{line + 1}"
             return [self._plain(value, (*path, index)) for index, value in enumerate(node)]
         if isinstance(node, bool) or node is None:
             return node

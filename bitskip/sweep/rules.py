@@ -14,6 +14,7 @@ from typing import Any
 from bitskip.errors import nearest
 from bitskip.sweep.axes import Cell, read_axes
 from bitskip.sweep.located_yaml import Path_, Source
+from bitskip.techniques.base import plain
 from bitskip.trial.config import AXES, RECIPE_AXES, TrialConfig
 
 
@@ -100,8 +101,8 @@ def tuning_notes(tuning: Tuning, configurations: Iterable[TrialConfig]) -> list[
     notes, distinct = [], list(dict.fromkeys(configurations))
     for axis, rules in tuning.items():
         counts = Counter(AXES[axis].read(trial) for trial in distinct)
-        shares = ", ".join(f"{value:g} in {count}" for value, count in sorted(counts.items()))
+        shares = ", ".join(f"{plain(value)} in {count}" for value, count in sorted(counts.items()))
         notes.append(f"{axis} tuned by configuration: {shares} of them")
         idle = [rule for rule in rules if not any(rule.matches(trial, {}) for trial in distinct)]
-        notes += [f"the rule of tuned.{axis} that uses {rule.use:g} matches nothing" for rule in idle]
+        notes += [f"the rule of tuned.{axis} that uses {plain(rule.use)} matches nothing" for rule in idle]
     return notes

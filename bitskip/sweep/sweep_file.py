@@ -6,6 +6,7 @@ whose axes have to be known before the file's are checked.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -22,7 +23,7 @@ from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.sweep.resources import Resources, read_resources
 from bitskip.sweep.rules import read_exclusions, read_tuning, tuned, tuning_notes
-from bitskip.trial.config import AXES, POINTS, TOKENIZER_VOCABULARIES, DataConfig, TrialConfig, make_trial
+from bitskip.trial.config import AXES, POINTS, TOKENIZER_VOCABULARIES, DataConfig, TrialConfig, data_label, make_trial
 from bitskip.trial.schedule import step_count
 
 Texts = dict[DataConfig, DataConfig]
@@ -35,6 +36,12 @@ TOP_LEVEL = (
 
 MAX_POINTS = 1_000_000
 """Spaces beyond this are a slip of the pen; expanding one would look like a hang."""
+
+MOST_TRIALS = 10_000
+"""Points of a design that runs all of them: their plan takes five seconds."""
+
+MOST_LETTERS = 100
+"""Of a sweep's name."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,15 @@ class Sweep:
     def point_of(self, trial: TrialConfig) -> str | None:
         return self.points.get(trial.configuration_id)
 
+    @functools.cached_property
+    def untold(self) -> tuple[str, ...]:
+        """Axes of the data that differ among configurations whose data have one label, such as the separator."""
+        texts: dict[str, set[DataConfig]] = {}
+        for trial in (*self.grid.configurations, *self.trials):
+            texts.setdefault(data_label(trial.data), set()).add(trial.data)
+        fields = [name for name, entry in AXES.items() if entry.group == "data" and name != "data.files"]
+        return tuple(n for n in fields if any(len({getattr(d, AXES[n].field) for d in t}) > 1 for t in texts.values()))
+
     @property
     def adaptive(self) -> bool:
         return DESIGNS[self.design_name].next_batch is not None
@@ -100,7 +116,7 @@ class Sweep:
 
 def with_seeds(configurations: Iterable[TrialConfig], seeds: Sequence[int]) -> tuple[TrialConfig, ...]:
     """Every configuration with every seed, equal trials once."""
-    trials = (replace(configuration, seed=seed) for configuration in configurations for seed in seeds)
+    trials = (c if c.seed == seed else replace(c, seed=seed) for c in configurations for seed in seeds)
     return tuple({trial.trial_id: trial for trial in trials}.values())
 
 
@@ -134,6 +150,8 @@ def _spell_out_points(source: Source) -> None:
         points = source.content["points"] = dict.fromkeys(points)
     if isinstance(points, dict):
         for name, axes in points.items():
+            if not isinstance(name, str) and str(name) in points:
+                raise source.error(("points", name), f"points: {name!r} and '{name}' are one name; rename one of them")
             if axes is None and name not in POINTS:
                 hint = nearest(str(name), POINTS)
                 raise source.error(("points", name), f"points: unknown point '{name}'{hint} (or write its axes)")
@@ -186,6 +204,11 @@ def _expand(source: Source) -> Sweep:
     most = math.prod(map(len, levels)) * bool(levels) if design.expand is crossed else sum(map(len, levels))
     if (size := (len(points) + most) * len(seeds)) > MAX_POINTS:
         raise source.error(("space",), f"the space has {size:,} points, more than {MAX_POINTS:,}")
+    if not design.takes_count and size > MOST_TRIALS:
+        cure = "take fewer levels, or a design that chooses among them, such as `design: {random: 100}`"
+        raise source.error(
+            ("space",), f"the space has {size:,} points, all to be run, more than {MOST_TRIALS:,}; {cure}"
+        )
 
     cells: list[tuple[TrialConfig, str | None]] = []  # with the rule that drops it
     for combination in design.expand(levels, centre):
@@ -226,7 +249,8 @@ def _expand(source: Source) -> Sweep:
         tuned=tuple(tuning),
         plugins=tuple(content.get("plugins") or ()),
     )
-    return sweep.given([])
+    with source.locate(("design",)):
+        return sweep.given([])
 
 
 def _grid(
@@ -256,6 +280,8 @@ def _name(source: Source) -> str:
     name = source.content.get("name") or Path(source.path).stem
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9._-]*[a-z0-9_-][a-z0-9._-]*", name):
         raise source.error(("name",), f"name {name!r} must be made of a-z, 0-9, '.', '_' and '-'")
+    if len(name) > MOST_LETTERS:  # it names a folder, and names of files may have 255 bytes
+        raise source.error(("name",), f"name: {len(name)} letters, at most {MOST_LETTERS}")
     return name
 
 
@@ -282,6 +308,9 @@ def _seeds(source: Source) -> list[int]:
         raise source.error(("seeds",), f"seeds: {seeds:,} are more than {MAX_POINTS:,}")
     chosen = list(range(seeds)) if type(seeds) is int else seeds
     valid = isinstance(chosen, list) and all(type(seed) is int and seed >= 0 for seed in chosen)
+    for index, seed in enumerate(chosen if valid else ()):
+        with source.locate(("seeds", index)):
+            AXES["seed"].check(seed)
     if not valid or not chosen or len(set(chosen)) != len(chosen):
         raise source.error(("seeds",), f"seeds: expected a count or a list of distinct whole numbers, got {seeds!r}")
     return list(chosen)

@@ -12,6 +12,8 @@ from typing import Any, get_type_hints
 from bitskip.errors import UserError, nearest
 
 _AS_DEFAULT = object()
+MOST_SHOWN = 200
+"""Characters of a wrong value that a message repeats."""
 
 
 def axis(
@@ -103,7 +105,9 @@ class Axis:
 
 
 def _wrong_type(entry: Axis, value: Any, wanted: str) -> UserError:
-    return UserError(f"{entry.name}: expected {wanted}, got {value!r}")
+    shown = repr(value)
+    shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]} …"
+    return UserError(f"{entry.name}: expected {wanted}, got {shown}")
 
 
 def _to_int(entry: Axis, value: Any) -> int:
@@ -115,7 +119,7 @@ def _to_int(entry: Axis, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         raise _wrong_type(entry, value, "a whole number")
     if abs(value) >= 2**63:  # what a Parquet column of whole numbers can hold
-        raise UserError(f"{entry.name}: {value:g} is too large")
+        raise UserError(f"{entry.name}: {_short(value)} is too large (at most {2**63 - 1})")
     return int(value)
 
 
@@ -125,9 +129,20 @@ def _to_float(entry: Axis, value: Any) -> float:
             value = float(value.replace("_", ""))
         except ValueError:
             raise _wrong_type(entry, value, "a number") from None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong_type(entry, value, "a finite number")
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:
+        raise UserError(f"{entry.name}: {_short(value)} is too large") from None
+    if not math.isfinite(found):
+        raise _wrong_type(entry, value, "a finite number")
+    return found
+
+
+def _short(value: float) -> str:
+    """A number in a message, which may have thousands of digits."""
+    return str(value) if abs(value) < 1e30 or isinstance(value, float) else f"1e{int(math.log10(abs(value)))}"
 
 
 def _to_bool(entry: Axis, value: Any) -> bool:

@@ -236,8 +236,13 @@ class Technique:
 
 
 def plain(value: Any) -> str:
-    """A value as a person writes it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value as a person writes it, told apart from every other: 0.3, but 0.30000000000000004."""
+    if isinstance(value, str):  # blanks at an end and line ends are not seen otherwise
+        return value if value.isprintable() and value.strip() == value != "" else repr(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 T = TypeVar("T", bound=Technique)
@@ -259,7 +264,10 @@ class Techniques(tuple[Technique, ...]):
 
     def of(self, kind: type[T]) -> T:
         """The technique of a kind; one that is not there is off."""
-        return next((each for each in self if type(each) is kind), None) or kind.neutral()
+        for each in self:  # no generator: this is asked for every axis of every trial of a plan
+            if type(each) is kind:
+                return each
+        return kind.neutral()
 
     def with_(self, *changed: Technique) -> Techniques:
         """The same with these in place of their kind."""

@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -190,6 +190,12 @@ class Table(Mapping[str, V]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._content())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._content()
+
+    def items(self) -> ItemsView[str, V]:
+        return self._content().items()
 
     def __len__(self) -> int:
         return len(self._content())

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from bitskip.errors import UserError, nearest
 from bitskip.techniques import registry
 from bitskip.techniques.axis import Axis, axes_in, axis
-from bitskip.techniques.base import Technique, Techniques
+from bitskip.techniques.base import Technique, Techniques, plain
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
 
@@ -31,7 +31,7 @@ METHOD_VERSION = 1
 class ModelConfig:
     """Sizes of the Llama-style decoder. Widths fed to a Hadamard transform must be powers of two."""
 
-    layers: int = axis(6, "transformer blocks L; exits lie after each of them", low=1)
+    layers: int = axis(6, "transformer blocks L; exits lie after each of them", low=1, high=1024)
     width: int = axis(64, "residual stream width D", low=8)
     heads: int = axis(4, "query heads", low=1)
     kv_heads: int = axis(2, "key/value heads (grouped-query attention)", low=1)
@@ -133,7 +133,7 @@ class TrialConfig:
     @functools.cached_property
     def configuration_id(self) -> str:
         """Identity without the seed: equal for replicates."""
-        return replace(self, seed=0).trial_id
+        return replace(self, seed=0).trial_id if self.seed else self.trial_id
 
     def canonical_json(self) -> str:
         """What the identity is the hash of.
@@ -141,7 +141,7 @@ class TrialConfig:
         Defaults are spelt out: a changed default is another trial. Axes that came later are left out while neutral:
         the trials from before them keep their ids.
         """
-        content = {name: value for name, value in self._values().items() if AXES[name].hashed(value)}
+        content = {name: value for name, entry in AXES.items() if entry.hashed(value := entry.read(self))}
         for digest, place in PLACES.items():
             if content.get(digest):  # the content is the identity; the same text elsewhere is the same trial
                 del content[place]
@@ -232,11 +232,14 @@ def axis_names() -> tuple[str, ...]:
 
 
 def model_label(model: ModelConfig) -> str:
-    """The preset's name, or the sizes."""
+    """The preset's name, or the sizes and what else is not at its default."""
     for name, preset in PRESETS.items():
         if preset == model:
             return name
-    return f"{model.layers}x{model.width}h{model.heads}kv{model.kv_heads}f{model.ffn_width}"
+    sizes = f"{model.layers}x{model.width}h{model.heads}kv{model.kv_heads}f{model.ffn_width}"
+    others = {name: getattr(model, name) for name in ("rope_theta", "norm_eps", "init_std")}
+    told = [f"{name} {plain(value)}" for name, value in others.items() if value != getattr(ModelConfig, name)]
+    return " ".join([sizes, *told])
 
 
 def data_label(data: DataConfig) -> str:

@@ -36,7 +36,9 @@ def test_rows_become_results_with_their_effects(tmp_path) -> None:
 def test_saved_again_the_same_trial_is_replaced(tmp_path) -> None:
     first, *_ = rows()
     bitskip.save_results([first], tmp_path / "mine")
-    bitskip.save_results([first | {"loss": 2.0}], tmp_path / "mine")
+    bitskip.save_results([first], tmp_path / "mine")  # the same: nothing to say
+    with pytest.warns(UserWarning, match="the results of 1 trials in .*mine are replaced by others"):
+        bitskip.save_results([first | {"loss": 2.0}], tmp_path / "mine")
     assert bitskip.load_results(tmp_path).trials["loss"].to_pylist() == [2.0]
 
 

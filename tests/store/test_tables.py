@@ -166,7 +166,10 @@ def test_a_crash_while_writing_leaves_no_trial_behind(tmp_path, monkeypatch, cra
         (lambda path: path.write_bytes(path.read_bytes()[:200]), "unreadable"),
         (lambda path: path.write_bytes(b""), "unreadable"),
         (lambda path: path.write_text("not a table"), "unreadable"),
-        (lambda path: rewrite(path, lambda t: t.replace_schema_metadata(None)), "not written by bitskip"),
+        (
+            lambda path: rewrite(path, lambda t: t.replace_schema_metadata(None).drop_columns("trial_id")),
+            "not written by",
+        ),
         (lambda path: rewrite(path, lambda t: with_version(t, "2")), "schema version 2 is newer"),
         (lambda path: rewrite(path, lambda t: with_version(t, "x")), "unreadable"),
         (lambda path: rewrite(path, lambda t: t.set_column(0, "step", [["?"] * len(t)])), "unreadable"),

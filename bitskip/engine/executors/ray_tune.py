@@ -11,6 +11,8 @@ import os
 import platform
 import shutil
 import signal
+import sys
+import tempfile
 import time
 from typing import Any
 
@@ -43,6 +45,7 @@ class RayTune:
 
     def check(self, resources: Resources) -> None:
         if self.address is None:
+            _check_sockets()
             slots_on([{"CPU": local_cores(), "GPU": resources.gpus}], resources)  # GPUs are counted by Ray
 
     def _start(self) -> None:
@@ -94,6 +97,18 @@ class RayTune:
             self.up = False
             with contextlib.suppress(Exception):  # of a runtime that is broken already
                 ray.shutdown()
+
+
+SOCKET_BYTES = 107
+SOCKET_TAIL = "/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
+"""What Ray puts behind the temporary folder, and how long a path to a socket may be in all."""
+
+
+def _check_sockets() -> None:
+    """Raises UserError for a temporary folder in which Ray cannot make its sockets."""
+    folder = os.environ.get("RAY_TMPDIR") or ("/tmp" if sys.platform.startswith("linux") else tempfile.gettempdir())
+    if len(os.fsencode(folder + SOCKET_TAIL)) > SOCKET_BYTES:
+        raise UserError(f"{folder}: too long for Ray's sockets; set RAY_TMPDIR=/tmp, or use --executor inline")
 
 
 def _probe(address: str) -> None:
