@@ -1,0 +1,55 @@
+"""The canonical form of a trial: what does not act is neutral, so that equal training has equal ids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bitskip.errors import UserError
+from bitskip.techniques import registry
+from bitskip.techniques.base import Technique
+from bitskip.techniques.phases import Phases
+
+if TYPE_CHECKING:
+    from bitskip.trial.config import DataConfig, TrialConfig
+
+MOST_ROUNDS = 20
+"""Of asking all techniques for their canonical forms: more than any chain of them is long."""
+
+
+def canonical(trial: TrialConfig) -> TrialConfig:
+    """The same training with every inert axis neutral, so that equal runs have equal ids.
+
+    Techniques are asked in turn until none has more to say, as one that is off may make another inert. Raises
+    UserError for a technique whose canonical form changes when it is made canonical again.
+    """
+    moved: list[set[type[Technique]]] = []
+    while not moved or moved[-1]:
+        moved.append(set())
+        for kind in map(type, trial.techniques):
+            found = _canonical_technique(trial.of(kind), trial)
+            if found == trial.of(kind):
+                continue
+            moved[-1].add(kind)
+            trial = replace(trial, techniques=trial.techniques.with_(found))
+            again = _canonical_technique(found, trial)
+            if again != found:
+                raise UserError(
+                    f"{registry.told(kind)}: its canonical form is not idempotent, so that a trial would have several "
+                    f"ids: {found} becomes {again}; its author has to mend it"
+                )
+        if len(moved) > MOST_ROUNDS:
+            chasing = " and ".join(sorted(registry.told(kind) for kind in set().union(*moved[-3:])))
+            raise UserError(f"{chasing}: their canonical forms change one another for ever; leave one out")
+    return trial if _documents_matter(trial.data) else replace(trial, data=replace(trial.data, document="auto"))
+
+
+def _documents_matter(data: DataConfig) -> bool:
+    """Whether `data.document` acts: a story is a document, and a row of a dataset unless rows make up articles."""
+    of_articles = data.document == "article" and data.corpus != "stories"
+    return data.document == "auto" or data.corpus == "files" or of_articles
+
+
+def _canonical_technique(technique: Technique, trial: TrialConfig) -> Technique:
+    resting = technique.trained_in_phase_2 and trial.of(Phases).phase == "1"
+    return technique.neutral() if resting else technique.canonical(trial)
