@@ -11,8 +11,6 @@ import os
 import platform
 import shutil
 import signal
-import sys
-import tempfile
 import time
 from typing import Any
 
@@ -106,7 +104,7 @@ SOCKET_TAIL = "/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_st
 
 def _check_sockets() -> None:
     """Raises UserError for a temporary folder in which Ray cannot make its sockets."""
-    folder = os.environ.get("RAY_TMPDIR") or ("/tmp" if sys.platform.startswith("linux") else tempfile.gettempdir())
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(os.fsencode(folder + SOCKET_TAIL)) > SOCKET_BYTES:
         raise UserError(f"{folder}: too long for Ray's sockets; set RAY_TMPDIR=/tmp, or use --executor inline")
 
