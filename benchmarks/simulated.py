@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bitskip import make_trial
+from bitskip.store.parquet_files import COMPACT_PREFIX
 from bitskip.store.schema import arrow_schema, trial_columns
-from bitskip.store.tables import COMPACT_PREFIX
 
 SEEDS, LAYERS = 3, 6
 AXES = {

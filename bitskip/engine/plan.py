@@ -10,8 +10,9 @@ from pathlib import Path
 
 from bitskip.errors import UserError
 from bitskip.store.folder import SweepFolder
+from bitskip.store.parquet_files import File
 from bitskip.store.schema import FAILED, FINISHED
-from bitskip.store.tables import Failure, File, ledger_of, read_failure
+from bitskip.store.tables import Failure, ledger_of, read_failure
 from bitskip.sweep.adaptive import Chooser
 from bitskip.sweep.designs import DESIGNS
 from bitskip.sweep.resources import local_slots

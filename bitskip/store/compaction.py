@@ -12,10 +12,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from bitskip.atomic_file import sync_file
-from bitskip.store import filesystem, tables
+from bitskip.store import filesystem, parquet_files, tables
 from bitskip.store.folder import SweepFolder
+from bitskip.store.parquet_files import COMPACT_PREFIX, Wanted
 from bitskip.store.schema import COMMIT_TABLE, FINISHED, TABLES
-from bitskip.store.tables import COMPACT_PREFIX, LEDGER_COLUMNS, Wanted
+from bitskip.store.tables import LEDGER_COLUMNS
 
 COMPACT_EVERY = 250
 """Loose parts of `trials` that are merged while a sweep runs."""
@@ -46,13 +47,13 @@ def compact(folder: Path) -> int:
     readers count a trial once. Failed attempts, orphans and unreadable files are left as they are. The caller holds the
     sweep's lock: two compactions of one folder at once are not provided for.
     """
-    commits = tables.commits(tables.read_table([folder], COMMIT_TABLE, LEDGER_COLUMNS))
+    commits = tables.commits(parquet_files.read_table([folder], COMMIT_TABLE, LEDGER_COLUMNS))
     finished = {trial_id: folder for trial_id, row in commits.items() if row["status"] in FINISHED}
     return sum(_compact_table(folder, name, finished) for name in sorted(TABLES, key=lambda n: n == COMMIT_TABLE))
 
 
 def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int:
-    paths = tables.table_files(folder, name)
+    paths = parquet_files.table_files(folder, name)
     parts = [path for path in paths if path.stem in finished]
     if not parts:
         return 0
@@ -60,7 +61,7 @@ def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int
     merged = [*_small(earlier), *parts]
     identities = {path: filesystem.identity(path) for path in merged}
     wanted = Wanted.of(name)
-    files = [file for file in tables.read_files(merged, wanted) if not file.problem]
+    files = [file for file in parquet_files.read_files(merged, wanted) if not file.problem]
     if name == COMMIT_TABLE:  # a result, even where a failed attempt came later
         counts = tables.commits(files)
         table = tables.counted(files, {trial_id: row for trial_id, row in counts.items() if trial_id in finished})
@@ -68,10 +69,10 @@ def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int
         table = tables.last_rows(files, finished, name)
     ids = table["trial_id"].to_pylist()
     generation = 1 + max((_generation(path) for path in earlier), default=0)
-    digest = tables.digest_of(ids)
+    digest = parquet_files.digest_of(ids)
     target = SweepFolder(folder).table(name) / f"{COMPACT_PREFIX}{generation:06d}-{digest}.parquet"
     tables.write_file(table, target)
-    written = tables.read_file(target, wanted)
+    written = parquet_files.read_file(target, wanted)
     if written.problem or not written.table.equals(table):
         filesystem.remove(target)
         raise OSError(f"{target}: does not read back as written; the parts are kept")

@@ -11,8 +11,9 @@ from typing import Any
 
 from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
+from bitskip.store.parquet_files import File, Wanted, read_file, reading_order
 from bitskip.store.schema import COMMIT_TABLE
-from bitskip.store.tables import LEDGER_COLUMNS, File, Wanted, counting, read_file, reading_order
+from bitskip.store.tables import LEDGER_COLUMNS, counting
 
 SETTLED_NANOSECONDS = 2_000_000_000
 """A change within the clock's tick of a listing does not show in the folder's time: so long it is listed again."""

@@ -10,6 +10,7 @@ from bitskip.engine.job import Job
 from bitskip.engine.worker import run_job
 from bitskip.errors import UserError
 from bitskip.store.tables import load_results
+from bitskip.techniques import registry
 from bitskip.techniques.base import Technique
 from bitskip.techniques.registry import PlugIn
 from bitskip.trial.config import make_trial
@@ -49,7 +50,7 @@ def test_a_row_says_which_plug_ins_were_loaded(
     loaded: tuple[str, ...], told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "run_trial", fail_with(RuntimeError("x")))
-    monkeypatch.setattr(worker, "plug_ins", lambda: [PlugIn(Technique, *name.split()) for name in loaded])
+    monkeypatch.setattr(registry, "_named", [PlugIn(Technique, *name.split()) for name in loaded])
     run_job(Job(TRIAL, tmp_path, "s"))
     assert load_results(tmp_path).trials["plugins"].to_pylist() == [told]
 

@@ -11,7 +11,7 @@ import pytest
 from store.test_tables import TABLES, contents, store, trial
 
 from bitskip import atomic_file
-from bitskip.store import compaction, tables
+from bitskip.store import compaction, parquet_files, tables
 from bitskip.store.compaction import compact
 from bitskip.store.tables import committed, load_results
 
@@ -105,7 +105,7 @@ def test_a_file_compacted_while_it_is_listed_is_read_from_the_compact_file(tmp_p
     store(tmp_path, seed=0)
     store(tmp_path, seed=1)
     before = contents(tmp_path)
-    paths, pending = tables.table_files, [True]
+    paths, pending = parquet_files.table_files, [True]
 
     def listed_before(folder: Path, name: str) -> list[Path]:
         found = paths(folder, name)
@@ -113,7 +113,7 @@ def test_a_file_compacted_while_it_is_listed_is_read_from_the_compact_file(tmp_p
             compact(folder)
         return found
 
-    monkeypatch.setattr(tables, "table_files", listed_before)
+    monkeypatch.setattr(parquet_files, "table_files", listed_before)
     assert contents(tmp_path) == before
 
 
@@ -177,7 +177,7 @@ def test_finished_trials_are_read_from_a_few_files_however_many_they_are(tmp_pat
     for seed in range(30):
         store(tmp_path, seed=seed)
         compaction.compact_if_due(tmp_path, every=10)
-    read, opened = tables.read_file, []
-    monkeypatch.setattr(tables, "read_file", lambda path, wanted: (opened.append(path), read(path, wanted))[1])
+    read, opened = parquet_files.read_file, []
+    monkeypatch.setattr(parquet_files, "read_file", lambda path, wanted: (opened.append(path), read(path, wanted))[1])
     assert len(load_results(tmp_path).trials) == 30
     assert len(opened) <= len(TABLES) * 10
