@@ -10,8 +10,22 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from bitskip.errors import UserError, nearest
+from bitskip.ops.conventions import UNQUANTIZED_BITS
 
 _AS_DEFAULT = object()
+
+
+def bit_widths(*widths: int) -> Callable[[int], str | None]:
+    """`allowed` of an axis of bits: one of the widths, or not quantized."""
+
+    def complaint(bits: int) -> str | None:
+        if bits in (*widths, UNQUANTIZED_BITS):
+            return None
+        return f"{bits} is not one of {', '.join(map(str, widths))} or {UNQUANTIZED_BITS} (not quantized)"
+
+    return complaint
+
+
 MOST_SHOWN = 200
 """Characters of a wrong value that a message repeats."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bitskip.errors import UserError
 from bitskip.ops.conventions import UNQUANTIZED_BITS
-from bitskip.techniques.axis import axis
+from bitskip.techniques.axis import axis, bit_widths
 from bitskip.techniques.base import LinearLayer, LinearOps, Technique
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ class IntegerWeights(Technique):
     weight_bits: int = axis(
         UNQUANTIZED_BITS,
         "bits of integer weights; 16 = not quantized to integers",
-        allowed=lambda bits: (
-            None if bits in (*WIDTHS, UNQUANTIZED_BITS) else f"{bits} is not one of 2, 3, 4, 8 or 16 (not quantized)"
-        ),
+        allowed=bit_widths(*WIDTHS),
         since="0.2",
     )
     weight_group: str = axis(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bitskip.ops.conventions import UNQUANTIZED_BITS
-from bitskip.techniques.axis import axis
+from bitskip.techniques.axis import axis, bit_widths
 from bitskip.techniques.base import Op, Technique
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class KVCacheQuantization(Technique):
     kv_bits: int = axis(
         UNQUANTIZED_BITS,
         "bits of cached keys and values; 16 = not quantized",
-        allowed=lambda bits: (
-            None if bits in (*WIDTHS, UNQUANTIZED_BITS) else f"{bits} is not one of 2, 4, 8 or 16 (not quantized)"
-        ),
+        allowed=bit_widths(*WIDTHS),
         since="0.2",
     )
 
