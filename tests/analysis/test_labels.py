@@ -21,8 +21,8 @@ def test_rates_that_differ_in_the_last_digit_have_two_labels() -> None:
 def test_a_setting_that_may_be_taken_for_another_is_named() -> None:
     found = [level_label("mod_capacity", (0.5, *level)) for level in itertools.product((1, 2), (0.01, 1.0))]
     assert found == [
-        "mod_capacity 0.5 1",
-        "mod_capacity 0.5 1 1",
+        "mod_capacity 0.5 mod_every 1",
+        "mod_capacity 0.5 mod_every 1 mod_router_weight 1",
         "mod_capacity 0.5",
         "mod_capacity 0.5 mod_router_weight 1",
     ]

@@ -72,7 +72,8 @@ def test_a_torn_file_is_broken_and_named(swept: Path, table: str, damage: bytes)
     part.write_bytes(damage)
     broken = [finding for finding in of_results(swept) if finding.level == "broken"]
     assert [str(part) in finding.what for finding in broken] == [True]
-    assert "move the file away" in (broken[0].cure or "")
+    assert "restore the file" in (broken[0].cure or "")
+    assert "--ignore-damaged" in (broken[0].cure or "")
 
 
 def test_foreign_files_are_named(swept: Path) -> None:
