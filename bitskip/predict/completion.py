@@ -66,16 +66,20 @@ def _techniques(family: Family, stratum: Stratum, named: Mapping[str, Any]) -> d
         counts = Counter(cell.levels[INDEX[factor]] for cell in family.cells)
         template = dict(zip(members, _agreeing_level(factor, given, counts), strict=True))
         if template[members[0]] != given.get(members[0], template[members[0]]):
-            for implied in _implied(given) & set(members) - set(given):  # a width that was not measured has its own
+            for implied in _implied(given).keys() & set(members) - set(
+                given
+            ):  # a width that was not measured has its own
                 template.pop(implied)
                 axes.pop(implied, None)
+        elsewhere = _implied(named).items() - _implied(given).items()  # integer weights are not ternary, too
+        template |= {name: value for name, value in elsewhere if name in template}
         axes |= template | given
     return axes
 
 
-def _implied(given: Mapping[str, Any]) -> set[str]:
-    """Axes that techniques derive from those that are given."""
-    return {name for kind in registry.techniques() for name in kind.implied(given)}
+def _implied(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What techniques derive from the axes that are given."""
+    return {name: value for kind in registry.techniques() for name, value in kind.implied(given).items()}
 
 
 def _agreeing_level(factor: str, given: Mapping[str, Any], counts: Mapping[Level, int]) -> Level:
