@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.contrasts import (
     Treatment,
@@ -111,13 +111,13 @@ def composition_effects(
     ]
 
 
-def main_effects(results: Results, metric: str = "ppl", **options: object) -> list[Effect]:
+def main_effects(results: Results, metric: str = "ppl", **options: Any) -> list[Effect]:
     """Difference of every level of every technique to its baseline level, per stratum.
 
     Options are those of `composition_effects`. The averaged estimand uses matched pairs: cells that differ in that one
     technique and nothing else.
     """
-    return composition_effects(results, metric, order=1, **options)  # type: ignore[arg-type]
+    return composition_effects(results, metric, order=1, **options)
 
 
 def stratum_effects(

@@ -124,12 +124,18 @@ def _wrong_type(entry: Axis, value: Any, wanted: str) -> UserError:
     return UserError(f"{entry.name}: expected {wanted}, got {shown}")
 
 
+def _from_text(entry: Axis, value: Any, wanted: str) -> Any:
+    """A number written as text, as the command line and YAML's 2e-3 give it; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value.replace("_", ""))
+    except ValueError:
+        raise _wrong_type(entry, value, wanted) from None
+
+
 def _to_int(entry: Axis, value: Any) -> int:
-    if isinstance(value, str):
-        try:
-            value = float(value.replace("_", ""))
-        except ValueError:
-            raise _wrong_type(entry, value, "a whole number") from None
+    value = _from_text(entry, value, "a whole number")
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         raise _wrong_type(entry, value, "a whole number")
     if abs(value) >= 2**63:  # what a Parquet column of whole numbers can hold
@@ -138,11 +144,7 @@ def _to_int(entry: Axis, value: Any) -> int:
 
 
 def _to_float(entry: Axis, value: Any) -> float:
-    if isinstance(value, str):
-        try:
-            value = float(value.replace("_", ""))
-        except ValueError:
-            raise _wrong_type(entry, value, "a number") from None
+    value = _from_text(entry, value, "a number")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong_type(entry, value, "a finite number")
     try:
