@@ -49,15 +49,15 @@ def a_trial(**axes: Any) -> TrialConfig:
 
 def a_text() -> TokenData:
     """Numbers that count up: learnable, and enough for any of these trials."""
-    train, validation = (np.arange(start, start + 3000).astype(np.uint16) % 257 for start in (0, 7))
-    return TokenData(train, validation, 257, 0, 2.0, math.log(257), "test")
+    train, validation, test = (np.arange(start, start + 3000).astype(np.uint16) % 257 for start in (0, 30, 7))
+    return TokenData(train, validation, test, np.full(3000, 2), 257, 0, math.log(257), "test")
 
 
 def losses_of(trial: TrialConfig, **options: Any) -> list[float | None]:
     """Training and held-out loss after every step, and the final loss of every exit."""
     ready = prepare(trial, torch.device("cpu"), a_text())
     curve = train(ready, **options).curve
-    exits = exit_quality(ready.model.eval(), ready.measured_on, trial.training.eval_tokens, trial)
+    exits = exit_quality(ready.model.eval(), ready.measured_on, trial)
     return [
         *(loss for point in curve for loss in (point.train_loss, point.val_loss)),
         *(found.loss for found in exits),

@@ -71,7 +71,7 @@ def sweep(
     from bitskip.sweep.sweep_file import load_sweep
 
     limits = Limits.parse(max_trials, time_budget, retry, ignore_damaged)
-    design = load_sweep(file, profile, overrides or ())
+    design = load_sweep(file, profile, overrides or (), results)
     console = Console(stderr=as_json)
 
     def announce(plan: Plan) -> None:
@@ -179,7 +179,7 @@ def suggest(
     space: dict[TrialConfig, tuple[str, ...]] = {}
     for each in files:
         try:
-            sweep = load_sweep(each, profile, settings)
+            sweep = load_sweep(each, profile, settings, results)
         except UserError as error:
             if file is not None:
                 raise

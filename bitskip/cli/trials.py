@@ -47,14 +47,19 @@ def train(
     from bitskip.engine.worker import check_device, run_job
     from bitskip.store.schema import FAILED, FINISHED
     from bitskip.store.tables import stored_result
+    from bitskip.training.held_out import check_text
 
     trial = replace(trial, data=pinned(trial.data))
     check_device(device)
     training, progress = trial.training, sys.stderr if as_json else sys.stdout
     for text in summaries([trial.data]):
         print(f"text: {text.line()}", *(f"warning: {warning}" for warning in text.warnings), sep="\n", file=progress)
-    held_out = max(training.eval_tokens, training.curve_tokens)
-    load_data(trial.data, training.tokens, held_out, report=lambda text: print(text, file=progress, flush=True))
+
+    def tell(text: str) -> None:
+        print(text, file=progress, flush=True)
+
+    for note in check_text(trial, load_data(trial.data, training.tokens, training.held_out_tokens, report=tell)):
+        tell(note)
     folder = results / "train"
     try:
         folder.mkdir(parents=True, exist_ok=True)

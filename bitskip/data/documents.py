@@ -43,9 +43,10 @@ NEWLINE, _BLANKS, _NEAR = "\n", " \t\r\f\v\u00a0", 100
 class DocumentSummary:
     """How a text, known by its name, was cut into documents.
 
-    `found` counts all, `kept` those that are neither null nor empty, `held_out` those of them that are not trained on.
-    Bytes are UTF-8; `shortest`, `median` and `longest` are characters of the kept ones (0 if there is none). `cut` says
-    where documents end, `warnings` what may not be as its reader meant it.
+    `found` counts all, `kept` those that are neither null nor empty, `held_out` those of them that are not trained on,
+    `validation` those of these that are not for the test. Bytes are UTF-8; `shortest`, `median` and `longest` are
+    characters of the kept ones (0 if there is none). `cut` says where documents end, `warnings` what may not be as its
+    reader meant it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DocumentSummary:
     found: int
     kept: int
     held_out: int
+    validation: int
     empty: int
     null: int
     train_bytes: int
@@ -72,34 +74,52 @@ class DocumentSummary:
         return (
             f"{name}: {self.found:,} document{'s' * (self.found != 1)} in {files} ({self.cut})"
             + f"{f', {left_out} left out' * bool(left_out)}: {self.kept - self.held_out:,} for training, "
-            f"{self.held_out:,} held out; {self.shortest:,} to {self.longest:,} characters, median {self.median:,}"
+            f"{f'{self.validation:,} for validation, ' * bool(self.validation)}"
+            f"{self.held_out - self.validation:,} for the test; "
+            f"{self.shortest:,} to {self.longest:,} characters, median {self.median:,}"
         )
 
 
 def summarize(
-    name: str, files: int, cut: str, documents: Iterable[tuple[str | None, bool]], warnings: tuple[str, ...]
+    name: str,
+    files: int,
+    cut: str,
+    documents: Iterable[tuple[str | None, str]],
+    sides: Sequence[str],
+    warnings: tuple[str, ...],
 ) -> DocumentSummary:
-    """Count documents, each with whether it is held out; None is a null, and a text of blanks is empty."""
-    found = held_out = empty = null = 0
-    sizes, lengths = [0, 0], array("Q")
-    for text, is_held_out in documents:
+    """Count documents, each with its side, one of `sides`; None is a null, and a text of blanks is empty."""
+    found = empty = null = 0
+    counts, sizes, lengths = dict.fromkeys(sides, 0), dict.fromkeys(sides, 0), array("Q")
+    for text, side in documents:
         found += 1
         null += text is None
         empty += text == ""
         if text:
-            held_out += is_held_out
-            sizes[is_held_out] += len(text.encode())
+            counts[side] += 1
+            sizes[side] += len(text.encode())
             lengths.append(len(text))
-    if lengths and held_out in (0, len(lengths)):
-        what = "held out" if not held_out else "left for training"
-        warnings += (f"no document is {what}; give more text or change data.validation_fraction",)
+    if lengths and (missing := [side for side, count in counts.items() if not count]):
+        warnings += (f"no document is for {' or '.join(missing)}; give more text or change data.validation_fraction",)
     shortest, longest = min(lengths, default=0), max(lengths, default=0)
     middle = int(statistics.median(lengths)) if lengths else 0
-    counts = {"found": found, "kept": len(lengths), "held_out": held_out, "empty": empty, "null": null}
-    extent = {"shortest": shortest, "median": middle, "longest": longest}
-    train, held_out_bytes = sizes
+    train, train_bytes = counts["train"], sizes["train"]
     return DocumentSummary(
-        name, files, cut, train_bytes=train, held_out_bytes=held_out_bytes, warnings=warnings, **counts, **extent
+        name,
+        files,
+        cut,
+        found=found,
+        kept=len(lengths),
+        held_out=len(lengths) - train,
+        validation=counts.get("validation", 0),
+        empty=empty,
+        null=null,
+        train_bytes=train_bytes,
+        held_out_bytes=sum(sizes.values()) - train_bytes,
+        shortest=shortest,
+        median=middle,
+        longest=longest,
+        warnings=warnings,
     )
 
 
@@ -238,9 +258,9 @@ def _look_at(path: Path, config: DataConfig) -> _Found:
 def suited(config: DataConfig, paths: Iterable[Path]) -> DataConfig:
     """The configuration with the `document` and `separator` that its text is cut with.
 
-    `auto` stays where every .txt file has documents enough at the separator, and for WikiText, whose results of 0.1
-    were measured in blocks of lines. Else it becomes what the text shows. Ways that cut alike become one. Raises
-    UserError for a separator that occurs nowhere or is misspelt, and for a way that these files do not have.
+    `auto` stays where every .txt file has documents enough at the separator, else it becomes what the text shows; but
+    with two parts WikiText stays in the blocks of lines in which 0.1 measured it. Ways that cut alike become one.
+    Raises UserError for a separator that occurs nowhere or is misspelt, and for a way that these files do not have.
     """
     if "\\" in config.separator:
         meant = config.separator.replace("\\n", "\n").replace("\\t", "\t").replace("\\", "")
@@ -285,7 +305,7 @@ def told(config: DataConfig, paths: Sequence[Path]) -> tuple[str, list[str]]:
         if wiki:
             doubts.append(
                 f"{wiki[0]} holds {found[wiki[0]].articles} articles ' = Title = ' but is cut into blocks of lines: "
-                "what is held out is from articles that are trained on; set data.document: article"
+                "what is held out is from articles that are trained on; leave data.split: two out"
             )
             in_blocks = []
     if in_blocks:
@@ -323,7 +343,9 @@ def _way(config: DataConfig, found: list[_Found]) -> str:
         return "auto" if enough and not lines_of_blanks else "blank-line"
     if config.document == "separator" or config.separator != DEFAULT_SEPARATOR:
         return "auto" if enough else "separator"
-    if any(each.articles > 1 for each in found) or (enough and not lines_of_blanks):
+    if any(each.articles > 1 for each in found):
+        return "auto" if config.split == "two" else "article"
+    if enough and not lines_of_blanks:
         return "auto"
     total = sum(each.at_empty_lines for each in found)
     if total < MIN_DOCUMENTS:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bitskip.data.cache import cache_folder, content_key, publish
-from bitskip.data.corpora import Side, open_corpus
+from bitskip.data.corpora import Corpus, open_corpus
 from bitskip.data.pretrained import OWN
 from bitskip.data.round_trip import RoundTrip
 from bitskip.data.tokenizer import Tokenizer, load_tokenizer
@@ -36,17 +36,19 @@ TOKENS_PER_COUNT = 2**22
 
 @dataclass(frozen=True)
 class TokenData:
-    """Token ids of a corpus, memory-mapped, and what turns nats per token into bits per byte.
+    """Token ids of a corpus, memory-mapped: what is trained on, what guides training, and what is reported on.
 
-    `bytes_per_token` counts UTF-8 bytes of the held-out text per held-out token, end-of-document tokens included.
-    `unigram_entropy` is that of the training tokens, in nats: what counting alone achieves.
+    `validation` is None where the text has two parts only: the test then has both its roles. `test_bytes` says how many
+    UTF-8 bytes of the text each token of `test` stands for; they add up to those of its documents. `unigram_entropy` is
+    that of the training tokens, in nats: what counting alone achieves.
     """
 
     train: np.ndarray
-    validation: np.ndarray
+    validation: np.ndarray | None
+    test: np.ndarray
+    test_bytes: np.ndarray
     vocab_size: int
     end_of_document: int
-    bytes_per_token: float
     unigram_entropy: float
     fingerprint: str
 
@@ -54,13 +56,13 @@ class TokenData:
 def load_data(
     config: DataConfig,
     train_tokens: int,
-    validation_tokens: int,
+    held_out_tokens: int,
     cache: Path | None = None,
     report: Callable[[str], None] | None = None,
 ) -> TokenData:
     """The streams of a corpus, from the cache or built into it.
 
-    An endless corpus gives at least the tokens asked for, any other all it has. Raises UserError if either is empty.
+    An endless corpus gives at least the tokens asked for, any other all it has. Raises UserError if a part is empty.
     """
     folder, corpus = cache_folder(cache), open_corpus(config)
     tokenizer = load_tokenizer(config, folder, corpus, report)
@@ -73,10 +75,11 @@ def load_data(
     check = partial(RoundTrip, tokenizer, config.tokenizer, report)
     streams: dict[str, _Stream] = {}
     keys: dict[str, str] = {}
-    wanted: dict[Side, int] = {"train": train_tokens, "validation": validation_tokens}
-    for side, tokens in wanted.items():
-        limit = size_class(tokens) if corpus.endless else None
-        parts = {"side": side, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT}
+    for side in corpus.sides:
+        limit = size_class(train_tokens if side == "train" else held_out_tokens) if corpus.endless else None
+        named = side if side != "test" or corpus.of_three else "validation"  # older keys of caches stay
+        parts = {"side": named, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT}
+        parts |= {"parts": 3} if corpus.of_three and side != "train" else {}
         parts |= {"pretrained": PRETRAINED_FORMAT} if pretrained else {}
         keys[side] = content_key({**parts, **corpus.identity()})
         path = folder / f"tokens-{keys[side]}.bin"
@@ -84,18 +87,37 @@ def load_data(
             report(f"preparing {side} tokens of {config.corpus}")
         streams[side] = _stream(path, partial(corpus.documents, side), tokenizer, limit, check)
         if len(streams[side].tokens) == 0:
-            more = " or a larger data.validation_fraction" if side == "validation" else ""
+            more = " or a larger data.validation_fraction" if side != "train" else ""
             raise UserError(f"data: the {side} part of '{config.corpus}' holds no text; give more text{more}")
-    train, held_out = streams["train"], streams["validation"]
+    train, test = streams["train"], streams["test"]
+    validation = streams.get("validation")
     return TokenData(
         train=train.tokens,
-        validation=held_out.tokens,
+        validation=None if validation is None else validation.tokens,
+        test=test.tokens,
+        test_bytes=_bytes_of(folder / f"bytes-{keys['test']}.bin", corpus, tokenizer, test),
         vocab_size=tokenizer.vocab_size,
         end_of_document=tokenizer.end_of_document,
-        bytes_per_token=held_out.text_bytes / len(held_out.tokens),
         unigram_entropy=_unigram_entropy(train.tokens, tokenizer.vocab_size),
         fingerprint=content_key(keys),
     )
+
+
+def _bytes_of(path: Path, corpus: Corpus, tokenizer: Tokenizer, test: _Stream) -> np.ndarray:
+    """How many bytes of the text each token of the test stands for, from the cache or into it."""
+    count = len(test.tokens)
+
+    def build(temporary: Path) -> None:
+        parts: list[np.ndarray] = []
+        documents, held = corpus.documents("test"), 0
+        while held < count:
+            batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))
+            parts += tokenizer.text_bytes(batch)
+            held += sum(len(part) for part in parts[len(parts) - len(batch) :])
+        np.concatenate(parts).astype(np.uint32).tofile(temporary)
+
+    publish(path, build, lambda path: path.exists() and path.stat().st_size == 4 * count)
+    return np.memmap(path, np.uint32, "r")
 
 
 def _unigram_entropy(tokens: np.ndarray, vocab_size: int) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +46,13 @@ class Tokenizer(Protocol):
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
         """Ids of each document, without the end-of-document token."""
 
+    def text_bytes(self, documents: Sequence[str]) -> list[np.ndarray]:
+        """UTF-8 bytes of each document that each of its tokens stands for, the end-of-document token's as the last.
+
+        They add up to the document's: what no token stands for counts with the next one. Of tokens that share a
+        character, the first has its bytes.
+        """
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids; the end-of-document token gives nothing."""
 
@@ -58,6 +64,9 @@ class ByteTokenizer:
 
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
         return [np.frombuffer(document.encode(), dtype=np.uint8) for document in documents]
+
+    def text_bytes(self, documents: Sequence[str]) -> list[np.ndarray]:
+        return [np.append(np.ones(len(document.encode()), np.int64), 0) for document in documents]
 
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(i for i in ids if i < self.end_of_document).decode(errors="replace")
@@ -92,9 +101,23 @@ class LibraryTokenizer:
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
 
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
+        return [self._numbered(np.asarray(entry.ids, dtype=np.uint32)) for entry in self._encoded(documents)]
+
+    def text_bytes(self, documents: Sequence[str]) -> list[np.ndarray]:
+        found = []
+        for document, entry in zip(documents, self._encoded(documents), strict=True):
+            # Bytes before each character, from how many bytes UTF-8 takes for a code point.
+            points = np.frombuffer(document.encode("utf-32-le"), np.uint32)
+            sizes = 1 + sum((points >= least).astype(np.int64) for least in (0x80, 0x800, 0x10000))
+            before = np.concatenate([[0], np.cumsum(sizes)])
+            ends = np.array([end for _, end in entry.offsets], np.int64).reshape(-1)
+            reached = np.maximum.accumulate(before[np.append(ends, len(points))])
+            found.append(np.diff(reached, prepend=0))
+        return found
+
+    def _encoded(self, documents: Sequence[str]) -> list[tokenizers.Encoding]:
         with _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}")):
-            encoded = self.inner.encode_batch(list(documents), add_special_tokens=False)
-        return [self._numbered(np.asarray(entry.ids, dtype=np.uint32)) for entry in encoded]
+            return self.inner.encode_batch(list(documents), add_special_tokens=False)
 
     def decode(self, ids: Sequence[int]) -> str:
         with _library_errors(
@@ -157,14 +180,10 @@ def _trained(
     import tokenizers
 
     parts = {"bpe": config.vocab_size, "characters": TRAINING_CHARACTERS, **corpus.identity()}
-    of_beginning = cache / f"bpe-{content_key(parts)}.json"
-    path = of_beginning if corpus.endless else cache / f"bpe-{content_key(parts | {'sample': 'spread'})}.json"
+    path = cache / f"bpe-{content_key(parts)}.json"
 
     def build(temporary: Path) -> None:
         sample = corpus.sample(TRAINING_CHARACTERS)
-        if sample.read <= TRAINING_CHARACTERS and path != of_beginning and _is_tokenizer(of_beginning):
-            shutil.copyfile(of_beginning, temporary)  # version 0.1 learned from the beginning: here that was all
-            return
         if report and sample.characters < sample.read:
             report(f"learning a BPE from {sample.characters:,} of {sample.read:,} characters, spread over all")
         _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))

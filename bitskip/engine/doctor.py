@@ -204,7 +204,7 @@ def _sweep_folder(folder: Path, name: str) -> Iterator[Check]:
         yield Check("note", name, what, "bitskip doctor --fix merges them", functools.partial(compact, folder))
     if design.exists():
         try:
-            yield from _text(name, load_sweep(design))
+            yield from _text(name, load_sweep(design, results=folder))
         except UserError as error:
             yield Check("warning", name, str(error), "run the sweep from its own file again: it is written anew")
     for mixture in provenance(row for row in found.rows if row["status"] in FINISHED).mixed:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -39,8 +38,9 @@ from bitskip.store.heartbeat import Running, running_trials
 from bitskip.store.schema import FINISHED
 from bitskip.store.tables import committed_anywhere, set_aside
 from bitskip.sweep.sweep_file import Sweep
+from bitskip.training.held_out import check_text
 from bitskip.training.shared_prefix import PrefixQueue
-from bitskip.trial.config import TrialConfig
+from bitskip.trial.config import DataConfig, TrialConfig
 
 COMPACT_ABOVE = 200
 """Trials from which a finished sweep's part files are merged: reading thousands of them takes seconds."""
@@ -230,11 +230,19 @@ def _store_design(plan: Plan) -> None:
 
 
 def _prepare_data(plan: Plan, listener: Listener) -> None:
-    """Token streams are built once, here, and only mapped by the workers."""
-    needs: dict[Any, tuple[int, int]] = {}
+    """Token streams are built once, here, and only mapped by the workers.
+
+    Raises UserError for a trial that its text does not suit, before any is trained.
+    """
+    by_text: dict[DataConfig, list[TrialConfig]] = {}
     for trial in plan.to_run:
-        train, held_out = needs.get(trial.data, (0, 0))
-        wanted = max(trial.training.eval_tokens, trial.training.curve_tokens)
-        needs[trial.data] = max(train, trial.training.tokens), max(held_out, wanted)
-    for data, (train, held_out) in needs.items():
-        load_data(data, train, held_out, report=listener.preparing)
+        by_text.setdefault(trial.data, []).append(trial)
+    for data, trials in by_text.items():
+        train = max(trial.training.tokens for trial in trials)
+        held_out = max(trial.training.held_out_tokens for trial in trials)
+        text = load_data(data, train, held_out, report=listener.preparing)
+        alike = {
+            (t.training.seq_len, t.training.documents, t.training.batch_size, t.training.tokens): t for t in trials
+        }
+        for note in dict.fromkeys(note for trial in alike.values() for note in check_text(trial, text)):
+            listener.preparing(note)

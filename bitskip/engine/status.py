@@ -187,7 +187,7 @@ class Lookout:
             return
         self._design_time = changed
         try:
-            design = load_sweep(file)
+            design = load_sweep(file, results=self.folder)
             ran = design.ran(self.ledger.rows.keys()) if design.count and not design.adaptive else []
             self._use(design.given(ran) if ran else design)
             self.problem = None

@@ -54,22 +54,21 @@ def scores(
     head: Float[Tensor, "vocabulary width"],
     state: Float[Tensor, "batch tokens width"],
     targets: Int[Tensor, "batch tokens"],
-) -> tuple[Float[Tensor, ""], Int[Tensor, "batch tokens"]]:
-    """(sum of the negative log-likelihoods in nats, fp64; the most likely tokens [B, T]) of one exit.
+) -> tuple[Float[Tensor, batch], Int[Tensor, "batch tokens"]]:
+    """(the sequences' sums of negative log-likelihoods in nats, fp64 [B]; the most likely tokens [B, T]) of one exit.
 
     Shapes: head [V, D], state [B, T, D], targets [B, T]; targets of -100 do not count.
     """
     flat, compared = state.reshape(-1, state.shape[-1]), targets.flatten()
-    total = torch.zeros((), dtype=torch.float64, device=head.device)
+    losses = torch.empty(compared.shape, dtype=torch.float64, device=head.device)
     choices = torch.empty_like(compared)
     with torch.autocast(head.device.type, enabled=False):
         for chunk, logits in _logits(head, flat, _product_dtype(head)):
             target = compared[chunk, None]
             top, choices[chunk] = largest(logits)
             picked, sums = _exponentials(logits, top, target)
-            losses = (sums.log() - picked).double()
-            total += torch.where(target == IGNORED_TARGET, 0.0, losses).sum()
-    return total, choices.view_as(targets)
+            losses[chunk] = torch.where(target == IGNORED_TARGET, 0.0, (sums.log() - picked).double()).flatten()
+    return losses.view_as(targets).sum(1), choices.view_as(targets)
 
 
 def largest(logits: Float[Tensor, "rows width"]) -> tuple[Float[Tensor, "rows 1"], Int[Tensor, rows]]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from bitskip.errors import UserError
 from bitskip.sweep.located_yaml import parse_setting
-from bitskip.trial.config import AXES, PLACES, PRESETS, TrialConfig, make_trial
+from bitskip.trial.canonical_form import asked_split
+from bitskip.trial.config import AXES, PLACES, PRESETS, TrialConfig, make_trial, stored_trial
 
 
 def rerun_command(row: Mapping[str, Any]) -> str | None:
@@ -46,7 +47,7 @@ def rerun_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
         fewer = {key: value for key, value in values.items() if key != name}
         if _is_of(fewer, row):
             values = fewer
-    return values
+    return values | asked_split(stored_trial(row).data)
 
 
 def _is_of(settings: Mapping[str, Any], row: Mapping[str, Any]) -> bool:

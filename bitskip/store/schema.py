@@ -93,6 +93,12 @@ class Outcome:
     reason: str | None = column("why it is not `ok`", default=None)
     diverged_at_step: int | None = column("last step of a trial that diverged", "steps", None)
     params: int = column("parameters, embedding and heads included")
+    train_documents: int | None = column("documents of the training text that was there", default=None)
+    epochs: float | None = column("training tokens seen over those that were there", default=None)
+    tokens_measured: int | None = column("tokens of the test that `loss` is an average over", "tokens", None)
+    documents_measured: int | None = column("documents that these are of", default=None)
+    bytes_measured: int | None = column("UTF-8 bytes of text that these stand for", "bytes", None)
+    cut_share: float | None = column("part of these documents' tokens that `documents: padded` cut off", default=None)
     skipped_guards: str | None = column("checks that do not hold with its published defects", default=None)
     resumed_at_step: int | None = column("step at which an interrupted trial went on", "steps", None)
     failures: int | None = column("attempts in a row that failed alike, this one included", default=None)
@@ -100,10 +106,13 @@ class Outcome:
     forked_at_step: int | None = column("number of these steps", "steps", None)
     shared_seconds: float | None = column("part of `train_seconds` that the other trial spent", "s", None)
     tokens_trained: int = column("training tokens seen", "tokens")
-    loss: float | None = column("held-out loss of the full model", "nats/token")
+    loss: float | None = column("test loss of the full model", "nats/token")
+    validation_loss: float | None = column(
+        "loss on the validation text, for choosing rates; NULL where the text has no such part", "nats/token", None
+    )
     last_finite_loss: float | None = column("last training loss that was finite", "nats/token", None)
     ppl: float | None = column("exp of `loss`")
-    bpb: float | None = column("`loss` over the bytes of the text", "bits/byte")
+    bpb: float | None = column("`loss` over the bytes of the measured text", "bits/byte")
     unigram_entropy: float = column("entropy of the training tokens' frequencies", "nats/token")
     best_exit: int | None = column("fastest exit layer within 5 % of the full model's perplexity")
     best_exit_speed_gain: float | None = column("its `speed_gain`")
@@ -149,13 +158,18 @@ class ExitResult:
 
     exit_layer: int = column("blocks executed; the largest is the full model")
     depth: int = column("blocks of the full model")
-    loss: float = column("held-out loss", "nats/token")
+    loss: float = column("test loss", "nats/token")
     ppl: float | None = column("exp of `loss`")
-    bpb: float = column("`loss` over the bytes of the text", "bits/byte")
+    bpb: float = column("`loss` over the bytes of the measured text", "bits/byte")
     agreement: float = column("share of held-out positions whose most likely token is the full model's")
     single: ExitSpeed = columns_from("", "")
     batch: int = column("equal prompts that the columns `batch_*` decode at once")
     batched: ExitSpeed = columns_from("batch_", ", of `batch` prompts at once")
+    sequence_losses: list[float] | None = column(
+        "loss of each measured sequence, in the order of the text, the same for all trials of one text",
+        "nats/token",
+        None,
+    )
 
 
 @dataclass(frozen=True)
@@ -166,7 +180,7 @@ class CurvePoint:
     tokens: int = column("training tokens seen", "tokens")
     phase: str = column("phase of the last step: `1` is plain training, `2` with dropout and exit loss")
     train_loss: float | None = column("the full model's loss on the step's batch", "nats/token")
-    val_loss: float | None = column("held-out loss of the full model on `curve_tokens`", "nats/token")
+    val_loss: float | None = column("validation loss of the full model on `curve_tokens`", "nats/token")
     lr: float = column("learning rate of the step")
     grad_norm: float | None = column("Euclidean norm of the gradient before clipping", "nats")
 
@@ -273,7 +287,8 @@ def arrow_schema(table: str, names: Sequence[str] | None = None) -> pa.Schema:
 
     types = {
         int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(), Status: pa.string(),
-        tuple: pa.list_(pa.string()), datetime.datetime: pa.timestamp("us", tz="UTC"),
+        tuple: pa.list_(pa.string()), list[float]: pa.list_(pa.float32()),
+        datetime.datetime: pa.timestamp("us", tz="UTC"),
     }  # fmt: skip
     known = {each.name: types[each.kind] for each in columns(table)}
     chosen = [(name, known[name]) for name in (known if names is None else names)]

@@ -44,6 +44,7 @@ from bitskip.errors import UserError
 from bitskip.predict.features import encode
 from bitskip.predict.kernel_ridge import graded_covariance
 from bitskip.store.schema import FINISHED, Status
+from bitskip.trial.canonical_form import asked_split
 from bitskip.trial.config import AXES, PLACES, TrialConfig, make_trial
 from bitskip.trial.cost import estimate
 
@@ -160,7 +161,7 @@ def _settings(trial: TrialConfig) -> dict[str, Any]:
         value = entry.read(trial)
         if name not in ("seed", *PLACES) and (value != entry.default or name in ("bits", "weights", "phase")):
             chosen[name] = list(value) if isinstance(value, tuple) else value
-    return chosen
+    return chosen | asked_split(trial.data)
 
 
 class _Planner:

@@ -17,17 +17,23 @@ from typing import Any
 
 from bitskip.errors import UserError, nearest
 from bitskip.store.schema import axis_columns
+from bitskip.store.tables import ledger_of
 from bitskip.sweep.axes import Cell, layered, read_axes
 from bitskip.sweep.designs import DESIGNS, crossed
 from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.sweep.resources import Resources, read_resources
 from bitskip.sweep.rules import read_exclusions, read_tuning, tuned, tuning_notes
-from bitskip.trial.config import AXES, POINTS, TOKENIZER_VOCABULARIES, DataConfig, TrialConfig, data_label, make_trial
+from bitskip.sweep.texts import Texts, with_digest
+from bitskip.trial.config import (
+    AXES,
+    POINTS,
+    DataConfig,
+    TrialConfig,
+    data_label,
+    make_trial,
+)
 from bitskip.trial.schedule import step_count
-
-Texts = dict[DataConfig, DataConfig]
-"""Files, separator and way to cut, with the digest and the way that they turn out to have."""
 
 TOP_LEVEL = (
     "name", "description", "plugins", "base", "space", "points", "exclude", "tuned", "seeds", "design", "resources",
@@ -39,6 +45,15 @@ MAX_POINTS = 1_000_000
 
 MOST_TRIALS = 10_000
 """Points of a design that runs all of them: their plan takes five seconds."""
+
+EARLIER_DEFAULTS: Mapping[str, Any] = {"data.split": "two", "eval_tokens": 32_768}
+"""What axes that a sweep file leaves out were in 0.1, where they are another thing now: sweeps begun then go on so."""
+
+BEGUN_EARLIER = (
+    "begun with version 0.1, it goes on as then: one held-out part for curves and results, read from its beginning "
+    f"({', '.join(f'{name} {value}' for name, value in EARLIER_DEFAULTS.items())} where the file says nothing); rename "
+    "the sweep or take another results folder to start anew"
+)
 
 MOST_LETTERS = 100
 """Of a sweep's name."""
@@ -98,6 +113,10 @@ class Sweep:
         configurations = enumerate(self.grid.configurations)
         return [at for at, c in configurations if any(replace(c, seed=s).trial_id in finished for s in self.seeds)]
 
+    def begun(self, known: Collection[str]) -> bool:
+        """Whether some trial of the sweep is among these."""
+        return any(trial.trial_id in known for trial in self.trials) or bool(self.ran(known))
+
     def given(self, ran: Sequence[int]) -> Sweep:
         """The sweep with configurations that have run, by their positions, in the place of others if that is as good.
 
@@ -120,11 +139,14 @@ def with_seeds(configurations: Iterable[TrialConfig], seeds: Sequence[int]) -> t
     return tuple({trial.trial_id: trial for trial in trials}.values())
 
 
-def load_sweep(path: str | Path, profile: str | None = None, overrides: Sequence[str] = ()) -> Sweep:
+def load_sweep(
+    path: str | Path, profile: str | None = None, overrides: Sequence[str] = (), results: Path | None = None
+) -> Sweep:
     """Read, merge, check and expand a sweep file.
 
     `profile` names one of the file's profiles, merged over the rest; `overrides` are `dotted.path=value` with values in
-    YAML. Raises UserError with file, line, offending key and cure for every mistake.
+    YAML. A sweep that was begun in `results` with the defaults of 0.1 goes on with these. Raises UserError with file,
+    line, offending key and cure for every mistake.
     """
     source = Source.read(Path(path))
     source.check_keys((), TOP_LEVEL, "top-level key")
@@ -136,7 +158,12 @@ def load_sweep(path: str | Path, profile: str | None = None, overrides: Sequence
     _spell_out_points(source)
     source.check_keys((), TOP_LEVEL, "top-level key")
     _load_plugins(source)  # before any axis is checked: it may be one of theirs
-    return _expand(source)
+    sweep = _expand(source)
+    known = ledger_of(results)[0] if results is not None else ()
+    if not known or sweep.begun(known):
+        return sweep
+    earlier = _expand(source, EARLIER_DEFAULTS)
+    return replace(earlier, notes=(*earlier.notes, BEGUN_EARLIER)) if earlier.begun(known) else sweep
 
 
 def _spell_out_points(source: Source) -> None:
@@ -182,10 +209,10 @@ def _load_plugins(source: Source) -> None:
     axis_columns()  # refuses axes whose names are taken among the columns of results
 
 
-def _expand(source: Source) -> Sweep:
+def _expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
     content = source.content
     name = _name(source)
-    base = read_axes(source, ("base",), source.mapping(("base",)))
+    base = layered(defaults or {}, read_axes(source, ("base",), source.mapping(("base",))))
     levels, seeds = _levels(source), _seeds(source)
     rules, tuning = read_exclusions(source), read_tuning(source)
     design_name, count = _design(source)
@@ -219,7 +246,7 @@ def _expand(source: Source) -> Sweep:
     kept = [*points.values(), *(trial for trial, rule in cells if rule is None)]
 
     digests: Texts = {}
-    points = {key: _with_digest(source, trial, ("points", key), digests) for key, trial in points.items()}
+    points = {key: with_digest(source, trial, ("points", key), digests) for key, trial in points.items()}
     grid = _grid(source, levels, cells, _trial(source, ("space",), base, centre), digests)
     if not kept:
         reason = "every cell of the space is excluded" if cells else "the space is empty and no points are named"
@@ -269,7 +296,7 @@ def _grid(
     excluded = dict.fromkeys((trial, rule) for trial, rule in cells if rule is not None and trial not in kept)
     return Grid(
         axes=tuple(map(str, source.mapping(("space",)))),
-        configurations=tuple(_with_digest(source, trial, ("space",), digests) for trial in kept),
+        configurations=tuple(with_digest(source, trial, ("space",), digests) for trial in kept),
         levels=tuple(map(levels_of, kept)),
         centre=levels_of(centre),
         excluded=tuple((levels_of(trial), rule) for trial, rule in excluded),
@@ -347,36 +374,3 @@ def _trial(source: Source, where: Path_, base: Cell, settings: Cell) -> TrialCon
         except UserError as alone:
             where = ("base",) if str(alone) == str(error) else where
         raise source.error(where, str(error)) from None
-
-
-def _with_digest(source: Source, trial: TrialConfig, where: Path_, known: Texts) -> TrialConfig:
-    """The trial with what identifies its text files, how they are cut, and its tokenizer; each is read once.
-
-    Raises UserError, at the line that names them, for files or a tokenizer that is missing, or a text that is not cut
-    as its user means.
-    """
-    data = trial.data
-    if data.files:
-        text = replace(data, tokenizer="bytes", vocab_size=TOKENIZER_VOCABULARIES["bytes"])
-        if text not in known:
-            from bitskip.data.corpora import pinned
-
-            with source.locate(_named_at(source, where, "files")):
-                known[text] = pinned(text)
-        cut = known[text]
-        data = replace(data, digest=cut.digest, separator=cut.separator, document=cut.document)
-    if data.tokenizer not in ("bpe", "bytes"):
-        tokenizer = DataConfig(tokenizer=data.tokenizer)
-        if tokenizer not in known:
-            from bitskip.data.pretrained import tokenizer_digest
-
-            with source.locate(_named_at(source, where, "tokenizer")):
-                known[tokenizer] = replace(tokenizer, tokenizer_digest=tokenizer_digest(data.tokenizer))
-        data = replace(data, tokenizer_digest=known[tokenizer].tokenizer_digest)
-    return replace(trial, data=data)
-
-
-def _named_at(source: Source, where: Path_, key: str) -> Path_:
-    """Where the file gives a setting of `data`."""
-    inner = [(*place, *path) for place in (where, ("base",)) for path in (("data", key), (f"data.{key}",))]
-    return next((path for path in inner if path in source.origins), where)

@@ -26,57 +26,62 @@ FULL_PRECISION_BYTES = 2
 
 @dataclass(frozen=True)
 class ExitQuality:
-    """Held-out measures of one exit: loss in nats per token, agreement = share of top-1 equal to the full model's."""
+    """Held-out measures of one exit: loss in nats per token, agreement = share of top-1 equal to the full model's.
+
+    `sequence_losses` are the losses of the sequences, in their order: nats per token of each.
+    """
 
     exit_layer: int
     loss: float
     agreement: float
+    sequence_losses: list[float]
 
 
-def held_out_batches(
-    sequences: Sequences, tokens: int, trial: TrialConfig, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The first `tokens` of the held-out sequences (or all of them) in batches, with what their losses compare with."""
-    count = min(sequences.count, max(1, tokens // sequences.length))
+def held_out_batches(sequences: Sequences, trial: TrialConfig, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """The held-out sequences in batches, with what their losses compare with."""
     size = trial.training.micro_batch or trial.training.batch_size
-    for start in range(0, count, size):
-        inputs, targets = sequences.batch(range(start, min(start + size, count)), device)
+    for start in range(0, sequences.count, size):
+        inputs, targets = sequences.batch(range(start, min(start + size, sequences.count)), device)
         yield inputs, compared_tokens(inputs, targets, trial.of(PublishedDefects).target_shift)
 
 
 @torch.no_grad()
-def held_out_loss(model: Decoder, sequences: Sequences, tokens: int, trial: TrialConfig) -> float:
+def held_out_loss(model: Decoder, sequences: Sequences, trial: TrialConfig) -> float:
     """Nats per token of the full model: sum of nll over sum of tokens, in fp64."""
     nll, count = 0.0, 0
     with frozen_weights(model):
-        for inputs, targets in held_out_batches(sequences, tokens, trial, model.head.weight.device):
+        for inputs, targets in held_out_batches(sequences, trial, model.head.weight.device):
             nll += _nll(model(inputs), targets)
             count += int((targets != IGNORED_TARGET).sum())
     return nll / count
 
 
 @torch.no_grad()
-def exit_quality(model: Decoder, sequences: Sequences, tokens: int, trial: TrialConfig) -> list[ExitQuality]:
+def exit_quality(model: Decoder, sequences: Sequences, trial: TrialConfig) -> list[ExitQuality]:
     """Loss of every exit 1…L on the same held-out tokens, from one pass: sum of nll over sum of tokens, in fp64."""
     depth = model.sizes.layers
     device = model.head.weight.device
-    nll = torch.zeros(depth, dtype=torch.float64, device=device)
     equal = torch.zeros(depth, dtype=torch.int64, device=device)
-    count = 0
+    nlls, counts = [], []
     with frozen_weights(model):
-        for inputs, targets in held_out_batches(sequences, tokens, trial, device):
+        for inputs, targets in held_out_batches(sequences, trial, device):
             counted = targets != IGNORED_TARGET
-            choices = []
-            for index, hidden in enumerate(model.hidden_states(inputs)):
-                exit_layer = index + 1
+            choices, rows = [], []
+            for exit_layer, hidden in enumerate(model.hidden_states(inputs), start=1):
                 state = model.norm_of(exit_layer)(hidden)
                 losses, chosen = scores(model.head_of(exit_layer).weight, state, targets)
-                nll[index] += losses
+                rows.append(losses)
                 choices.append(chosen[counted])
             equal += torch.stack([(chosen == choices[-1]).sum() for chosen in choices])
-            count += int(counted.sum())
-    found = zip(nll.tolist(), equal.tolist(), strict=True)
-    return [ExitQuality(layer, losses / count, agreeing / count) for layer, (losses, agreeing) in enumerate(found, 1)]
+            nlls.append(torch.stack(rows))
+            counts.append(counted.sum(1))
+    nll, count = torch.cat(nlls, 1).cpu(), torch.cat(counts).cpu()
+    total = int(count.sum())
+    found = zip(nll, equal.tolist(), strict=True)
+    return [
+        ExitQuality(layer, float(own.sum()) / total, agreeing / total, (own / count).tolist())
+        for layer, (own, agreeing) in enumerate(found, 1)
+    ]
 
 
 def _nll(logits: Tensor, targets: Tensor) -> float:

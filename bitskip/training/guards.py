@@ -82,13 +82,13 @@ def check_causality(model: Decoder, trial: TrialConfig) -> None:
 
 def check_held_out(text: TokenData) -> None:
     """Passages of the held-out stream must not stand in the training stream. Raises UserError."""
-    length = math.ceil(PASSAGE_BYTES / text.bytes_per_token)
-    last = len(text.validation) - length
+    length = math.ceil(PASSAGE_BYTES / float(np.mean(text.test_bytes)))
+    last = len(text.test) - length
     if last < 0:
         return
     train = text.train[:SEARCHED_TOKENS].tobytes()
     starts = np.unique(np.linspace(0, last, SAMPLED_PASSAGES).astype(int))
-    found = sum(text.validation[start : start + length].tobytes() in train for start in starts)
+    found = sum(text.test[start : start + length].tobytes() in train for start in starts)
     if found > TOLERATED_SHARE * len(starts):
         raise UserError(
             f"data: {found} of {len(starts)} sampled passages of the held-out text stand in the training text too; "

@@ -76,8 +76,7 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
     # Weight flips are counted from the sample before: only runs that sample at the same steps have the same rows.
     facts["samples"] = sorted(sample for sample in sampled_steps(training, steps) if sample <= step)
     if endless(trial.data):  # its stream depends on how many tokens a trial asks for
-        held_out = max(training.eval_tokens, training.curve_tokens)
-        facts["streams"] = [size_class(training.tokens), size_class(held_out)]
+        facts["streams"] = [size_class(training.tokens), size_class(training.held_out_tokens)]
     elsewhere = ("tokens", "warmup", "min_lr", "curve_points", "diagnostic_points", "eval_tokens")
     techniques = trial.techniques.with_(*(technique for technique, _ in earlier))
     # Made canonical with its own number of steps, which settings may be shares of; what that resets stays reset.

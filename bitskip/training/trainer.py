@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bitskip.data import TokenData, load_data
-from bitskip.data.sequences import Sequences, cut
+from bitskip.data.sequences import Extent, Sequences, cut
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, build_model
@@ -22,12 +22,12 @@ from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
 from bitskip.store.schema import CurvePoint, ExitResult, LayerRow, Outcome, Status
-from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
 from bitskip.training.exits import best_exit
 from bitskip.training.guards import check_causality, check_trial
+from bitskip.training.held_out import held_out_sequences, measured_extent
 from bitskip.training.loop import (
     DIVERGENCE_MARGIN,
     Loop,
@@ -102,18 +102,24 @@ def train(
         compile_blocks(model)
     optimizer = optimizer_for(model, training)
     loop = ready.loop(optimizer, on_point, checkpoint, prefixes, report)
-    _train(loop, model, optimizer, ready.measured_on)
+    _train(loop, model, optimizer, ready.curve_on)
     return loop.progress
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A trial before its first step: its text cut into sequences, and its untrained model, which has been checked."""
+    """A trial before its first step: its text cut into sequences, and its untrained model, which has been checked.
+
+    `measured_on` is of the test, `validated_on` of the validation text (None where the text has no such part), and
+    `curve_on` what the points of the curve are measured on.
+    """
 
     trial: TrialConfig
     text: TokenData
     train_on: Sequences
     measured_on: Sequences
+    validated_on: Sequences | None
+    curve_on: Sequences
     model: Decoder
     skipped_guards: tuple[str, ...]
 
@@ -133,18 +139,17 @@ class Ready:
 def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:
     """Text and model of a trial. Raises UserError and GuardError as `run_trial` does."""
     training = trial.training
-    text = data or load_data(trial.data, training.tokens, max(training.eval_tokens, training.curve_tokens))
+    text = data or load_data(trial.data, training.tokens, training.held_out_tokens)
     if text.vocab_size != trial.data.vocab_size:
         raise UserError(
             f"data.vocab_size is {trial.data.vocab_size}, but the tokenizer '{trial.data.tokenizer}' has "
             f"{text.vocab_size}: set data.vocab_size={text.vocab_size}"
         )
     train_on = cut(text.train, trial, text.end_of_document, "training")
-    held_out = text.train if trial.of(PublishedDefects).eval_on_train else text.validation
-    measured_on = cut(held_out, trial, text.end_of_document, "held-out")
+    measured_on, validated_on, curve_on = held_out_sequences(trial, text)
     model = build_model(trial).to(device)
     skipped = check_trial(model, trial, text, own_text=data is not None)
-    return Ready(trial, text, train_on, measured_on, model, skipped)
+    return Ready(trial, text, train_on, measured_on, validated_on, curve_on, model, skipped)
 
 
 def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = None) -> TrialResult:
@@ -152,13 +157,18 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     trial, text, model = ready.trial, ready.text, ready.model
     training, device = trial.training, model.head.weight.device
     began = time.perf_counter()
-    exits = () if progress.diverged else _evaluate(model, trial, ready.measured_on, text, device)
+    measured = measured_extent(trial, text, ready.measured_on)
+    exits = () if progress.diverged else _evaluate(ready, measured)
+    validation_loss = None
+    if exits and ready.validated_on is not None:
+        with precision_context(training, device):
+            validation_loss = held_out_loss(model, ready.validated_on, trial)
     eval_seconds = time.perf_counter() - began
     if save_weights_to is not None and not progress.diverged:
         save_weights(save_weights_to, trial, model)
     full = exits[-1] if exits else None
     status, reason = _verdict(trial, text, progress, full)
-    measured = measured_steps(trial, step_count(training))
+    shown = measured_steps(trial, step_count(training))
     tokens = progress.step * training.batch_size * training.seq_len
     chosen = None
     if full is not None and status == Status.OK:
@@ -168,6 +178,12 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         status=status,
         reason=reason,
         params=sum(parameter.numel() for parameter in model.parameters()),
+        train_documents=int(np.count_nonzero(np.asarray(text.train) == text.end_of_document)),
+        epochs=progress.step * training.batch_size / ready.train_on.count,
+        tokens_measured=measured.tokens,
+        documents_measured=measured.documents,
+        bytes_measured=measured.text_bytes,
+        cut_share=measured.cut_share if training.documents == "padded" else None,
         tokens_trained=tokens,
         loss=full.loss if full else None,
         ppl=full.ppl if full else None,
@@ -181,6 +197,7 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         eval_seconds=eval_seconds,
         tokens_per_second=tokens / progress.seconds,
         diverged_at_step=progress.step if status == Status.DIVERGED else None,
+        validation_loss=validation_loss,
         last_finite_loss=progress.last_finite_loss,
         skipped_guards=", ".join(ready.skipped_guards) or None,
         resumed_at_step=progress.resumed_at,
@@ -188,20 +205,20 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         forked_from=progress.forked_from,
         forked_at_step=progress.forked_at,
         shared_seconds=progress.shared_seconds,
-        curve=tuple(point for point in progress.curve if point.step in measured),
+        curve=tuple(point for point in progress.curve if point.step in shown),
         exits=exits,
         layers=tuple(progress.layers),
     )
 
 
-def _train(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, measured_on: Sequences) -> None:
+def _train(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, curve_on: Sequences) -> None:
     """One model by itself through its loop."""
     trial, training, device = loop.trial, loop.trial.training, model.head.weight.device
 
     def held_out() -> float:
         model.eval()
         with precision_context(training, device):
-            loss = held_out_loss(model, measured_on, training.curve_tokens, trial)
+            loss = held_out_loss(model, curve_on, trial)
         model.train()
         return loss
 
@@ -295,16 +312,16 @@ def _accumulate(
     return losses
 
 
-def _evaluate(
-    model: Decoder, trial: TrialConfig, measured_on: Sequences, text: TokenData, device: torch.device
-) -> tuple[ExitResult, ...]:
+def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
     """Every exit's quality and speed, or nothing if a loss is not finite."""
+    trial, text, model = ready.trial, ready.text, ready.model
+    device = model.head.weight.device
     check_causality(model, trial)
     model.eval()
-    length = min(trial.training.seq_len, len(text.validation))
-    prompt = torch.from_numpy(np.asarray(text.validation[:length], dtype=np.int64))[None].to(device)
+    length = min(trial.training.seq_len, len(text.test))
+    prompt = torch.from_numpy(np.asarray(text.test[:length], dtype=np.int64))[None].to(device)
     with precision_context(trial.training, device):
-        quality = exit_quality(model, measured_on, trial.training.eval_tokens, trial)
+        quality = exit_quality(model, ready.measured_on, trial)
         if not all(math.isfinite(found.loss) for found in quality):
             return ()
         batch = throughput_batch(device)
@@ -315,11 +332,12 @@ def _evaluate(
             depth=trial.model.layers,
             loss=found.loss,
             ppl=perplexity(found.loss),
-            bpb=bits_per_byte(found.loss, text.bytes_per_token),
+            bpb=bits_per_byte(found.loss, measured.text_bytes / measured.tokens),
             agreement=found.agreement,
             single=one,
             batch=batch,
             batched=many,
+            sequence_losses=found.sequence_losses,
         )
         for found, one, many in zip(quality, single, batched, strict=True)
     )

@@ -41,13 +41,21 @@ def canonical(trial: TrialConfig) -> TrialConfig:
         if len(moved) > MOST_ROUNDS:
             chasing = " and ".join(sorted(registry.told(kind) for kind in set().union(*moved[-3:])))
             raise UserError(f"{chasing}: their canonical forms change one another for ever; leave one out")
-    return trial if _documents_matter(trial.data) else replace(trial, data=replace(trial.data, document="auto"))
+    return replace(trial, data=_canonical_data(trial.data))
 
 
-def _documents_matter(data: DataConfig) -> bool:
-    """Whether `data.document` acts: a story is a document, and a row of a dataset unless rows make up articles."""
-    of_articles = data.document == "article" and data.corpus != "stories"
-    return data.document == "auto" or data.corpus == "files" or of_articles
+def _canonical_data(data: DataConfig) -> DataConfig:
+    """A story is a document, as a row of a dataset unless rows make up articles; stories have three parts in any case,
+    and no splits but those of a dataset have names."""
+    if data.corpus in ("stories", "files"):
+        data = replace(data, test_split="", split="auto" if data.corpus == "stories" else data.split)
+    acts = data.corpus == "files" or (data.document == "article" and data.corpus != "stories")
+    return data if acts else replace(data, document="auto")
+
+
+def asked_split(data: DataConfig) -> dict[str, str]:
+    """The setting that asks for the parts of a stored trial's text, where `auto` stands for the two of 0.1."""
+    return {"data.split": "two"} if data.split == "auto" and data.corpus != "stories" else {}
 
 
 def _canonical_technique(technique: Technique, trial: TrialConfig) -> Technique:

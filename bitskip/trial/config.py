@@ -55,7 +55,7 @@ class DataConfig:
     digest: str = axis("", "SHA-256 of the files' content, filled in when a sweep is loaded")
     subset: str = axis("", "configuration name of a Hugging Face dataset")
     train_split: str = axis("train", "training split of a Hugging Face dataset")
-    validation_split: str = axis("validation", "held-out split of a Hugging Face dataset")
+    validation_split: str = axis("validation", "split of a Hugging Face dataset for validation")
     column: str = axis("text", "column or JSON key that holds the text")
     separator: str = axis("\n\n", "what separates documents in a .txt file")
     document: str = axis(
@@ -65,7 +65,22 @@ class DataConfig:
         since="0.2",
     )
     streaming: bool = axis(False, "stream a Hugging Face dataset instead of downloading it")
-    validation_fraction: float = axis(0.05, "share of the documents of files that is held out", low=1e-6, below=1.0)
+    validation_fraction: float = axis(
+        0.05,
+        "share of the documents of files that is held out for the test, and again for validation",
+        low=1e-6,
+        below=1.0,
+    )
+    split: str = axis(
+        "auto",
+        "parts of the text: three = training, validation (curves, choice of rates) and test (results); two = one "
+        "held-out part, as in 0.1; auto = three, and in results of 0.1 two",
+        choices=("auto", "two", "three"),
+        since="0.2",
+    )
+    test_split: str = axis(
+        "", "split of a dataset for the test; empty = half of the validation split's documents", since="0.2"
+    )
     tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, or a name such as gpt2")
     tokenizer_digest: str = axis("", "SHA-256 of the tokenizer's file, filled in when a sweep is loaded", since="0.2")
     vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
@@ -91,8 +106,13 @@ class TrainingConfig:
     compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
     curve_points: int = axis(8, "validation points along training", low=1)
     diagnostic_points: int = axis(4, "samples of the per-layer diagnostics along training; 0 = none", low=0)
-    curve_tokens: int = axis(8_192, "held-out tokens at each validation point", low=2)
-    eval_tokens: int = axis(32_768, "held-out tokens of the final evaluation", low=2)
+    curve_tokens: int = axis(8_192, "validation tokens at each point of the curve", low=2)
+    eval_tokens: int = axis(262_144, "test tokens of the final evaluation, or all that there are", low=2)
+
+    @property
+    def held_out_tokens(self) -> int:
+        """How many tokens of each held-out part are asked for."""
+        return max(self.eval_tokens, self.curve_tokens)
 
 
 @dataclass(frozen=True)

@@ -33,29 +33,47 @@ def write(folder: Path, kind: str, documents: list[str] = DOCUMENTS) -> Path:
     return path
 
 
+def all_sides(text: TextFiles) -> list[list[str]]:
+    return [list(text.documents(side)) for side in text.sides]
+
+
 @pytest.mark.parametrize("kind", ["txt", "jsonl", "parquet"])
 def test_every_document_is_on_one_side(kind: str, tmp_path: Path) -> None:
     text = corpus(write(tmp_path, kind), validation_fraction=0.2)
-    train, held_out = list(text.documents("train")), list(text.documents("validation"))
-    assert sorted(train + held_out) == sorted(DOCUMENTS)
-    assert 0.1 < len(held_out) / len(DOCUMENTS) < 0.3
+    train, validation, test = all_sides(text)
+    assert sorted(train + validation + test) == sorted(DOCUMENTS)
+    assert all(0.1 < len(side) / len(DOCUMENTS) < 0.3 for side in (validation, test))
+
+
+def test_with_two_parts_the_test_has_the_same_documents(tmp_path: Path) -> None:
+    path = write(tmp_path, "txt")
+    train, validation, test = all_sides(corpus(path, validation_fraction=0.2))
+    assert all_sides(corpus(path, validation_fraction=0.2, split="two")) == [
+        [text for text in DOCUMENTS if text in {*train, *validation}],
+        test,
+    ]
+
+
+def test_parts_that_leave_nothing_to_train_on_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="set it below 0.5"):
+        corpus(write(tmp_path, "txt"), validation_fraction=0.5).pinned()
 
 
 def test_copies_fall_on_the_same_side_in_any_order(tmp_path: Path) -> None:
     text = corpus(write(tmp_path, "txt", DOCUMENTS + DOCUMENTS[::-1]), validation_fraction=0.3)
-    train, held_out = list(text.documents("train")), list(text.documents("validation"))
-    assert not set(train) & set(held_out)
-    assert len(train) + len(held_out) == 2 * len(DOCUMENTS)
+    sides = all_sides(text)
+    assert not set.intersection(*map(set, sides[:2])) | set.intersection(*map(set, sides[1:]))
+    assert not set(sides[0]) & set(sides[2])
+    assert sum(map(len, sides)) == 2 * len(DOCUMENTS)
 
 
 def test_one_long_document_is_cut_into_blocks_of_lines(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text("\n".join(f"line {i}" for i in range(2_000)))
     text = corpus(path, validation_fraction=0.2)
-    train, held_out = list(text.documents("train")), list(text.documents("validation"))
-    assert len(train) + len(held_out) == 100
-    assert held_out
-    assert not set(train) & set(held_out)
+    train, validation, test = all_sides(text)
+    assert [len(side) for side in (train, validation, test)] == [60, 20, 20]
+    assert len({*train, *validation, *test}) == 100
 
 
 def test_digest_is_of_the_content(tmp_path: Path) -> None:
@@ -130,25 +148,22 @@ def test_real_text_works_as_it_is(name: str) -> None:
     if not (SHARED / name).exists():
         pytest.skip(f"{name} is not beside this checkout; set BITSKIP_TEST_TEXT to its folder")
     text = corpus(SHARED / name)
-    train, held_out = (set(text.documents(side)) for side in ("train", "validation"))
-    assert len(train) > 100
-    assert held_out
-    assert not train & held_out
+    train, validation, test = map(set, all_sides(text))
+    assert len(train) > 20
+    assert validation
+    assert test
+    assert not (train & validation or train & test or validation & test)
 
 
 STORIES = [f"Story {i} begins.\nIt goes on {i} times.\nThen it ends." for i in range(60)]
 MARKER = "<|endoftext|>"
 
 
-def both_sides(text: TextFiles) -> list[list[str]]:
-    return [list(text.documents(side)) for side in ("train", "validation")]
-
-
 def as_rows(folder: Path, documents: list[str], **settings: object) -> list[list[str]]:
     """The sides of documents that are given one a row: what every way to write them has to give."""
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents))
-    return both_sides(corpus(path, validation_fraction=0.2, **settings))
+    return all_sides(corpus(path, validation_fraction=0.2, **settings))
 
 
 def text_file(folder: Path, content: str, name: str = "text.txt") -> Path:
@@ -174,7 +189,7 @@ def test_the_same_stories_are_the_same_documents_however_they_are_separated(
     content: str, settings: dict[str, str], document: str, tmp_path: Path
 ) -> None:
     text = corpus(text_file(tmp_path, content), validation_fraction=0.2, **settings)
-    assert both_sides(text) == as_rows(tmp_path, STORIES)
+    assert all_sides(text) == as_rows(tmp_path, STORIES)
     assert text.pinned().document == document
 
 
@@ -205,7 +220,7 @@ def test_markers_that_would_not_be_cut_at_are_refused(content: str, document: st
 def test_a_marker_that_is_written_about_is_text(tmp_path: Path) -> None:
     prose = [f"{s} A document ends with {MARKER} in GPT-2, and <s>this</s> is struck out." for s in STORIES[:19]]
     text = corpus(text_file(tmp_path, "\n\n".join(prose + STORIES)))
-    assert sum(map(len, both_sides(text))) == 79
+    assert sum(map(len, all_sides(text))) == 79
 
 
 def test_a_marker_in_a_row_is_refused_unless_rows_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -241,7 +256,7 @@ def test_a_book_a_file_is_a_document_a_file(document: str, tmp_path: Path) -> No
     for number, book in enumerate(books):
         text_file(tmp_path, book, f"book{number:02d}.txt")
     text = corpus(tmp_path / "*.txt", document=document, validation_fraction=0.2)
-    assert both_sides(text) == as_rows(tmp_path, books)
+    assert all_sides(text) == as_rows(tmp_path, books)
     assert text.pinned().document == "file"
 
 
@@ -249,15 +264,15 @@ def test_files_of_a_few_documents_each_are_not_cut_into_blocks(tmp_path: Path) -
     for number in range(12):
         text_file(tmp_path, "\n\n".join(STORIES[5 * number : 5 * number + 5]), f"part{number:02d}.txt")
     text = corpus(tmp_path / "part*.txt", validation_fraction=0.2)
-    assert both_sides(text) == as_rows(tmp_path, STORIES)
+    assert all_sides(text) == as_rows(tmp_path, STORIES)
     assert text.pinned().document == "separator"
 
 
 def test_blocks_of_one_text_are_held_out_at_its_end_and_this_is_said(tmp_path: Path) -> None:
     text = corpus(text_file(tmp_path, "\n".join(f"line {i}" for i in range(400))), validation_fraction=0.2)
-    train, held_out = both_sides(text)
-    assert "\n".join(train + held_out).splitlines() == [f"line {i}" for i in range(400)]
-    assert (len(train), len(held_out)) == (16, 4)
+    train, validation, test = all_sides(text)
+    assert "\n".join(train + validation + test).splitlines() == [f"line {i}" for i in range(400)]
+    assert (len(train), len(validation), len(test)) == (12, 4, 4)
     assert text.pinned().document == "lines"
     assert "what is held out continues what is trained on" in text.summary().warnings[0]
 
@@ -268,15 +283,16 @@ WIKI = [
 ]
 
 
-def test_articles_of_wikitext_are_documents_when_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", ["auto", "article"])
+def test_articles_of_wikitext_are_documents(document: str, tmp_path: Path) -> None:
     path = text_file(tmp_path, " \n" + " \n".join(f"{article}\n" for article in WIKI))
-    assert both_sides(corpus(path, document="article", validation_fraction=0.2)) == as_rows(
+    assert all_sides(corpus(path, document=document, validation_fraction=0.2)) == as_rows(
         tmp_path, [article.strip() for article in WIKI]
     )
     lines = tmp_path / "lines.jsonl"
     lines.write_text("".join(json.dumps({"text": f"{line}\n"}) + "\n" for line in path.read_text().split("\n")))
-    of_rows = both_sides(corpus(lines, document="article", validation_fraction=0.2))
-    assert of_rows == both_sides(corpus(path, document="article", validation_fraction=0.2))
+    of_rows = all_sides(corpus(lines, document="article", validation_fraction=0.2))
+    assert of_rows == all_sides(corpus(path, document="article", validation_fraction=0.2))
 
 
 def test_wikitext_as_it_was_measured_is_told_to_share_articles(tmp_path: Path) -> None:
@@ -284,11 +300,11 @@ def test_wikitext_as_it_was_measured_is_told_to_share_articles(tmp_path: Path) -
     path = text_file(tmp_path, " \n" + " \n".join(f"{article}\n" for article in WIKI))
     lines = path.read_text().splitlines()
     blocks = ["\n".join(lines[at : at + 20]) for at in range(0, len(lines), 20)]
-    text = corpus(path, validation_fraction=0.2)
-    assert both_sides(text) == as_rows(tmp_path, blocks)
-    assert text.pinned().document == "auto"
+    text = corpus(path, validation_fraction=0.2, split="two")
+    assert all_sides(text) == as_rows(tmp_path, blocks, split="two")
+    assert (text.pinned().document, text.pinned().split) == ("auto", "auto")
     assert "30 articles" in text.summary().warnings[0]
-    assert "data.document: article" in text.summary().warnings[0]
+    assert "leave data.split: two out" in text.summary().warnings[0]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -301,9 +317,10 @@ def test_null_texts_are_left_out_and_counted(kind: str, tmp_path: Path) -> None:
 
 def test_a_summary_is_what_the_sides_hold(tmp_path: Path) -> None:
     text = corpus(write(tmp_path, "txt", [f"{'é' * i} end" for i in range(1, 101)]), validation_fraction=0.2)
-    train, held_out = both_sides(text)
-    found = text.summary()
+    train, validation, test = all_sides(text)
+    held_out, found = [*validation, *test], text.summary()
     assert (found.files, found.found, found.kept, found.held_out) == (1, 100, 100, len(held_out))
+    assert found.validation == len(validation)
     assert found.train_bytes == sum(len(each.encode()) for each in train)
     assert found.held_out_bytes == sum(len(each.encode()) for each in held_out)
     assert (found.shortest, found.median, found.longest) == (5, 54, 104)
@@ -315,7 +332,7 @@ def test_a_file_under_two_names_counts_once(tmp_path: Path) -> None:
     (tmp_path / "link.txt").symlink_to(first)
     text_file(tmp_path, first.read_text(), "copy.txt")
     twice = corpus(first, tmp_path / "link.txt", tmp_path / "copy.txt", f"{tmp_path}/./text.txt")
-    assert both_sides(twice) == both_sides(corpus(first))
+    assert all_sides(twice) == all_sides(corpus(first))
     assert twice.pinned().digest == corpus(first).pinned().digest
     assert len([each for each in twice.summary().warnings if "counted once" in each]) == 2
 

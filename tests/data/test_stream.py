@@ -21,7 +21,9 @@ from bitskip.trial.config import DataConfig
 def files(tmp_path: Path) -> DataConfig:
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(f"Ünïcode document {i}: {'word ' * (i % 7)}{i * i}" for i in range(500)))
-    return DataConfig(corpus="files", files=(str(path),), digest="d", validation_fraction=0.2, vocab_size=300)
+    return DataConfig(
+        corpus="files", files=(str(path),), digest="d", validation_fraction=0.2, vocab_size=300, split="three"
+    )
 
 
 @pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])
@@ -31,6 +33,7 @@ def test_a_stream_gives_its_documents_back(tokenizer: str, files: DataConfig, tm
     for stream, documents in (
         (data.train, open_corpus(config).documents("train")),
         (data.validation, open_corpus(config).documents("validation")),
+        (data.test, open_corpus(config).documents("test")),
     ):
         ends = np.flatnonzero(np.asarray(stream) == data.end_of_document)
         parts = np.split(np.asarray(stream), ends + 1)
@@ -40,8 +43,11 @@ def test_a_stream_gives_its_documents_back(tokenizer: str, files: DataConfig, tm
 
 def test_statistics_by_brute_force(files: DataConfig, tmp_path: Path) -> None:
     data = load_data(files, 0, 0, tmp_path / "cache")
-    text = sum(len(document.encode()) for document in open_corpus(files).documents("validation"))
-    assert data.bytes_per_token == pytest.approx(text / len(data.validation))
+    documents = list(open_corpus(files).documents("test"))
+    ends = np.flatnonzero(np.asarray(data.test) == data.end_of_document) + 1
+    of_documents = [int(part.sum()) for part in np.split(np.asarray(data.test_bytes), ends)[:-1]]
+    assert of_documents == [len(document.encode()) for document in documents]
+    assert len(data.test_bytes) == len(data.test)
     counts = Counter(np.asarray(data.train).tolist())
     shares = [n / len(data.train) for n in counts.values()]
     assert data.unigram_entropy == pytest.approx(-sum(p * math.log(p) for p in shares))
@@ -54,7 +60,8 @@ def test_an_endless_corpus_gives_what_is_asked_and_shares_similar_budgets(tmp_pa
     assert small.fingerprint == large.fingerprint
     assert len(small.train) >= 262_144
     assert len(load_data(config, 262_144, 500, tmp_path).train) >= 2 * 262_144
-    assert not np.array_equal(small.train[:2000], small.validation[:2000])
+    assert not np.array_equal(small.train[:2000], small.test[:2000])
+    assert not np.array_equal(small.validation[:2000], small.test[:2000])
 
 
 def test_without_a_digest_the_content_still_names_the_stream(tmp_path: Path) -> None:
@@ -86,6 +93,7 @@ def test_streams_of_another_cache_are_equal(files: DataConfig, tmp_path: Path) -
     assert first.fingerprint == second.fingerprint
     assert np.array_equal(first.train, second.train)
     assert np.array_equal(first.validation, second.validation)
+    assert np.array_equal(first.test, second.test)
 
 
 @pytest.mark.parametrize("damage", [b"", b"bitskip1", bytes(1_000)])
@@ -115,7 +123,7 @@ def test_two_processes_build_one_entry(files: DataConfig, tmp_path: Path) -> Non
     with ProcessPoolExecutor(2) as pool:
         first, second = pool.map(_build, [(files, cache)] * 2)
     assert first == second
-    assert len(list(cache.glob("tokens-*.bin"))) == 2
+    assert len(list(cache.glob("tokens-*.bin"))) == 3
     assert not list(cache.glob(".tokens*"))
 
 

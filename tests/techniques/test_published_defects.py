@@ -14,7 +14,7 @@ from layers import bit_linear
 from torch import Tensor
 
 from bitskip.data import TokenData
-from bitskip.data.sequences import cut, packed
+from bitskip.data.sequences import chosen, cut, packed
 from bitskip.engine.job import Job
 from bitskip.engine.worker import run_job
 from bitskip.errors import UserError
@@ -48,7 +48,8 @@ def tiny(**axes: object) -> TrialConfig:
 
 
 def text(train: np.ndarray, validation: np.ndarray) -> TokenData:
-    return TokenData(train.astype(np.uint16), validation.astype(np.uint16), 257, 0, 2.0, 9.0, "test")
+    held_out = validation.astype(np.uint16)
+    return TokenData(train.astype(np.uint16), None, held_out, np.full(len(held_out), 2), 257, 0, 9.0, "test")
 
 
 def incompressible() -> TokenData:
@@ -133,7 +134,7 @@ def observed(trial: TrialConfig) -> dict[str, list[Tensor]]:
         "logits": [model(inputs, exit_layer).detach() for exit_layer in (1, 2)],
         "training loss": [total.detach()],
         "gradients": [parameter.grad for parameter in model.parameters()],
-        "measures": [torch.tensor([held_out_loss(model, held_out, 64, trial)])],
+        "measures": [torch.tensor([held_out_loss(model, chosen(held_out, 64, evenly=False), trial)])],
     }
 
 
@@ -197,11 +198,11 @@ def test_exits_trained_on_unshifted_targets_copy_the_current_token(tmp_path: Pat
     run_trial(trial, data=data, save_weights_to=tmp_path / "w.safetensors")
     model, _ = read_weights(tmp_path / "w.safetensors")
     unshifted = tiny(target_shift=0)
-    held_out = packed(data.validation, 16)
-    on_current, on_next = (exit_quality(model, held_out, 2048, t)[0].loss for t in (unshifted, tiny()))
+    held_out = chosen(packed(data.test, 16), 2048, evenly=False)
+    on_current, on_next = (exit_quality(model, held_out, t)[0].loss for t in (unshifted, tiny()))
     assert on_current < 0.1
     assert on_next > 1.5 * math.log(SYMBOLS)
-    assert exit_quality(model, held_out, 2048, tiny())[1].loss == pytest.approx(math.log(SYMBOLS), rel=0.05)
+    assert exit_quality(model, held_out, tiny())[1].loss == pytest.approx(math.log(SYMBOLS), rel=0.05)
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def text(fingerprint: str = "test") -> TokenData:
     """Few enough tokens for several epochs."""
     draws = np.random.default_rng(0)
     train, validation = (draws.integers(0, 300, n).astype(np.uint16) for n in (700, 600))
-    return TokenData(train, validation, 300, 0, 2.0, 6.0, fingerprint)
+    return TokenData(train, None, validation, np.full(600, 2), 300, 0, 6.0, fingerprint)
 
 
 class Interrupted(Exception):
@@ -136,7 +136,7 @@ def test_stored_weights_compute_bitwise_what_training_computed(axes: dict[str, o
     result = run_trial(trial, data=text(), save_weights_to=tmp_path / "w.safetensors")
     model, stored_trial = read_weights(tmp_path / "w.safetensors")
     assert stored_trial == trial
-    validation = torch.from_numpy(text().validation[:513].astype(np.int64))
+    validation = torch.from_numpy(text().test[:513].astype(np.int64))
     inputs, targets = validation[:-1].view(-1, 16), validation[1:].view(-1, 16)
     with torch.no_grad():
         for found in result.exits:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bitskip.data.sequences import cut, packed
+from bitskip.data.sequences import chosen, cut, packed
 from bitskip.errors import UserError
 from bitskip.model.decoder import build_model
 from bitskip.training.evaluate import bits_per_byte, exit_quality, perplexity, weight_bytes
@@ -26,7 +26,7 @@ def test_one_pass_over_all_exits_equals_a_pass_per_exit() -> None:
     windows = np.stack([STREAM[i * 16 : i * 16 + 17] for i in range(10)]).astype(np.int64)
     tokens = torch.from_numpy(windows)
     full = model(tokens[:, :-1]).argmax(-1)
-    for found in exit_quality(model, packed(STREAM, 16), 160, trial):
+    for found in exit_quality(model, chosen(packed(STREAM, 16), 160, evenly=False), trial):
         logits = model(tokens[:, :-1], found.exit_layer).double()
         loss = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean().item()
         assert found.loss == pytest.approx(loss, rel=1e-5)

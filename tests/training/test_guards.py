@@ -87,7 +87,8 @@ def test_a_leak_that_only_training_brings_out_is_found_before_the_evaluation(mon
 
 
 def text(train: np.ndarray, validation: np.ndarray) -> TokenData:
-    return TokenData(train.astype(np.uint16), validation.astype(np.uint16), 300, 0, 2.0, 5.0, "test")
+    held_out = validation.astype(np.uint16)
+    return TokenData(train.astype(np.uint16), None, held_out, np.full(len(held_out), 2), 300, 0, 5.0, "test")
 
 
 DRAWS = np.random.default_rng(0).integers(0, 300, 30_000)

@@ -27,7 +27,7 @@ def tiny(**axes: object) -> TrialConfig:
 
 def counting_text() -> TokenData:
     train, validation = (np.arange(start, start + 3000).astype(np.uint16) % 257 for start in (0, 7))
-    return TokenData(train, validation, 257, 0, 2.0, math.log(257), "test")
+    return TokenData(train, None, validation, np.full(3000, 2), 257, 0, math.log(257), "test")
 
 
 def deep(**axes: object) -> TrialConfig:

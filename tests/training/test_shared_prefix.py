@@ -51,7 +51,7 @@ def tiny(**axes: object) -> TrialConfig:
 def text(fingerprint: str = "test") -> TokenData:
     """Documents of twelve tokens, for those who pad."""
     found = random_text(fingerprint)
-    found.train[::12] = found.validation[::12] = 0
+    found.train[::12] = found.test[::12] = 0
     return found
 
 

@@ -9,7 +9,7 @@ import torch
 from steps import phase_at
 
 from bitskip.data import TokenData
-from bitskip.data.sequences import packed
+from bitskip.data.sequences import chosen, packed
 from bitskip.errors import UserError
 from bitskip.model.decoder import Decoder, build_model
 from bitskip.training.evaluate import held_out_loss
@@ -34,10 +34,11 @@ def text(train: np.ndarray, validation: np.ndarray, vocab: int = 257) -> TokenDa
     shares = counts[counts > 0] / counts.sum()
     return TokenData(
         train=train.astype(np.uint16),
-        validation=validation.astype(np.uint16),
+        validation=None,
+        test=validation.astype(np.uint16),
+        test_bytes=np.full(len(validation), 2),
         vocab_size=vocab,
         end_of_document=0,
-        bytes_per_token=2.0,
         unigram_entropy=float(-(shares * np.log(shares)).sum()),
         fingerprint="test",
     )
@@ -125,12 +126,12 @@ def test_perplexity_is_token_weighted_whatever_the_batch() -> None:
     model = build_model(trial).eval()
     expected, count = 0.0, 0
     for start in range(11):
-        window = torch.from_numpy(data.validation[start * 16 : start * 16 + 17].astype(np.int64))
+        window = torch.from_numpy(data.test[start * 16 : start * 16 + 17].astype(np.int64))
         log_probs = model(window[None, :-1]).double().log_softmax(-1)[0]
         expected -= log_probs.gather(1, window[1:, None]).sum().item()
         count += 16
     for batch_size in (1, 4, 8):
-        found = held_out_loss(model, packed(data.validation, 16), 16 * 11, dataclasses.replace(
+        found = held_out_loss(model, chosen(packed(data.test, 16), 16 * 11, evenly=False), dataclasses.replace(
             trial, training=dataclasses.replace(trial.training, batch_size=batch_size)))  # fmt: skip
         assert found == pytest.approx(expected / count, rel=1e-6)
 

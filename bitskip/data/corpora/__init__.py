@@ -1,4 +1,4 @@
-"""Corpora by name: each two streams of documents, for training and held out, which never share a document.
+"""Corpora by name: each three streams of documents, for training, validation and test, that never share a document.
 
 A corpus is a module of this package with a subclass of `Corpus`: that is all that adding one takes.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import hashlib
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from bitskip.data.pretrained import tokenizer_digest
 from bitskip.data.sample import TextSample, beginning, spread
 from bitskip.trial.config import DataConfig
 
-Side = Literal["train", "validation"]
+Side = Literal["train", "validation", "test"]
 ANY_OTHER = "*"
 """Name of the corpus that opens every name that no other has."""
 
@@ -35,26 +36,44 @@ class Corpus(abc.ABC):
     def __init__(self, config: DataConfig) -> None:
         self.config = config
 
+    @property
+    def of_three(self) -> bool:
+        """Whether validation has documents of its own; else it is the test's, as in 0.1."""
+        return self.config.split == "three"
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        return ("train", "validation", "test") if self.of_three else ("train", "test")
+
     @abc.abstractmethod
     def documents(self, side: Side) -> Iterator[str]:
-        """A fresh iterator of the documents for training, or of those that are held out."""
+        """A fresh iterator of the documents of one of the `sides`."""
 
     @abc.abstractmethod
     def identity(self) -> dict[str, object]:
-        """What determines the documents of both sides, as JSON-ready data: part of the keys of cached files."""
+        """What determines the documents of all sides, as JSON-ready data: part of the keys of cached files."""
 
     def pinned(self) -> DataConfig:
-        """The configuration with what identifies its text filled in, where the name alone does not."""
-        return self.config
+        """The configuration with what identifies its text filled in, where the name alone does not.
+
+        Of `split`, `auto` then stands for the two parts of 0.1, so that trials of then keep their identity.
+        """
+        return replace(self.config, split="auto" if self.config.split == "two" else "three")
 
     def summary(self) -> DocumentSummary | None:
         """How the text was cut into documents; None where it would have to be made or downloaded first."""
         return None
 
     def sample(self, size: int) -> TextSample:
-        """At least `size` characters of the training text, or all there are: spread over it, or of one without end its
-        beginning."""
-        return (beginning if self.endless else spread)(self.documents("train"), size)
+        """At least `size` characters of the training text, or all there are: spread over it. Of a text without end, and
+        with the two parts of 0.1, its beginning."""
+        return (spread if self.of_three and not self.endless else beginning)(self.documents("train"), size)
+
+
+def drawn(document: str) -> float:
+    """A number from 0 to below 1 by which a document falls to a side: that of its text alone, so that copies of it fall
+    on the same side, whatever their order."""
+    return int.from_bytes(hashlib.sha256(document.encode()).digest()[:8], "big") / 2**64
 
 
 def open_corpus(config: DataConfig) -> Corpus:

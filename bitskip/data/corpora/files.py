@@ -1,4 +1,4 @@
-"""Documents from text files, with a held-out part that shares no document with training.
+"""Documents from text files, with held-out parts that share no document with training.
 
 A document is held out by a hash of its own text, so that copies of it always fall on the same side, whatever the order
 of files. How files are cut into documents: `bitskip.data.documents`.
@@ -15,13 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bitskip.data.corpora import Corpus, Side
+from bitskip.data.corpora import Corpus, Side, drawn
 from bitskip.data.documents import DocumentSummary, documents_of, suited, summarize, told
 from bitskip.data.readers import KINDS
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig, data_label
-
-_HASH_RANGE = 2**64
 
 
 def expand_files(patterns: Sequence[str]) -> list[Path]:
@@ -91,18 +89,24 @@ def files_digest(patterns: Sequence[str]) -> str:
 
 
 class TextFiles(Corpus):
-    """Documents in the order of the files; about `validation_fraction` of the distinct ones are held out."""
+    """Documents in the order of the files; about `validation_fraction` of the distinct ones are for the test, and as
+    many for validation."""
 
     name = "files"
 
+    @property
+    def of_three(self) -> bool:
+        return self._pinned.split == "three"
+
     def identity(self) -> dict[str, object]:
-        config = self.pinned()
+        config = self._pinned
         named = ["column", "separator", "validation_fraction"]
         named += ["document"] * (config.document != "auto")  # older keys of caches stay
+        named += ["split"] * self.of_three
         return {"corpus": self.name, "digest": config.digest, **{key: getattr(config, key) for key in named}}
 
     def pinned(self) -> DataConfig:
-        """With the digest of the files and the way they are cut; one that has a digest is taken at its word."""
+        """With digest, way of cutting and split; one that has a digest is taken at its word."""
         return self._pinned
 
     @functools.cached_property
@@ -110,25 +114,33 @@ class TextFiles(Corpus):
         config = self.config
         if config.digest:
             return config
-        return replace(suited(config, list(distinct_files(config.files))), digest=files_digest(config.files))
+        if config.split != "two" and config.validation_fraction >= 0.5:
+            raise UserError(
+                f"data.validation_fraction: {config.validation_fraction} for validation and as much for the test leave "
+                "nothing to train on; set it below 0.5"
+            )
+        found = replace(suited(config, list(distinct_files(config.files))), digest=files_digest(config.files))
+        return replace(found, split="auto" if config.split == "two" else "three")
 
     def documents(self, side: Side) -> Iterator[str]:
-        for text, held_out in self._with_sides(list(distinct_files(self.config.files))):
-            if text and held_out == (side == "validation"):
+        for text, its in self._with_sides(list(distinct_files(self.config.files))):
+            if text and its == side:
                 yield text
 
-    def _with_sides(self, paths: Sequence[Path]) -> Iterator[tuple[str | None, bool]]:
-        """Every document, without blanks around it, and whether it is held out."""
+    def _with_sides(self, paths: Sequence[Path]) -> Iterator[tuple[str | None, Side]]:
+        """Every document, without blanks around it, and its side."""
         config = self._pinned
-        limit = config.validation_fraction * _HASH_RANGE
+        test = config.validation_fraction
+        held_out = 2 * test if self.of_three else test
         for path in paths:
             found = documents_of(path, config)
             if config.document == "lines" and path.suffix == ".txt":
-                yield from _with_tail(list(found), config.validation_fraction)
+                yield from _with_tail(list(found), test, self.of_three)
                 continue
             for document in found:
                 text = None if document is None else document.strip()
-                yield text, bool(text) and _hash(text or "") < limit
+                at = drawn(text) if text else 1.0
+                yield text, "test" if at < test else "validation" if at < held_out else "train"
 
     def summary(self) -> DocumentSummary:
         distinct = distinct_files(self.config.files)
@@ -136,18 +148,16 @@ class TextFiles(Corpus):
         again = [f"{other} is {path} again: counted once" for path in paths for other in distinct[path]]
         cut, doubts = told(self._pinned, paths)
         name = data_label(self.config)
-        found = summarize(name, len(paths), cut, self._with_sides(paths), (*again, *doubts))
+        found = summarize(name, len(paths), cut, self._with_sides(paths), self.sides, (*again, *doubts))
         if not found.kept:
             raise UserError(f"data.files: no text in {', '.join(self.config.files)}; give files with text")
         return found
 
 
-def _with_tail(blocks: list[str | None], fraction: float) -> Iterator[tuple[str | None, bool]]:
-    """Blocks of one text, the last of them held out: the two sides touch in one place only."""
-    held_out = min(max(1, round(fraction * len(blocks))), len(blocks) - 1)
+def _with_tail(blocks: list[str | None], fraction: float, of_three: bool) -> Iterator[tuple[str | None, Side]]:
+    """Blocks of one text, the last of them held out: sides touch in one place only."""
+    size = max(1, round(fraction * len(blocks)))
+    test = len(blocks) - min(size, len(blocks) - 1)
+    validation = max(test - size, 1) if of_three else test
     for at, block in enumerate(blocks):
-        yield (block or "").strip(), at >= len(blocks) - held_out
-
-
-def _hash(document: str) -> int:
-    return int.from_bytes(hashlib.sha256(document.encode()).digest()[:8], "big")
+        yield (block or "").strip(), "test" if at >= test else "validation" if at >= validation else "train"

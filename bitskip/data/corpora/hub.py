@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from bitskip.data.corpora import ANY_OTHER, Corpus, Side
+from bitskip.data.corpora import ANY_OTHER, Corpus, Side, drawn
 from bitskip.data.documents import articles
 from bitskip.data.hub import first_line, hub_connection
 from bitskip.errors import UserError
@@ -20,7 +21,8 @@ WAYS_OUT = "use the built-in corpus (data: stories) or text files (data: {files:
 class HubDataset(Corpus):
     """The dataset of that name, one document a row; rows without a text are left out.
 
-    With `document: article`, rows are lines, and an article of WikiText is a document.
+    Where a document is an article, as in WikiText, rows are lines. Without a `test_split`, the
+    validation split's documents are dealt out to validation and test by a hash of their text.
 
     Its streams raise UserError if the hub, the dataset, the split or the column is missing, or if splits share rows.
     """
@@ -31,29 +33,48 @@ class HubDataset(Corpus):
         super().__init__(config)
         self.endless = config.streaming
 
+    def pinned(self) -> DataConfig:
+        found = super().pinned()
+        lines = found.split == "three" and _repository(found)[0] == ALIASES["wikitext"][0]
+        return replace(found, document="article") if lines and found.document == "auto" else found
+
     def identity(self) -> dict[str, object]:
         config = self.config
         names = ["corpus", "subset", "column", "streaming"] + ["document"] * (config.document != "auto")
+        names += ["split", "test_split"] * self.of_three  # older keys of caches stay
         named = {key: getattr(config, key) for key in names}
         return {**named, "splits": [config.train_split, config.validation_split]}
 
     def documents(self, side: Side) -> Iterator[str]:
         config = self.config
-        _check_splits(config.train_split, config.validation_split)
-        repository, default_subset = ALIASES.get(config.corpus, (config.corpus, ""))
-        split = config.train_split if side == "train" else config.validation_split
+        _check_splits("train_split", config.train_split, "validation_split", config.validation_split)
+        test = config.test_split if self.of_three else ""
+        if test:
+            _check_splits("train_split", config.train_split, "test_split", test)
+            _check_splits("validation_split", config.validation_split, "test_split", test)
+        repository, default_subset = _repository(config)
+        held_out = test if test and side == "test" else config.validation_split
+        split = config.train_split if side == "train" else held_out
+        halves = self.of_three and not test and side != "train"
         rows = _load(repository, config.subset or default_subset, split, config.streaming)
         try:
             texts: Iterator[str] = (_text(row, config.column, repository) or "" for row in rows)
             if config.document == "article":
                 texts = articles(texts, f"data: '{repository}'")
-            yield from (stripped for text in texts if (stripped := text.strip()))
+            for text in filter(None, map(str.strip, texts)):
+                if not halves or (drawn(text) < 0.5) == (side == "test"):
+                    yield text
         except UserError:
             raise
         except Exception as error:  # a stream can break at any row, with whatever its transport raises
             raise UserError(
                 f"data: reading '{repository}' broke off: {first_line(error)}; try again, or {WAYS_OUT}"
             ) from None
+
+
+def _repository(config: DataConfig) -> tuple[str, str]:
+    """The repository that a name stands for, and its subset if none is given."""
+    return ALIASES.get(config.corpus, (config.corpus, ""))
 
 
 def _text(row: dict[str, Any], column: str, repository: str) -> str | None:
@@ -67,20 +88,20 @@ def _text(row: dict[str, Any], column: str, repository: str) -> str | None:
     return text
 
 
-def _check_splits(train: str, held_out: str) -> None:
-    if train == held_out:
+def _check_splits(one: str, first_split: str, other: str, second_split: str) -> None:
+    """Raises UserError if two settings name splits that share rows."""
+    if first_split == second_split:
         raise UserError(
-            f"data: training and held-out split are both '{train}'; set data.validation_split, "
-            "for example to 'validation' or 'test'"
+            f"data: {one} and {other} are both '{first_split}'; set data.{other}, for example to 'validation' or 'test'"
         )
-    for first in train.split("+"):
-        for second in held_out.split("+"):
+    for first in first_split.split("+"):
+        for second in second_split.split("+"):
             # Parts of a split, train[:90%] and train[90%:], are taken as given; a whole split contains its parts.
             same = first.partition("[")[0].strip() == second.partition("[")[0].strip()
             if same and (first.strip() == second.strip() or "[" not in first or "[" not in second):
                 raise UserError(
-                    f"data: training split '{train}' and held-out split '{held_out}' share rows; set data.train_split "
-                    "and data.validation_split apart, for example 'train[5%:]' and 'train[:5%]'"
+                    f"data: {one} '{first_split}' and {other} '{second_split}' share rows; set data.{one} and "
+                    f"data.{other} apart, for example 'train[5%:]' and 'train[:5%]'"
                 )
 
 

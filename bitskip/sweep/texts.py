@@ -1,0 +1,43 @@
+"""Text and tokenizer of a sweep's trials: what identifies them is read when the sweep is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bitskip.sweep.located_yaml import Path_, Source
+from bitskip.trial.config import TOKENIZER_VOCABULARIES, DataConfig, TrialConfig
+
+Texts = dict[DataConfig, DataConfig]
+"""Texts as they are asked for, with the digest and the way to cut them that they turn out to have."""
+
+
+def with_digest(source: Source, trial: TrialConfig, where: Path_, known: Texts) -> TrialConfig:
+    """The trial with what identifies its text and its tokenizer, and how the text is cut; each is read once.
+
+    Raises UserError, at the line that names them, for files or a tokenizer that is missing, or a text that is not cut
+    as its user means.
+    """
+    data = trial.data
+    if data.corpus != DataConfig.corpus:
+        text = replace(data, tokenizer="bytes", vocab_size=TOKENIZER_VOCABULARIES["bytes"])
+        if text not in known:
+            from bitskip.data.corpora import pinned
+
+            with source.locate(_named_at(source, where, "files")):
+                known[text] = pinned(text)
+        data = replace(known[text], tokenizer=data.tokenizer, vocab_size=data.vocab_size)
+    if data.tokenizer not in ("bpe", "bytes"):
+        tokenizer = DataConfig(tokenizer=data.tokenizer)
+        if tokenizer not in known:
+            from bitskip.data.pretrained import tokenizer_digest
+
+            with source.locate(_named_at(source, where, "tokenizer")):
+                known[tokenizer] = replace(tokenizer, tokenizer_digest=tokenizer_digest(data.tokenizer))
+        data = replace(data, tokenizer_digest=known[tokenizer].tokenizer_digest)
+    return replace(trial, data=data)
+
+
+def _named_at(source: Source, where: Path_, key: str) -> Path_:
+    """Where the file gives a setting of `data`."""
+    inner = [(*place, *path) for place in (where, ("base",)) for path in (("data", key), (f"data.{key}",))]
+    return next((path for path in inner if path in source.origins), where)

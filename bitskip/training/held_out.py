@@ -1,0 +1,74 @@
+"""What a trial is measured on, and whether its text suits it: told, or refused, before anything is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bitskip.data import TokenData
+from bitskip.data.sequences import Extent, Sequences, chosen, cut, extent
+from bitskip.errors import UserError
+from bitskip.techniques.published_defects import PublishedDefects
+from bitskip.trial.config import TrialConfig
+
+LARGEST_CUT = 0.5
+"""Share of the measured documents that `documents: padded` may cut off: beyond it, beginnings are what is measured."""
+
+
+def held_out_sequences(trial: TrialConfig, text: TokenData) -> tuple[Sequences, Sequences | None, Sequences]:
+    """What a trial's results, its validation and its curve are measured on. Raises UserError if one cannot be filled.
+
+    Of a text with three parts the sequences are spread over the whole of a part; the parts of 0.1 were read from their
+    beginning, and an endless one is as good there as anywhere.
+    """
+    evenly, training = trial.data.split == "three", trial.training
+    judged = text.train if trial.of(PublishedDefects).eval_on_train else text.test
+    test = cut(judged, trial, text.end_of_document, "test")
+    measured_on = chosen(test, training.eval_tokens, evenly)
+    if text.validation is None:
+        return measured_on, None, chosen(test, training.curve_tokens, evenly)
+    validation = cut(text.validation, trial, text.end_of_document, "validation")
+    return (
+        measured_on,
+        chosen(validation, training.eval_tokens, evenly),
+        chosen(validation, training.curve_tokens, evenly),
+    )
+
+
+def check_text(trial: TrialConfig, text: TokenData) -> list[str]:
+    """What its user should know of a trial's text before it is trained; empty if it is as asked for.
+
+    Raises UserError for a text that cannot fill a sequence, a budget below one batch, and sequences that hold less than
+    half of their documents.
+    """
+    training = trial.training
+    train_on = cut(text.train, trial, text.end_of_document, "training")
+    measured_on, _, _ = held_out_sequences(trial, text)
+    measured, batch = measured_extent(trial, text, measured_on), training.batch_size * training.seq_len
+    if training.tokens < batch:
+        raise UserError(
+            f"tokens: {training.tokens:,} are less than one batch of {training.batch_size} x {training.seq_len}: raise "
+            f"tokens to {batch:,}, or lower batch_size or seq_len"
+        )
+    if measured.cut_share > LARGEST_CUT:
+        raise UserError(
+            f"documents: padded cuts off {measured.cut_share:.0%} of the test's documents at seq_len "
+            f"{training.seq_len}: little but their beginnings is measured; raise seq_len, or set documents: packed"
+        )
+    notes = []
+    if measured.tokens < training.eval_tokens - training.seq_len and training.documents == "packed":
+        notes.append(
+            f"the test has {measured.tokens:,} tokens to measure, fewer than eval_tokens {training.eval_tokens:,}: all "
+            "are measured"
+        )
+    if (epochs := trial.steps * training.batch_size / train_on.count) > 1:
+        notes.append(f"the training text is gone through {epochs:.1f} times")
+    return notes
+
+
+def measured_extent(trial: TrialConfig, text: TokenData, measured_on: Sequences) -> Extent:
+    """What the results of a trial are measured on."""
+    token_bytes = text.test_bytes
+    if trial.of(PublishedDefects).eval_on_train:
+        # Of the training text no bytes are kept: they are as many for a token as in the test.
+        token_bytes = np.full(len(text.train), token_bytes.mean())
+    return extent(measured_on, text.end_of_document, token_bytes)
