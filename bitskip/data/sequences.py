@@ -102,7 +102,7 @@ def extent(sequences: Sequences, end_of_document: int, token_bytes: np.ndarray) 
     ends = np.flatnonzero(sequences.stream == end_of_document)
     before = np.concatenate([[0], np.cumsum(token_bytes, dtype=np.float64)])
     # The first token of a sequence is only seen, never predicted.
-    first, last = np.asarray(sequences.starts) + 1, np.asarray(sequences.stops)
+    first, last = np.asarray(sequences.starts, np.int64) + 1, np.asarray(sequences.stops, np.int64)
     tokens = int(np.sum(last - first))
     held: set[int] = set()
     for begin, end in zip(np.searchsorted(ends, first), np.searchsorted(ends, last - 1), strict=True):

@@ -152,7 +152,7 @@ def test_real_text_works_as_it_is(name: str) -> None:
     assert len(train) > 20
     assert validation
     assert test
-    assert not (train & validation or train & test or validation & test)
+    assert len(train | validation | test) == len(train) + len(validation) + len(test)
 
 
 STORIES = [f"Story {i} begins.\nIt goes on {i} times.\nThen it ends." for i in range(60)]
