@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +49,7 @@ def train(
     from bitskip.engine.worker import check_device, run_job
     from bitskip.store.schema import FAILED, FINISHED
     from bitskip.store.tables import stored_result
+    from bitskip.training.text_facts import check_text
 
     trial = replace(trial, data=pinned(trial.data))
     check_device(device)
@@ -54,7 +57,11 @@ def train(
     for text in summaries([trial.data]):
         print(f"text: {text.line()}", *(f"warning: {warning}" for warning in text.warnings), sep="\n", file=progress)
     held_out = max(training.eval_tokens, training.curve_tokens)
-    load_data(trial.data, training.tokens, held_out, report=lambda text: print(text, file=progress, flush=True))
+
+    def tell(text: str) -> None:
+        print(text, file=progress, flush=True)
+
+    check_text(trial, load_data(trial.data, training.tokens, held_out, report=tell), tell)
     folder = results / "train"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,11 +97,19 @@ def train(
         print(json.dumps(row, default=str))
     else:
         found = f"perplexity {row['ppl']:.3f}" if row.get("ppl") else row.get("reason")
-        print(f"{row['trial_id']} {row['status']}: {found}")
+        print(f"{row['trial_id']} {row['status']}: {found}{_beside_counting(row)}")
         if row["artefact"]:
             print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
     if row["status"] in FAILED:
         raise typer.Exit(1)
+
+
+def _beside_counting(row: Mapping[str, Any]) -> str:
+    """How a trial's perplexity stands to that of bigrams counted on the same tokens."""
+    loss, line = row.get("loss"), row.get("bigram_loss")
+    if loss is None or line is None:
+        return ""
+    return f" ({'below counting: ' if loss >= line else ''}bigrams {math.exp(line):.3f})"
 
 
 @app.command()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,20 +17,29 @@ from bitskip.trial.config import TrialConfig
 
 @dataclass(frozen=True)
 class Sequences:
-    """`count` sequences of `length` inputs, each with its next-token targets.
+    """Parts of a stream that are trained or measured on, each `length` inputs with their next-token targets.
 
-    `row(i)` gives the length + 1 tokens of sequence i, or fewer if it is to be padded.
+    Sequence i is `stream[starts[i]:stops[i]]`: length + 1 tokens, or fewer where there is a `padding`.
     """
 
-    count: int
+    stream: np.ndarray
+    starts: Sequence[int] | np.ndarray
+    stops: Sequence[int] | np.ndarray
     length: int
-    row: Callable[[int], np.ndarray]
-    padding: int
+    padding: int | None = None
     count_padding: bool = False
+
+    @property
+    def count(self) -> int:
+        return len(self.starts)
+
+    def row(self, index: int) -> np.ndarray:
+        """The tokens of a sequence: inputs, and the last target."""
+        return self.stream[self.starts[index] : self.stops[index]]
 
     def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """(inputs, targets), both int64 [B, T]: targets are the inputs moved by one token, padding is ignored."""
-        rows = np.full((len(indices), self.length + 1), self.padding, np.int64)
+        rows = np.full((len(indices), self.length + 1), self.padding or 0, np.int64)
         sizes = np.zeros((len(indices), 1), np.int64)
         for position, index in enumerate(indices):
             row = self.row(index)
@@ -50,7 +59,8 @@ def _on(rows: np.ndarray, device: torch.device | str) -> Tensor:
 
 def packed(stream: np.ndarray, length: int) -> Sequences:
     """The stream as it runs on, documents one after another: no padding, and no overlap between sequences."""
-    return Sequences((len(stream) - 1) // length, length, lambda i: stream[i * length : (i + 1) * length + 1], 0)
+    end = max(0, len(stream) - 1) // length * length
+    return Sequences(stream, range(0, end, length), range(length + 1, end + 2, length), length)
 
 
 def padded(stream: np.ndarray, length: int, end_of_document: int, count_padding: bool = False) -> Sequences:
@@ -62,11 +72,16 @@ def padded(stream: np.ndarray, length: int, end_of_document: int, count_padding:
     starts = np.concatenate([[0], ends[:-1]])
     whole = ends - starts > 1  # an empty document is its end alone: nothing to predict
     starts, ends = starts[whole], ends[whole]
+    return Sequences(stream, starts, np.minimum(ends, starts + length + 1), length, end_of_document, count_padding)
 
-    def row(index: int) -> np.ndarray:
-        return stream[starts[index] : min(ends[index], starts[index] + length + 1)]
 
-    return Sequences(len(starts), length, row, end_of_document, count_padding)
+def chosen(sequences: Sequences, tokens: int, evenly: bool) -> Sequences:
+    """Sequences that hold about so many tokens, at least one and at most all: spread evenly, or the first."""
+    count = min(sequences.count, max(1, tokens // sequences.length))
+    every = sequences.count / count if evenly else 1.0
+    places = [int((index + 0.5) * every) for index in range(count)]
+    starts, stops = ([bounds[place] for place in places] for bounds in (sequences.starts, sequences.stops))
+    return replace(sequences, starts=starts, stops=stops)
 
 
 def cut(stream: np.ndarray, trial: TrialConfig, end_of_document: int, part: str) -> Sequences:

@@ -39,6 +39,7 @@ from bitskip.store.heartbeat import Running, running_trials
 from bitskip.store.schema import FINISHED
 from bitskip.store.tables import committed_anywhere, set_aside
 from bitskip.sweep.sweep_file import Sweep
+from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import TrialConfig
 
@@ -236,5 +237,15 @@ def _prepare_data(plan: Plan, listener: Listener) -> None:
         train, held_out = needs.get(trial.data, (0, 0))
         wanted = max(trial.training.eval_tokens, trial.training.curve_tokens)
         needs[trial.data] = max(train, trial.training.tokens), max(held_out, wanted)
-    for data, (train, held_out) in needs.items():
-        load_data(data, train, held_out, report=listener.preparing)
+    from bitskip.training.text_facts import check_text  # with torch
+
+    texts = {
+        data: load_data(data, train, held_out, report=listener.preparing) for data, (train, held_out) in needs.items()
+    }
+    alike: dict[tuple[Any, ...], TrialConfig] = {}
+    for trial in plan.to_run:
+        defects, training = trial.of(PublishedDefects), trial.training
+        cut = training.seq_len, training.documents, training.batch_size, training.eval_tokens
+        alike.setdefault((trial.data, defects, trial.steps, *cut), trial)
+    for trial in alike.values():
+        check_text(trial, texts[trial.data], listener.preparing)

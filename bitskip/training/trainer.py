@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bitskip.data import TokenData, load_data
-from bitskip.data.sequences import Sequences, cut
+from bitskip.data.sequences import Sequences, chosen, cut
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, build_model
@@ -36,6 +36,7 @@ from bitskip.training.loop import (
     precision_context,
 )
 from bitskip.training.shared_prefix import Prefixes
+from bitskip.training.text_facts import TextFacts, text_facts
 from bitskip.trial.config import TrainingConfig, TrialConfig
 from bitskip.trial.schedule import acting, measured_steps, step_count
 
@@ -116,6 +117,7 @@ class Ready:
     measured_on: Sequences
     model: Decoder
     skipped_guards: tuple[str, ...]
+    facts: TextFacts
 
     def loop(
         self,
@@ -143,8 +145,10 @@ def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = N
     held_out = text.train if trial.of(PublishedDefects).eval_on_train else text.validation
     measured_on = cut(held_out, trial, text.end_of_document, "held-out")
     model = build_model(trial).to(device)
-    skipped = check_trial(model, trial, text, own_text=data is not None)
-    return Ready(trial, text, train_on, measured_on, model, skipped)
+    final = chosen(measured_on, training.eval_tokens, evenly=False)
+    facts = text_facts(trial, text, train_on, final, text.bytes_per_token, own_text=data is not None)
+    skipped = check_trial(model, trial, facts.leak)
+    return Ready(trial, text, train_on, measured_on, model, skipped, facts)
 
 
 def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = None) -> TrialResult:
@@ -173,6 +177,10 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         ppl=full.ppl if full else None,
         bpb=full.bpb if full else None,
         unigram_entropy=text.unigram_entropy,
+        bigram_loss=ready.facts.bigram_loss,
+        fivegram_loss=ready.facts.fivegram_loss,
+        ngram_tokens=ready.facts.ngram_tokens,
+        leaked_share=ready.facts.leak.share if ready.facts.leak else None,
         best_exit=chosen.exit_layer if chosen else None,
         best_exit_speed_gain=chosen.single.speed_gain if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,

@@ -66,6 +66,13 @@ class DataConfig:
     )
     streaming: bool = axis(False, "stream a Hugging Face dataset instead of downloading it")
     validation_fraction: float = axis(0.05, "share of the documents of files that is held out", low=1e-6, below=1.0)
+    leak_bound: float = axis(
+        0.05,
+        "share of the measured passages that may stand in the training text, in copies and near copies",
+        low=0.0,
+        high=1.0,
+        since="0.2",
+    )
     tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, or a name such as gpt2")
     tokenizer_digest: str = axis("", "SHA-256 of the tokenizer's file, filled in when a sweep is loaded", since="0.2")
     vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
