@@ -19,7 +19,8 @@ class KneserNey:
 
     def __init__(self, sentences: list[list[int]], order: int) -> None:
         grams = {
-            k: Counter(tuple(s[i : i + k]) for s in sentences for i in range(len(s) - k + 1)) for k in range(1, order + 1)
+            k: Counter(tuple(s[i : i + k]) for s in sentences for i in range(len(s) - k + 1))
+            for k in range(1, order + 1)
         }
         self.order, self.counts = order, {order: grams[order]}
         for k in range(1, order):
