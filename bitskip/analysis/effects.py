@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bitskip.analysis.below_counting import without_findings
 from bitskip.analysis.contrasts import (
     Treatment,
     Values,
@@ -145,10 +146,11 @@ def stratum_effects(
     contrasts = [contrast for contrast in measured if contrast is not None]
     width = metric.margin if margin is None else margin
     adjusted = _adjusted(contrasts, values, noise, order)
-    return [
+    effects = [
         _effect(contrast, stratum, metric_name, metric, width, *correction)
         for contrast, correction in zip(contrasts, adjusted, strict=True)
     ]
+    return without_findings(stratum, effects, values)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,18 @@ class Cell:
         """Finished trials' values on the additive scale by seed."""
         read = {row["seed"]: metric.read(row) for row in self.rows if row["status"] == Status.OK}
         return {seed: float(v) for seed, v in read.items() if v is not None and math.isfinite(v)}
+
+    def above(self, line: str) -> float | None:
+        """Mean over finished trials of loss less what counting achieves, such as `bigram_loss`; None if not known."""
+        rows = [row for row in self.rows if row["status"] == Status.OK]
+        over = [row["loss"] - row[line] for row in rows if None not in (row.get("loss"), row.get(line))]
+        return statistics.fmean(over) if over else None
+
+    @property
+    def below_counting(self) -> bool:
+        """Whether its loss is not below that of bigrams; one that is not known is no reason to say so."""
+        over = self.above("bigram_loss")
+        return over is not None and over >= 0
 
     def count(self, *statuses: str) -> int:
         return sum(row["status"] in statuses for row in self.rows)

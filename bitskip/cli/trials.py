@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +60,7 @@ def train(
     def tell(text: str) -> None:
         print(text, file=progress, flush=True)
 
-    for note in check_text(trial, load_data(trial.data, training.tokens, training.held_out_tokens, report=tell)):
+    for note in check_text(trial, load_data(trial.data, training.tokens, training.held_out_tokens, report=tell), tell):
         tell(note)
     folder = results / "train"
     try:
@@ -95,11 +97,19 @@ def train(
         print(json.dumps(row, default=str))
     else:
         found = f"perplexity {row['ppl']:.3f}" if row.get("ppl") else row.get("reason")
-        print(f"{row['trial_id']} {row['status']}: {found}")
+        print(f"{row['trial_id']} {row['status']}: {found}{_beside_counting(row)}")
         if row["artefact"]:
             print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
     if row["status"] in FAILED:
         raise typer.Exit(1)
+
+
+def _beside_counting(row: Mapping[str, Any]) -> str:
+    """How a trial's perplexity stands to that of bigrams counted on the same tokens."""
+    loss, line = row.get("loss"), row.get("bigram_loss")
+    if loss is None or line is None:
+        return ""
+    return f" ({'below counting: ' if loss >= line else ''}bigrams {math.exp(line):.3f})"
 
 
 @app.command()

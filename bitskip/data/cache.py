@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -41,6 +42,27 @@ def publish(path: Path, build: Callable[[Path], None], valid: Callable[[Path], b
         if valid(path):
             return
         write_atomically(path, build, sync=True)
+
+
+def remembered(
+    folder: Path, kind: str, parts: Mapping[str, object], find: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What `find` gives, found once and kept as JSON under what determines it. Raises UserError as `publish` does."""
+    path = folder / f"{kind}-{content_key(parts)}.json"
+    publish(path, lambda temporary: _write(temporary, find()), _is_json)
+    kept: dict[str, Any] = json.loads(path.read_text())
+    return kept
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content))
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _make_writable(folder: Path) -> None:

@@ -96,6 +96,10 @@ class Extent:
     text_bytes: int
     cut_share: float
 
+    @property
+    def bytes_per_token(self) -> float:
+        return self.text_bytes / self.tokens
+
 
 def extent(sequences: Sequences, end_of_document: int, token_bytes: np.ndarray) -> Extent:
     """Count what is measured. `token_bytes` says how many bytes of text each token of the stream stands for."""

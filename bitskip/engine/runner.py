@@ -38,6 +38,7 @@ from bitskip.store.heartbeat import Running, running_trials
 from bitskip.store.schema import FINISHED
 from bitskip.store.tables import committed_anywhere, set_aside
 from bitskip.sweep.sweep_file import Sweep
+from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.training.held_out import check_text
 from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import DataConfig, TrialConfig
@@ -241,8 +242,11 @@ def _prepare_data(plan: Plan, listener: Listener) -> None:
         train = max(trial.training.tokens for trial in trials)
         held_out = max(trial.training.held_out_tokens for trial in trials)
         text = load_data(data, train, held_out, report=listener.preparing)
-        alike = {
-            (t.training.seq_len, t.training.documents, t.training.batch_size, t.training.tokens): t for t in trials
-        }
-        for note in dict.fromkeys(note for trial in alike.values() for note in check_text(trial, text)):
+        alike: dict[object, TrialConfig] = {}
+        for trial in trials:
+            training, defects = trial.training, trial.of(PublishedDefects)
+            cut = training.seq_len, training.documents, training.batch_size, training.tokens, training.eval_tokens
+            alike.setdefault((*cut, defects), trial)
+        notes = [note for trial in alike.values() for note in check_text(trial, text, listener.preparing)]
+        for note in dict.fromkeys(notes):
             listener.preparing(note)

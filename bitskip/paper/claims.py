@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import compare
 from bitskip.analysis.factorial import Cell, Stratum, strata
 from bitskip.analysis.levels import TECHNIQUES, levels_of
@@ -232,15 +233,17 @@ class _Scale:
             return judged
         value, low, high, seeds = measured
         shown = math.exp if claim.measured.unit == "ratio" else float
+        below = any(cell.below_counting for cell in known)
+        notes = [self._exit_note(known[0]) if claim.measured.at_exit else "", BELOW_COUNTING if below else ""]
         return dataclasses.replace(
             judged,
-            verdict=_verdict(low, high, REGIONS[claim.holds]),
+            verdict=UNRESOLVED if below else _verdict(low, high, REGIONS[claim.holds]),
             value=shown(value),
             low=None if low is None else shown(low),
             high=None if high is None else shown(high),
             seeds=seeds,
             trials=tuple(row["trial_id"] for cell in known for row in cell.rows if row["status"] == "ok"),
-            note=self._exit_note(known[0]) if claim.measured.at_exit else "",
+            note=", ".join(filter(None, notes)),
         )
 
     def _cell(self, axes: Axes) -> Cell | None:

@@ -10,6 +10,7 @@ from bitskip.analysis.metrics import METRICS
 
 if TYPE_CHECKING:
     from bitskip.paper.attribution import Change, Run
+    from bitskip.report.numbers import CountingLines
 
 Show = Callable[[float], str]
 THREE_DIGITS: Show = "{:.3g}".format
@@ -67,6 +68,19 @@ def interval_text(value: float | None, low: float | None, high: float | None, sh
 def ratio_text(change: Change | None) -> str:
     """A ratio of perplexities with its interval; empty where there is none."""
     return interval_text(change.ratio, change.low, change.high) if change else ""
+
+
+def counting_line(lines: CountingLines) -> str:
+    """What a model has to beat, and how much of what is measured stands in the training text."""
+    tokens = f"{lines.tokens:,}".replace(",", " ")
+    told = (
+        f"Counting reaches {number_text(lines.bigram_ppl)} with bigrams and {number_text(lines.fivegram_ppl)} with "
+        f"5-grams of {tokens} training tokens (Kneser-Ney)."
+    )
+    leaked = lines.leaked_share
+    return told + (
+        f" {share_text(leaked).lstrip('+')} of the measured passages stand in the training text." if leaked else ""
+    )
 
 
 def run_text(run: Run | None) -> str:

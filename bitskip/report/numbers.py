@@ -34,7 +34,8 @@ class Standing:
     """A configuration with its finished seeds; `settings` names its level of every technique that varies.
 
     `ppl` is the mean over seeds, `ppl_sd` their standard deviation, `loss_sd` that of log-perplexity; `metrics` has the
-    means of all other metrics that were measured, each in its own unit.
+    means of all other metrics that were measured, each in its own unit. `above_bigram` and `above_fivegram` are nats
+    per token more than counting n-grams on the same tokens; None where that was not measured.
     """
 
     configuration: str
@@ -49,6 +50,26 @@ class Standing:
     trials: int
     weight_bytes: int | None
     tokens_per_second: float | None
+    above_bigram: float | None
+    above_fivegram: float | None
+
+    @property
+    def below_counting(self) -> bool:
+        """Whether it has learned no more than pairs of tokens: it is shown, and makes no finding."""
+        return self.above_bigram is not None and self.above_bigram >= 0
+
+
+@dataclass(frozen=True)
+class CountingLines:
+    """What a scale's models have to beat: perplexities of Kneser-Ney n-grams, counted on `tokens` training tokens.
+
+    Means over trials. `leaked_share` is the largest share of measured passages in the training text, None if unknown.
+    """
+
+    bigram_ppl: float
+    fivegram_ppl: float
+    tokens: int
+    leaked_share: float | None
 
 
 @dataclass(frozen=True)
@@ -66,7 +87,7 @@ class Failure:
 class PointRatio:
     """A named variant against the baseline: the ratio of perplexities with its 95 % interval, paired by seed.
 
-    Of a metric that is no logarithm, their difference.
+    Of a metric that is no logarithm, their difference. It is no finding if either of the two is `below_counting`.
     """
 
     point: str
@@ -75,6 +96,7 @@ class PointRatio:
     low: float | None
     high: float | None
     seeds: int
+    below_counting: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +134,7 @@ class Section:
 
     `metric` is what the effects, the joint test, the noise and the ratios are of. `higher_effects` are those of three
     techniques, exploratory. `joint_test` is of all pairs at once. `model` is the record of the predictor on this scale
-    alone, or None with the reason in `no_model`; `shares` are of its surface.
+    alone, or None with the reason in `no_model`; `shares` are of its surface. `counting` is None where no trial has it.
     """
 
     scale: str
@@ -121,6 +143,7 @@ class Section:
     trials: int
     finished: int
     varying: tuple[str, ...]
+    counting: CountingLines | None
     leaderboard: tuple[Standing, ...]
     failures: tuple[Failure, ...]
     points: tuple[PointRatio, ...]

@@ -29,6 +29,7 @@ from bitskip.predict.fanova import variance_shares
 from bitskip.predict.predictor import summary_of
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.report.numbers import (
+    CountingLines,
     ExitMeasure,
     ExitProfile,
     Failure,
@@ -179,6 +180,7 @@ def _section(
         trials=stratum.trials,
         finished=stratum.finished,
         varying=tuple(varying),
+        counting=_counting(stratum),
         leaderboard=tuple(standing for standing, _ in board),
         failures=tuple(_failures(stratum)),
         points=tuple(_ratios(stratum, named, metric, noise)),
@@ -235,7 +237,19 @@ def _standing(cell: Cell, stratum: Stratum, varying: Sequence[str]) -> Standing:
         trials=len(cell.rows),
         weight_bytes=next((row["weight_bytes"] for row in ok if row.get("weight_bytes")), None),
         tokens_per_second=_mean(row.get("tokens_per_second") for row in ok),
+        above_bigram=cell.above("bigram_loss"),
+        above_fivegram=cell.above("fivegram_loss"),
     )
+
+
+def _counting(stratum: Stratum) -> CountingLines | None:
+    rows = [row for cell in stratum.cells for row in cell.rows]
+    lines = [_mean(row.get(name) for row in rows) for name in ("bigram_loss", "fivegram_loss", "ngram_tokens")]
+    if None in lines:
+        return None
+    bigram, fivegram, tokens = map(float, filter(None, lines))
+    leaks = [row["leaked_share"] for row in rows if row.get("leaked_share") is not None]
+    return CountingLines(math.exp(bigram), math.exp(fivegram), round(tokens), max(leaks, default=None))
 
 
 def _failures(stratum: Stratum) -> Iterator[Failure]:
@@ -257,7 +271,8 @@ def _ratios(stratum: Stratum, named: Mapping[str, Cell], metric: Metric, noise: 
         estimate = compare(stratum, metric, cell, reference, noise)
         ends = (estimate.interval() if estimate else None) or (None, None)
         value, low, high = (None if v is None else metric.show(v) for v in (estimate and estimate.value, *ends))
-        yield PointRatio(point, name, value, low, high, estimate.seeds if estimate else 0)
+        below = cell.below_counting or reference.below_counting
+        yield PointRatio(point, name, value, low, high, estimate.seeds if estimate else 0, below)
 
 
 def exit_profile(name: str, cell: Cell, exits: Mapping[str, Sequence[Row]], within: float) -> ExitProfile | None:

@@ -114,6 +114,14 @@ class Outcome:
     ppl: float | None = column("exp of `loss`")
     bpb: float | None = column("`loss` over the bytes of the measured text", "bits/byte")
     unigram_entropy: float = column("entropy of the training tokens' frequencies", "nats/token")
+    bigram_loss: float | None = column(
+        "loss of Kneser-Ney bigrams on the same held-out tokens: a model above it is below counting", "nats/token", None
+    )
+    fivegram_loss: float | None = column("the same of 5-grams", "nats/token", None)
+    ngram_tokens: int | None = column("training tokens that both were counted on", "tokens", None)
+    leaked_share: float | None = column(
+        "share of the measured passages that stand in the training text, in copies and near copies", default=None
+    )
     best_exit: int | None = column("fastest exit layer within 5 % of the full model's perplexity")
     best_exit_speed_gain: float | None = column("its `speed_gain`")
     best_exit_ppl: float | None = column("its perplexity")

@@ -42,17 +42,21 @@ def axis(
     spelling: Callable[[Any], Any] | None = None,
     since: str | None = None,
     neutral: Any = _AS_DEFAULT,
+    of_identity: bool = True,
 ) -> Any:
     """A dataclass field that is an axis and carries its own bounds: low <= value <= high, value < below.
 
     `allowed` says what is wrong with a value, or None; `spelling` translates other ways to write one. `since` is the
     version that brought the axis: trials from before it have its `neutral` value, which is the default unless a better
-    default came later (docs/architecture.md, identity).
+    default came later (docs/architecture.md, identity). One that is not `of_identity` says what is refused and nothing
+    of how a trial is trained.
     """
     bounds = {"doc": doc, "choices": choices, "low": low, "high": high, "below": below, "allowed": allowed}
+    identity = {"since": since, "of_identity": of_identity}
     neutral = default if neutral is _AS_DEFAULT else neutral
     return dataclasses.field(
-        default=default, metadata=bounds | {"spelling": spelling, "since": since, "neutral": neutral}
+        default=default,
+        metadata=bounds | identity | {"spelling": spelling, "neutral": neutral},
     )
 
 
@@ -76,6 +80,7 @@ class Axis:
     spelling: Callable[[Any], Any] | None = None
     since: str | None = None
     neutral: Any = None
+    of_identity: bool = True
     technique: Any = None
 
     @functools.cached_property
@@ -91,7 +96,7 @@ class Axis:
 
     def hashed(self, value: Any) -> bool:
         """Whether the value is part of a trial's identity: an axis that came later is not while it is neutral."""
-        return self.since is None or value != self.neutral
+        return self.of_identity and (self.since is None or value != self.neutral)
 
     def check(self, value: Any) -> Any:
         """The value in this axis's type; raises UserError with the cause and the cure."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 
-from bitskip.data import TokenData
+from bitskip.data import load_tokenizer
+from bitskip.data.leaks import Leak
 from bitskip.errors import UserError
 from bitskip.model.decoder import Decoder, uncompiled
 from bitskip.ops.random_streams import generator
@@ -21,22 +21,19 @@ PROBE_TOKENS = 32
 LEAK_TOLERANCE = 1e-5
 """Of the change that a causal model shows; equal computations differ by nothing at all on most devices."""
 
-SAMPLED_PASSAGES = 32
-PASSAGE_BYTES = 400
-SEARCHED_TOKENS = 2**22
-TOLERATED_SHARE = 0.25
-"""Corpora repeat a sentence here and there; a held-out part that repeats whole paragraphs of training is a mistake."""
+EXAMPLE_TOKENS, EXAMPLE_CHARACTERS = 60, 100
+"""Of a passage that leaks, as much as a message shows."""
 
 
 class GuardError(RuntimeError):
     """A check that the trial's numbers rest on has failed."""
 
 
-def check_trial(model: Decoder, trial: TrialConfig, text: TokenData, own_text: bool) -> tuple[str, ...]:
+def check_trial(model: Decoder, trial: TrialConfig, leak: Leak | None) -> tuple[str, ...]:
     """Run all checks; returns the names of those that an artefact of the trial skips.
 
-    Text that the caller has made (`own_text`) is the caller's to answer for: it may be periodic on purpose. Raises
-    GuardError for a model that sees later tokens and UserError for a held-out text that is in the training text.
+    `leak` is what was found of the measured text in the training text, or None where nobody looked. Raises GuardError
+    for a model that sees later tokens and UserError for more of it than `data.leak_bound`.
     """
     skipped = []
     check_causality(model, trial)
@@ -44,8 +41,8 @@ def check_trial(model: Decoder, trial: TrialConfig, text: TokenData, own_text: b
         skipped.append("causality")
     if trial.of(PublishedDefects).eval_on_train:
         skipped.append("held-out text")
-    elif not own_text:
-        check_held_out(text)
+    else:
+        check_leak(trial, leak)
     return tuple(skipped)
 
 
@@ -80,17 +77,14 @@ def check_causality(model: Decoder, trial: TrialConfig) -> None:
     model.train(was_training)
 
 
-def check_held_out(text: TokenData) -> None:
-    """Passages of the held-out stream must not stand in the training stream. Raises UserError."""
-    length = math.ceil(PASSAGE_BYTES / float(np.mean(text.test_bytes)))
-    last = len(text.test) - length
-    if last < 0:
+def check_leak(trial: TrialConfig, leak: Leak | None) -> None:
+    """No more of what is measured may stand in the training text than `data.leak_bound`. Raises UserError."""
+    if leak is None or leak.share is None or leak.share <= trial.data.leak_bound:
         return
-    train = text.train[:SEARCHED_TOKENS].tobytes()
-    starts = np.unique(np.linspace(0, last, SAMPLED_PASSAGES).astype(int))
-    found = sum(text.test[start : start + length].tobytes() in train for start in starts)
-    if found > TOLERATED_SHARE * len(starts):
-        raise UserError(
-            f"data: {found} of {len(starts)} sampled passages of the held-out text stand in the training text too; "
-            "hold out other documents"
-        )
+    words = load_tokenizer(trial.data).decode(list(leak.example[:EXAMPLE_TOKENS])).split()
+    example = " ".join(words)[:EXAMPLE_CHARACTERS]
+    raise UserError(
+        f"data: {leak.copied} of {leak.judged} held-out passages that are measured stand in the training text too, or "
+        f"nearly so, such as '{example} …': leave copies out of the text, hold out other documents, or accept it with "
+        f"data.leak_bound={math.ceil(100 * leak.share) / 100:g}"
+    )

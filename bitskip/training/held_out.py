@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from bitskip.data import TokenData
+from bitskip.data.corpora import endless
 from bitskip.data.sequences import Extent, Sequences, chosen, cut, extent
 from bitskip.errors import UserError
 from bitskip.techniques.published_defects import PublishedDefects
+from bitskip.training.guards import check_leak
+from bitskip.training.text_facts import text_facts
 from bitskip.trial.config import TrialConfig
 
 LARGEST_CUT = 0.5
@@ -20,7 +25,7 @@ def held_out_sequences(trial: TrialConfig, text: TokenData) -> tuple[Sequences, 
     Of a text with three parts the sequences are spread over the whole of a part; the parts of 0.1 were read from their
     beginning, and an endless one is as good there as anywhere.
     """
-    evenly, training = trial.data.split == "three", trial.training
+    evenly, training = text.validation is not None and not endless(trial.data), trial.training
     judged = text.train if trial.of(PublishedDefects).eval_on_train else text.test
     test = cut(judged, trial, text.end_of_document, "test")
     measured_on = chosen(test, training.eval_tokens, evenly)
@@ -34,11 +39,11 @@ def held_out_sequences(trial: TrialConfig, text: TokenData) -> tuple[Sequences, 
     )
 
 
-def check_text(trial: TrialConfig, text: TokenData) -> list[str]:
+def check_text(trial: TrialConfig, text: TokenData, report: Callable[[str], None] | None = None) -> list[str]:
     """What its user should know of a trial's text before it is trained; empty if it is as asked for.
 
-    Raises UserError for a text that cannot fill a sequence, a budget below one batch, and sequences that hold less than
-    half of their documents.
+    `report` is told of what takes long. Raises UserError for a text that cannot fill a sequence, a budget below one
+    batch, sequences that hold less than half of their documents, and measured text that is trained on.
     """
     training = trial.training
     train_on = cut(text.train, trial, text.end_of_document, "training")
@@ -54,6 +59,8 @@ def check_text(trial: TrialConfig, text: TokenData) -> list[str]:
             f"documents: padded cuts off {measured.cut_share:.0%} of the test's documents at seq_len "
             f"{training.seq_len}: little but their beginnings is measured; raise seq_len, or set documents: packed"
         )
+    facts = text_facts(trial, text, train_on, measured_on, measured.bytes_per_token, report=report)
+    check_leak(trial, facts.leak)
     notes = []
     if measured.tokens < training.eval_tokens - training.seq_len and training.documents == "packed":
         notes.append(

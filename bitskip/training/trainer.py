@@ -36,6 +36,7 @@ from bitskip.training.loop import (
     precision_context,
 )
 from bitskip.training.shared_prefix import Prefixes
+from bitskip.training.text_facts import TextFacts, text_facts
 from bitskip.trial.config import TrainingConfig, TrialConfig
 from bitskip.trial.schedule import acting, measured_steps, step_count
 
@@ -122,6 +123,7 @@ class Ready:
     curve_on: Sequences
     model: Decoder
     skipped_guards: tuple[str, ...]
+    facts: TextFacts
 
     def loop(
         self,
@@ -148,8 +150,10 @@ def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = N
     train_on = cut(text.train, trial, text.end_of_document, "training")
     measured_on, validated_on, curve_on = held_out_sequences(trial, text)
     model = build_model(trial).to(device)
-    skipped = check_trial(model, trial, text, own_text=data is not None)
-    return Ready(trial, text, train_on, measured_on, validated_on, curve_on, model, skipped)
+    bytes_per_token = measured_extent(trial, text, measured_on).bytes_per_token
+    facts = text_facts(trial, text, train_on, measured_on, bytes_per_token, own_text=data is not None)
+    skipped = check_trial(model, trial, facts.leak)
+    return Ready(trial, text, train_on, measured_on, validated_on, curve_on, model, skipped, facts)
 
 
 def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = None) -> TrialResult:
@@ -189,6 +193,10 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         ppl=full.ppl if full else None,
         bpb=full.bpb if full else None,
         unigram_entropy=text.unigram_entropy,
+        bigram_loss=ready.facts.bigram_loss,
+        fivegram_loss=ready.facts.fivegram_loss,
+        ngram_tokens=ready.facts.ngram_tokens,
+        leaked_share=ready.facts.leak.share if ready.facts.leak else None,
         best_exit=chosen.exit_layer if chosen else None,
         best_exit_speed_gain=chosen.single.speed_gain if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,
@@ -332,7 +340,7 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
             depth=trial.model.layers,
             loss=found.loss,
             ppl=perplexity(found.loss),
-            bpb=bits_per_byte(found.loss, measured.text_bytes / measured.tokens),
+            bpb=bits_per_byte(found.loss, measured.bytes_per_token),
             agreement=found.agreement,
             single=one,
             batch=batch,

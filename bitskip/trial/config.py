@@ -81,6 +81,13 @@ class DataConfig:
     test_split: str = axis(
         "", "split of a dataset for the test; empty = half of the validation split's documents", since="0.2"
     )
+    leak_bound: float = axis(
+        0.05,
+        "share of the measured passages that may stand in the training text, in copies and near copies",
+        low=0.0,
+        high=1.0,
+        of_identity=False,
+    )
     tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, or a name such as gpt2")
     tokenizer_digest: str = axis("", "SHA-256 of the tokenizer's file, filled in when a sweep is loaded", since="0.2")
     vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)

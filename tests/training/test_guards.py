@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from bitskip.data import TokenData
+from bitskip.data.leaks import Leak
 from bitskip.errors import UserError
 from bitskip.model.decoder import Decoder, build_model
-from bitskip.training.guards import GuardError, check_causality, check_held_out, check_trial
+from bitskip.training.guards import GuardError, check_causality, check_leak, check_trial
 from bitskip.training.trainer import run_trial
 from bitskip.trial.config import PRESETS, TrialConfig, make_trial
 
@@ -94,22 +95,34 @@ def text(train: np.ndarray, validation: np.ndarray) -> TokenData:
 DRAWS = np.random.default_rng(0).integers(0, 300, 30_000)
 
 
-def test_a_held_out_text_within_the_training_text_is_refused() -> None:
-    check_held_out(text(DRAWS[:20_000], DRAWS[20_000:]))
-    with pytest.raises(UserError, match="32 of 32 sampled passages"):
-        check_held_out(text(DRAWS, DRAWS[20_000:]))
+SPARSE, WHOLE = Leak(1, 100, (1, 2)), Leak(9, 10, tuple(range(65, 91)))
+
+
+def test_more_of_the_held_out_text_in_training_than_the_bound_is_refused_with_an_example() -> None:
+    bytes_of = {"data.tokenizer": "bytes", "data.vocab_size": 257}
+    check_leak(tiny(), SPARSE)
+    check_leak(tiny(), Leak(0, 0))
+    with pytest.raises(UserError, match=r"9 of 10 held-out passages .* such as 'ABCDEFG.*data.leak_bound=0.9$"):
+        check_leak(tiny(**bytes_of), WHOLE)
+    check_leak(tiny(**bytes_of, **{"data.leak_bound": 0.9}), WHOLE)
+    with pytest.raises(UserError, match="1 of 100"):
+        check_leak(tiny(**bytes_of, **{"data.leak_bound": 0.0}), SPARSE)
+
+
+def test_the_bound_is_part_of_the_identity_only_where_it_is_set() -> None:
+    assert tiny(**{"data.leak_bound": 0.05}).trial_id == tiny().trial_id
+    assert '"data.leak_bound"' not in tiny().canonical_json()
 
 
 def test_an_artefact_skips_the_guard_it_breaks_and_no_other() -> None:
-    def skipped(own_text: bool = True, **artefacts: object) -> tuple[str, ...]:
-        trial = tiny(bits=8, hadamard=True, exit_weight=0.3, artefacts=artefacts)
-        overlap = text(DRAWS, DRAWS[20_000:])
-        return check_trial(build_model(trial), trial, overlap, own_text)
+    def skipped(leak: Leak | None = None, **artefacts: object) -> tuple[str, ...]:
+        trial = tiny(**{"data.tokenizer": "bytes"}, bits=8, hadamard=True, exit_weight=0.3, artefacts=artefacts)
+        return check_trial(build_model(trial), trial, leak)
 
     assert skipped() == ()
     assert skipped(causal_mask=False) == ("causality",)
-    assert skipped(eval_on_train=True, own_text=False) == ("held-out text",)
-    with pytest.raises(UserError, match="sampled passages"):
-        skipped(causal_mask=False, own_text=False)
+    assert skipped(WHOLE, eval_on_train=True) == ("held-out text",)
+    with pytest.raises(UserError, match="held-out passages"):
+        skipped(WHOLE, causal_mask=False)
     for artefact in ({"target_shift": 0}, {"exit_norm": "none"}, {"tiny_init": True}, {"hadamard_grad": "identity"}):
         assert skipped(**artefact) == ()

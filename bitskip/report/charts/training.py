@@ -72,6 +72,10 @@ def learning_curves(sheet: Sheet) -> Content:
                 look = {"color": style.look(name, at)["color"], "linewidth": 1.8, "label": name, "zorder": 3}
             (line,) = axes.plot([point["tokens"] for point in points], perplexities, **look)
             style.tips(line, [f"{name}: perplexity {perplexities[-1]:.4g} at the last point"])
+        if lines := sheet.section.counting:
+            for name, perplexity in (("bigrams", lines.bigram_ppl), ("5-grams", lines.fivegram_ppl)):
+                axes.axhline(perplexity, color=style.ink(), linewidth=0.9, linestyle=":", zorder=1)
+                axes.annotate(name, (1.0, perplexity), xycoords=("axes fraction", "data"), ha="right", va="bottom")
         style.label(axes, "training tokens", "held-out perplexity", log="y")
         axes.xaxis.set_major_formatter(style.count)
         style.legend(axes)

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import JOINT_VERDICTS, Effect
 from bitskip.analysis.factorial import strata
 from bitskip.analysis.levels import cell_label
 from bitskip.analysis.metrics import METRICS, Row
 from bitskip.paper.claims import CONTRADICTED, SUPPORTED, UNRESOLVED
 from bitskip.report.format import (
+    counting_line,
     difference_text,
     duration_text,
     ids_text,
@@ -92,13 +94,21 @@ def _section_lines(section: Section) -> list[str]:
         f"At {section.scale}, {best.configuration} had the lowest perplexity: "
         f"{number_text(best.ppl)}{spread} (n={best.seeds})."
     ]
+    if section.counting:
+        below = sum(each.below_counting for each in section.leaderboard)
+        lines.append(counting_line(section.counting))
+        if below:
+            lines.append(
+                f"{below} of {len(section.leaderboard)} configurations are below counting, with a perplexity that is "
+                "not below that of bigrams: they are shown, and what compares them is no finding."
+            )
     ratios = METRICS[metric].logarithmic
 
     def show(value: float) -> str:
         return share_text(value - 1) if ratios else difference_text(value, metric)
 
     for each in section.points:
-        if each.low is not None:
+        if each.low is not None and not each.below_counting:
             change = interval_text(each.ratio, each.low, each.high, show) + (
                 "" if ratios else f" {metric_name(metric)}"
             )
@@ -109,7 +119,7 @@ def _section_lines(section: Section) -> list[str]:
     joint = [e for e in section.composition_effects if e.estimand == "averaged" and e.verdict in JOINT_VERDICTS[:2]]
     if joint:
         lines.append(f"Together they are not what they are alone: {_told(joint)}.")
-    elif any(e.value is not None for e in section.composition_effects):
+    elif any(e.value is not None and e.verdict != BELOW_COUNTING for e in section.composition_effects):
         lines.append(
             "No composition effect is resolved: with this noise, the product of single effects describes the data."
         )

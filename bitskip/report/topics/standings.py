@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from bitskip.analysis.failure_rates import FailureComposition, Risk
@@ -9,6 +10,7 @@ from bitskip.analysis.metrics import METRICS
 from bitskip.report.format import (
     THREE_DECIMALS,
     bytes_text,
+    counting_line,
     difference_text,
     interval_text,
     metric_name,
@@ -17,9 +19,11 @@ from bitskip.report.format import (
     share_text,
     spread_text,
 )
-from bitskip.report.numbers import ExitProfile, Failure, Standing
+from bitskip.report.numbers import ExitProfile, Failure, Section, Standing
 from bitskip.report.summary import Sheet
 from bitskip.report.table import FILES, Block, Column, Number, Text, number, tabulate
+
+COUNTING_NOTE = "Against n-grams counted on the same tokens: not below bigrams is below counting, which is no finding."
 
 
 def finished(sheet: Sheet) -> Iterator[Block]:
@@ -35,7 +39,7 @@ def finished(sheet: Sheet) -> Iterator[Block]:
             f" Seed noise: {own} (sd of a trial, {seeds.df:.0f} degrees of freedom); {shared} with the shift that a "
             "seed gives all configurations."
         )
-    yield Text([line])
+    yield Text([line, *([counting_line(section.counting)] if section.counting else [])])
 
 
 def variants(sheet: Sheet) -> Iterator[Block]:
@@ -59,6 +63,7 @@ def variants(sheet: Sheet) -> Iterator[Block]:
     heads: list[Column[Standing]] = [
         Column("variant", lambda each: each.point or ""),
         *_perplexity(),
+        *_counting(section),
         Column("n", lambda each: each.seeds),
         Column(f"{what} to {reference} (95 %)", beside, short=what),
         *(other(name) for name in METRICS if any(name in standing.metrics for standing in named)),
@@ -66,7 +71,8 @@ def variants(sheet: Sheet) -> Iterator[Block]:
         Column("tokens/s", lambda each: each.tokens_per_second),
     ]
     ordered = sorted(named, key=lambda each: (each.point != "baseline", each.point or ""))
-    yield from tabulate(f"Named variants beside {reference}, 95 % intervals", ordered, heads)
+    note = COUNTING_NOTE if section.counting and ordered else ""
+    yield from tabulate(f"Named variants beside {reference}, 95 % intervals", ordered, heads, note=note)
 
 
 def _perplexity() -> list[Column[Standing]]:
@@ -74,6 +80,19 @@ def _perplexity() -> list[Column[Standing]]:
         Column("perplexity", lambda each: each.ppl, short="ppl"),
         Column("± sd", lambda each: number(each.ppl_sd, spread_text)),
     ]
+
+
+def _counting(section: Section) -> list[Column[Standing]]:
+    """How far above or below counting, where that was measured."""
+
+    def against(nats: float | None) -> Number:
+        return number(None if nats is None else math.expm1(nats), share_text)
+
+    heads: list[Column[Standing]] = [
+        Column("against bigrams", lambda each: against(each.above_bigram), short="bigram"),
+        Column("against 5-grams", lambda each: against(each.above_fivegram), FILES),
+    ]
+    return heads if section.counting else []
 
 
 def configurations(sheet: Sheet) -> Iterator[Block]:
@@ -90,13 +109,19 @@ def configurations(sheet: Sheet) -> Iterator[Block]:
         Column("variant", lambda each: each.point or ""),
         *(map(setting, section.varying) if section.varying else [Column("configuration", lambda e: e.configuration)]),
         *_perplexity(),
+        *_counting(section),
         Column("sd of log-perplexity", lambda each: number(each.loss_sd, THREE_DECIMALS), FILES),
         Column("n", seeds),
         Column("weights", lambda each: number(each.weight_bytes, bytes_text), FILES),
     ]
     title = "Configurations by perplexity (mean ± sd over seeds)"
     best = section.leaderboard[:1]
-    yield from tabulate(title, section.leaderboard, heads, lambda e: "lead" if e in best else "", cut=True, sort=True)
+    note = COUNTING_NOTE if section.counting else ""
+
+    def mark(each: Standing) -> str:
+        return "lead" if each in best else "unresolved" if each.below_counting else ""
+
+    yield from tabulate(title, section.leaderboard, heads, mark, note=note, cut=True, sort=True)
 
 
 def exits(sheet: Sheet) -> Iterator[Block]:
