@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bitskip import progress
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import Corpus, open_corpus
 from bitskip.data.hub import first_line
 from bitskip.data.pretrained import cannot_load, read_tokenizer
+from bitskip.data.words import WordTable, splits_at_blanks
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
 
@@ -90,10 +92,14 @@ class LibraryTokenizer:
         self.vocab_size: int = len(self._stored)
         self.end_of_document: int = int(np.searchsorted(self._stored, end))
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
+        self._words = WordTable(self._encode) if splits_at_blanks(self.inner) else None
 
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
+        return self._words.encoded(documents) if self._words else self._encode(list(documents))
+
+    def _encode(self, texts: list[str]) -> list[np.ndarray]:
         with _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}")):
-            encoded = self.inner.encode_batch(list(documents), add_special_tokens=False)
+            encoded = self.inner.encode_batch_fast(texts, add_special_tokens=False)
         return [self._numbered(np.asarray(entry.ids, dtype=np.uint32)) for entry in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -161,13 +167,15 @@ def _trained(
     path = of_beginning if corpus.endless else cache / f"bpe-{content_key(parts | {'sample': 'spread'})}.json"
 
     def build(temporary: Path) -> None:
-        sample = corpus.sample(TRAINING_CHARACTERS)
+        with progress.stage("reading a sample for a BPE", corpus.size()):
+            sample = corpus.sample(TRAINING_CHARACTERS)
         if sample.read <= TRAINING_CHARACTERS and path != of_beginning and _is_tokenizer(of_beginning):
             shutil.copyfile(of_beginning, temporary)  # version 0.1 learned from the beginning: here that was all
             return
         if report and sample.characters < sample.read:
             report(f"learning a BPE from {sample.characters:,} of {sample.read:,} characters, spread over all")
-        _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
+        with progress.stage("learning a BPE"):
+            _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
 
     publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))

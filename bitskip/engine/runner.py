@@ -23,6 +23,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from bitskip import progress
 from bitskip.atomic_file import write_atomically
 from bitskip.data import load_data
 from bitskip.engine.executors import Executor
@@ -236,5 +237,6 @@ def _prepare_data(plan: Plan, listener: Listener) -> None:
         train, held_out = needs.get(trial.data, (0, 0))
         wanted = max(trial.training.eval_tokens, trial.training.curve_tokens)
         needs[trial.data] = max(train, trial.training.tokens), max(held_out, wanted)
-    for data, (train, held_out) in needs.items():
-        load_data(data, train, held_out, report=listener.preparing)
+    with progress.shown(listener.preparing):  # whoever watches the sweep has the terminal
+        for data, (train, held_out) in needs.items():
+            load_data(data, train, held_out, report=listener.preparing)

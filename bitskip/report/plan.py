@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bitskip import progress
 from bitskip.data.corpora import summaries
 from bitskip.data.documents import DocumentSummary
 from bitskip.engine.calibrate import Calibration
@@ -49,6 +50,11 @@ RESULT_BYTES = 40_000
 
 def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str, Any]:
     """The plan as plain data: counts, steps, tokens, FLOPs, memory, disk, time and price; sizes in bytes."""
+    with progress.stage(f"planning {plan.sweep.name}"):
+        return _plan_object(plan, calibration)
+
+
+def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
     sweep, resources = plan.sweep, plan.sweep.resources
     costs = [estimate(trial, resources.cpus, resources.gpus) for trial in plan.to_run]
     slots = local_slots(resources)

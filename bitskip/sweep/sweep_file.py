@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bitskip import progress
 from bitskip.errors import UserError, nearest
 from bitskip.store.schema import axis_columns
 from bitskip.sweep.axes import Cell, layered, read_axes
@@ -126,7 +127,12 @@ def load_sweep(path: str | Path, profile: str | None = None, overrides: Sequence
     `profile` names one of the file's profiles, merged over the rest; `overrides` are `dotted.path=value` with values in
     YAML. Raises UserError with file, line, offending key and cure for every mistake.
     """
-    source = Source.read(Path(path))
+    with progress.stage(f"planning {Path(path).name}"):
+        return _load(Path(path), profile, overrides)
+
+
+def _load(path: Path, profile: str | None, overrides: Sequence[str]) -> Sweep:
+    source = Source.read(path)
     source.check_keys((), TOP_LEVEL, "top-level key")
     _spell_out_points(source)  # before anything changes one axis of a point
     if profile is not None:

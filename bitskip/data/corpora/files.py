@@ -11,10 +11,11 @@ import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bitskip import progress
 from bitskip.data.corpora import Corpus, Side
 from bitskip.data.documents import DocumentSummary, documents_of, suited, summarize, told
 from bitskip.data.readers import KINDS
@@ -110,12 +111,20 @@ class TextFiles(Corpus):
         config = self.config
         if config.digest:
             return config
-        return replace(suited(config, list(distinct_files(config.files))), digest=files_digest(config.files))
+        with progress.stage(f"looking at {data_label(config)}", self.size()):
+            return replace(suited(config, list(distinct_files(config.files))), digest=files_digest(config.files))
 
     def documents(self, side: Side) -> Iterator[str]:
+        return (text for _, text in self.with_sides([side]))
+
+    def with_sides(self, sides: Sequence[Side]) -> Iterator[tuple[Side, str]]:
         for text, held_out in self._with_sides(list(distinct_files(self.config.files))):
-            if text and held_out == (side == "validation"):
-                yield text
+            side: Side = "validation" if held_out else "train"
+            if text and side in sides:
+                yield side, text
+
+    def size(self) -> int:
+        return sum(_stat(path).st_size for path in distinct_files(self.config.files))
 
     def _with_sides(self, paths: Sequence[Path]) -> Iterator[tuple[str | None, bool]]:
         """Every document, without blanks around it, and whether it is held out."""
@@ -124,7 +133,8 @@ class TextFiles(Corpus):
         for path in paths:
             found = documents_of(path, config)
             if config.document == "lines" and path.suffix == ".txt":
-                yield from _with_tail(list(found), config.validation_fraction)
+                blocks = sum(1 for _ in documents_of(path, config))
+                yield from _with_tail(found, blocks, config.validation_fraction)
                 continue
             for document in found:
                 text = None if document is None else document.strip()
@@ -136,17 +146,18 @@ class TextFiles(Corpus):
         again = [f"{other} is {path} again: counted once" for path in paths for other in distinct[path]]
         cut, doubts = told(self._pinned, paths)
         name = data_label(self.config)
-        found = summarize(name, len(paths), cut, self._with_sides(paths), (*again, *doubts))
+        with progress.stage(f"reading {name}", self.size()):
+            found = summarize(name, len(paths), cut, self._with_sides(paths), (*again, *doubts))
         if not found.kept:
             raise UserError(f"data.files: no text in {', '.join(self.config.files)}; give files with text")
         return found
 
 
-def _with_tail(blocks: list[str | None], fraction: float) -> Iterator[tuple[str | None, bool]]:
-    """Blocks of one text, the last of them held out: the two sides touch in one place only."""
-    held_out = min(max(1, round(fraction * len(blocks))), len(blocks) - 1)
+def _with_tail(blocks: Iterable[str | None], count: int, fraction: float) -> Iterator[tuple[str | None, bool]]:
+    """Blocks of one text, so many, the last of them held out: the two sides touch in one place only."""
+    held_out = min(max(1, round(fraction * count)), count - 1)
     for at, block in enumerate(blocks):
-        yield (block or "").strip(), at >= len(blocks) - held_out
+        yield (block or "").strip(), at >= count - held_out
 
 
 def _hash(document: str) -> int:
