@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bitskip
+from bitskip import progress
 from bitskip.errors import UserError
 from bitskip.store.filesystem import place
 
@@ -34,6 +35,7 @@ class App(typer.Typer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         _write_whatever_comes()
+        progress.show_on_stderr()
         try:
             return super().__call__(*args, **kwargs)
         except UserError as error:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bitskip.data.readers import read_rows, read_text
+from bitskip.data.readers import read_blocks, read_rows
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
 
@@ -25,8 +26,6 @@ LINES_PER_BLOCK = 20
 SHOWN_NAME = 60
 DEFAULT_SEPARATOR = "\n\n"
 
-_LINE_OF_BLANKS = re.compile(r"\n[^\S\n]+\n")
-_EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 _TITLE = re.compile(r"\s*= (?!=).+(?<!=) =\s*")
 _END = r"end[ _▁-]?of[ _▁-]?(?:text|doc(?:ument)?|sentence|sequence|story|article|file)|eo[sdft]|eot_id"
 _MARKER = re.compile(
@@ -129,9 +128,7 @@ def documents_of(path: Path, config: DataConfig) -> Iterator[str | None]:
     Raises UserError if the file can't be read, or holds the end-of-document marker of another way to cut it.
     """
     if path.suffix == ".txt":
-        content = read_text(path)
-        _refuse_markers(content, f"data.files: {path}", config)
-        yield from cut_text(content, path, config)
+        yield from cut_text(path, config)
         return
     rows = _checked(path, read_rows(path, config.column), config)
     if config.document == "article":
@@ -149,31 +146,79 @@ def _checked(path: Path, rows: Iterator[str | None], config: DataConfig) -> Iter
         yield text
 
 
-def cut_text(content: str, path: Path, config: DataConfig) -> Iterator[str]:
+def cut_text(path: Path, config: DataConfig) -> Iterator[str]:
     """The documents of a .txt file. With `auto` those at the separator, or blocks of lines if they are too few."""
     if config.document in ("auto", "separator"):
         if not config.separator:
             raise UserError(r"data.separator is empty; set what stands between documents, for example '\n\n'")
-        documents = [part for part in content.split(config.separator) if part.strip()]
-        enough = config.document == "separator" or len(documents) >= MIN_DOCUMENTS
-        yield from documents if enough else blocks(content)
+        enough = config.document == "separator" or _look_at(path, config).separated >= MIN_DOCUMENTS
+        yield from _separated(path, config) if enough else _in_blocks(path, config)
     elif config.document == "blank-line":
-        yield from (part for part in _EMPTY_LINES.split(content) if part.strip())
+        yield from _at_empty_lines(path, config)
     elif config.document == "row":
-        yield from content.removesuffix("\n").split("\n")
+        for block in _blocks(path, config):
+            yield from block.removesuffix(NEWLINE).split(NEWLINE)
     elif config.document == "article":
-        yield from articles(content.split("\n"), f"data.files: {path}")
+        yield from articles(_lines(path, config), f"data.files: {path}")
     elif config.document == "lines":
-        yield from blocks(content)
+        yield from _in_blocks(path, config)
     else:
-        yield content
+        yield "".join(_blocks(path, config))
 
 
-def blocks(content: str) -> Iterator[str]:
+def _blocks(path: Path, config: DataConfig) -> Iterator[str]:
+    """The text of a file by parts that end with lines. Raises UserError for markers at which it would not be cut."""
+    lines = mentioned = 0
+    for block in read_blocks(path):
+        mentioned = _refuse_markers(block, f"data.files: {path}", config, lines, mentioned)
+        lines += block.count(NEWLINE)
+        yield block
+
+
+def _lines(path: Path, config: DataConfig) -> Iterator[str]:
+    """The lines of a file without their ends; the last one is empty where the file ends with a line."""
+    block = NEWLINE
+    for block in _blocks(path, config):
+        yield from block.removesuffix(NEWLINE).split(NEWLINE)
+    if block.endswith(NEWLINE):
+        yield ""
+
+
+def _separated(path: Path, config: DataConfig) -> Iterator[str]:
+    """What stands between the separators and is not blank: `str.split` of the whole text, by parts."""
+    held: list[str] = []
+    tail, overlap = "", len(config.separator) - 1
+    for block in _blocks(path, config):
+        *whole, last = (tail + block).split(config.separator)
+        if whole:
+            yield from _with_text(["".join([*held, whole[0]]), *whole[1:]])
+            held = []
+        keep = len(last) - min(len(last), overlap)  # a separator may begin in what is behind
+        held.append(last[:keep])
+        tail = last[keep:]
+    yield from _with_text(["".join([*held, tail])])
+
+
+def _with_text(parts: Iterable[str]) -> Iterator[str]:
+    return (part for part in parts if part and not part.isspace())
+
+
+def _at_empty_lines(path: Path, config: DataConfig) -> Iterator[str]:
+    """What stands between lines without anything but blanks."""
+    held: list[str] = []
+    for line in itertools.chain(_lines(path, config), [""]):
+        if line and not line.isspace():
+            held.append(line)
+        elif held:
+            yield "\n".join(held)
+            held = []
+
+
+def _in_blocks(path: Path, config: DataConfig) -> Iterator[str]:
     """Blocks of 20 lines."""
-    lines = content.splitlines()
-    for start in range(0, len(lines), LINES_PER_BLOCK):
-        yield "\n".join(lines[start : start + LINES_PER_BLOCK])
+    lines = (line for block in _blocks(path, config) for line in block.splitlines())
+    while block := list(itertools.islice(lines, LINES_PER_BLOCK)):
+        yield "\n".join(block)
 
 
 def articles(lines: Iterable[str], where: str) -> Iterator[str]:
@@ -197,16 +242,23 @@ def articles(lines: Iterable[str], where: str) -> Iterator[str]:
     yield "\n".join(held)
 
 
-def _titles(content: str) -> int:
-    lines = ["", *content.split("\n"), ""]
-    three = zip(lines, lines[1:], lines[2:], strict=False)
-    return sum(1 for a, title, b in three if not a.strip() and not b.strip() and _TITLE.fullmatch(title))
+def _titles(lines: Iterable[str]) -> int:
+    found, before, title = 0, "", ""
+    for after in itertools.chain(lines, [""]):
+        if not before.strip() and not after.strip() and _TITLE.fullmatch(title):
+            found += 1
+        before, title = title, after
+    return found
 
 
-def _refuse_markers(content: str, where: str, config: DataConfig) -> None:
-    """Raises UserError if end-of-document markers stand where `config` lets no document end."""
+def _refuse_markers(content: str, where: str, config: DataConfig, lines: int = 0, mentioned: int = 0) -> int:
+    """How often markers are mentioned up to here; `content` stands behind so many lines with so many of them.
+
+    Raises UserError if end-of-document markers stand where `config` lets no document end.
+    """
+    if "<" not in content and "[" not in content:
+        return mentioned
     used = config.separator if config.document in ("auto", "separator") else ""
-    mentioned = 0
     for match in _MARKER.finditer(content):
         marker, start = match.group(), match.start()
         if marker in used:
@@ -216,8 +268,10 @@ def _refuse_markers(content: str, where: str, config: DataConfig) -> None:
             continue
         cure = "cut the row there into several, or set data.document: row to train on it as text"
         if ": row " not in where:
-            where, cure = f"{where}:{content.count(NEWLINE, 0, start) + 1}", f'set data.separator: "{marker}"'
+            line = lines + content.count(NEWLINE, 0, start) + 1
+            where, cure = f"{where}:{line}", f'set data.separator: "{marker}"'
         raise UserError(f"{where}: '{marker}' ends documents here, and they would not be cut there; {cure}")
+    return mentioned
 
 
 def _ends_document(content: str, match: re.Match[str]) -> bool:
@@ -246,13 +300,22 @@ class _Found:
 
 
 def _look_at(path: Path, config: DataConfig) -> _Found:
-    content = read_text(path)
-    _refuse_markers(content, f"data.files: {path}", config)
-    separated = sum(1 for part in content.split(config.separator) if part.strip())
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise UserError(f"data.files: {path}: cannot be read: {error.strerror or error}") from None
+    return _look(path, config.separator, config.document, (state.st_size, state.st_mtime_ns, state.st_ino))
+
+
+@functools.lru_cache(maxsize=4096)
+def _look(path: Path, separator: str, document: str, _: tuple[int, ...]) -> _Found:
+    """Of a file in a state: who asks again for the same is spared reading it."""
+    config = DataConfig(separator=separator, document=document)
+    separated = sum(1 for _ in _separated(path, config))
     blank = separated
-    if config.separator != DEFAULT_SEPARATOR or _LINE_OF_BLANKS.search(content):
-        blank = sum(1 for part in _EMPTY_LINES.split(content) if part.strip())
-    return _Found(separated, blank, _titles(content) if separated < MIN_DOCUMENTS else 0)
+    if separator != DEFAULT_SEPARATOR or any(line and line.isspace() for line in _lines(path, config)):
+        blank = sum(1 for _ in _at_empty_lines(path, config))
+    return _Found(separated, blank, _titles(_lines(path, config)) if separated < MIN_DOCUMENTS else 0)
 
 
 def suited(config: DataConfig, paths: Iterable[Path]) -> DataConfig:

@@ -6,6 +6,7 @@ is None: who reads counts and leaves out.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections import Counter
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bitskip import progress
 from bitskip.data.hub import first_line
 from bitskip.errors import UserError
 
@@ -20,22 +22,47 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN_NAMES = 200
 """Characters of the keys or columns that an error lists."""
 
+BLOCK = 1 << 20
+"""Characters of a `.txt` file in memory at once, and what is left of the line that they end in."""
+
 ROWS_AT_ONCE = 1024
 """Rows of a Parquet file in memory at once."""
 
 
-def read_text(path: Path) -> str:
-    """A `.txt` file, its line ends as newlines. Raises UserError if it is not UTF-8 text."""
+def read_blocks(path: Path) -> Iterator[str]:
+    """A `.txt` file in parts that end with lines, line ends as newlines. Raises UserError if it is not UTF-8 text."""
+    lines = 0
     try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"data.files: {path}: not UTF-8 text (byte {error.start})") from None
+        with path.open(encoding="utf-8-sig") as handle:
+            while block := handle.read(BLOCK) + handle.readline():
+                if "\0" in block:
+                    line = lines + block.count("\n", 0, block.index("\0")) + 1
+                    raise UserError(
+                        f"data.files: {path}:{line}: holds a zero byte, so it is not UTF-8 text; convert it"
+                    )
+                lines += block.count("\n")
+                progress.advance(len(block.encode()))
+                yield block
+    except UnicodeDecodeError:
+        raise UserError(f"data.files: {path}: not UTF-8 text (byte {_first_bad_byte(path)})") from None
     except (OSError, MemoryError) as error:
         raise _unreadable(path, error) from None
-    if "\0" in content:
-        line = content.count("\n", 0, content.index("\0")) + 1
-        raise UserError(f"data.files: {path}:{line}: holds a zero byte, so it is not UTF-8 text; convert it")
-    return content
+
+
+def _first_bad_byte(path: Path) -> int:
+    """Where a file stops being UTF-8; a decoder that reads it by parts knows only its own part."""
+    decoder, before = codecs.getincrementaldecoder("utf-8")(), 0
+    with path.open("rb") as handle:
+        while True:
+            part = handle.read(BLOCK)
+            pending = len(decoder.getstate()[0])
+            try:
+                decoder.decode(part, final=not part)
+            except UnicodeDecodeError as error:
+                return before - pending + error.start
+            before += len(part)
+            if not part:  # it is whole by now
+                return before
 
 
 def read_rows(path: Path, column: str) -> Iterator[str | None]:
@@ -72,7 +99,8 @@ def _listed(names: Iterable[str]) -> str:
 def _read_jsonl(path: Path, column: str) -> Iterator[str | None]:
     with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
-            if not line.strip():
+            progress.advance(len(line))
+            if line.isspace():
                 continue
             row = _parse(path, number, line)
             text = row.get(column, 0) if isinstance(row, dict) else 0
@@ -81,14 +109,14 @@ def _read_jsonl(path: Path, column: str) -> Iterator[str | None]:
                 raise UserError(f"{path}:{number}: no text under '{column}' (keys: {keys}); set data.column")
             if line.count(f'"{column}"'.encode()) > 1 and _is_twice(line, column):
                 raise UserError(f"{path}:{number}: '{column}' stands there twice; leave one of them out")
-            if text is not None and _SURROGATE.search(text):
+            if text is not None and b"\\u" in line and _SURROGATE.search(text):
                 raise UserError(f"{path}:{number}: half a surrogate pair (\\ud800…\\udfff) is not text; remove it")
             yield text
 
 
 def _parse(path: Path, number: int, line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8-sig"))
+        return json.loads(line.removeprefix(codecs.BOM_UTF8).decode())
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{number}: not JSON: {error.msg}") from None
     except UnicodeDecodeError as error:
@@ -124,6 +152,7 @@ def _read_parquet(path: Path, column: str) -> Iterator[str | None]:
     for batch in handle.iter_batches(batch_size=ROWS_AT_ONCE, columns=[column]):
         yield from _texts(path, before, batch.column(0))
         before += batch.num_rows
+        progress.advance(path.stat().st_size * batch.num_rows / handle.metadata.num_rows)
 
 
 def _texts(path: Path, before: int, values: Any) -> Iterator[str | None]:

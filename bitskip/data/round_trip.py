@@ -35,7 +35,7 @@ class RoundTrip:
 
     def __init__(self, tokenizer: Tokenizer, name: str, report: Callable[[str], None] | None = None) -> None:
         self.tokenizer, self.name, self.report = tokenizer, name, report
-        self.checked = 0
+        self.seen = self.checked = 0
         self.lost: Counter[str] = Counter()
         self.examples: Counter[str] = Counter()
 
@@ -49,7 +49,8 @@ class RoundTrip:
                 f"data.tokenizer: '{self.name}' makes its end-of-document token of text, which would end a document in "
                 "its middle; set data.tokenizer to bpe or bytes"
             )
-        for at in range(0, len(documents), DOCUMENTS_PER_CHECK):
+        first, self.seen = -self.seen % DOCUMENTS_PER_CHECK, self.seen + len(documents)
+        for at in range(first, len(documents), DOCUMENTS_PER_CHECK):
             text, back = documents[at], self.tokenizer.decode(encoded[at].tolist())
             self.checked += len(text)
             if back != text:

@@ -5,16 +5,20 @@ A stream is one flat array, cached under its content key and memory-mapped by ev
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
+from bitskip import progress
 from bitskip.data.cache import cache_folder, content_key, publish
-from bitskip.data.corpora import Corpus, open_corpus
+from bitskip.data.corpora import Corpus, Side, open_corpus
 from bitskip.data.pretrained import OWN
 from bitskip.data.round_trip import RoundTrip
 from bitskip.data.tokenizer import Tokenizer, load_tokenizer
@@ -25,6 +29,9 @@ SIZE_CLASS = 262_144
 """An endless corpus is cut at a power-of-two multiple of this many tokens: similar budgets share one stream."""
 
 DOCUMENTS_PER_BATCH = 256
+CHARACTERS_PER_BATCH = 4_000_000
+"""Of a corpus that is read whole: the more words at once, the more of them are looked up once."""
+
 FORMAT = 2
 """Part of every key: raised when the same corpus and tokenizer give another stream."""
 
@@ -75,17 +82,21 @@ def load_data(
     check = partial(RoundTrip, tokenizer, config.tokenizer, report)
     streams: dict[str, _Stream] = {}
     keys: dict[str, str] = {}
-    for side in corpus.sides:
-        limit = size_class(train_tokens if side == "train" else held_out_tokens) if corpus.endless else None
+    wanted: dict[Side, int] = {side: train_tokens if side == "train" else held_out_tokens for side in corpus.sides}
+    limits = {side: size_class(tokens) if corpus.endless else None for side, tokens in wanted.items()}
+    for side, limit in limits.items():
         named = side if side != "test" or corpus.of_three else "validation"  # older keys of caches stay
         parts = {"side": named, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT}
         parts |= {"parts": 3} if corpus.of_three and side != "train" else {}
         parts |= {"pretrained": PRETRAINED_FORMAT} if pretrained else {}
         keys[side] = content_key({**parts, **corpus.identity()})
-        path = folder / f"tokens-{keys[side]}.bin"
-        if report and not _is_whole(path):
-            report(f"preparing {side} tokens of {config.corpus}")
-        streams[side] = _stream(path, partial(corpus.documents, side), tokenizer, limit, check)
+    paths = {side: folder / f"tokens-{keys[side]}.bin" for side in wanted}
+    if missing := {side: path for side, path in paths.items() if not _is_whole(path)}:
+        if report:
+            report(f"preparing {' and '.join(missing)} tokens of {config.corpus}")
+        _build(missing, corpus, tokenizer, limits, check)
+    for side, path in paths.items():
+        streams[side] = _mapped(path)
         if len(streams[side].tokens) == 0:
             more = " or a larger data.validation_fraction" if side != "train" else ""
             raise UserError(f"data: the {side} part of '{config.corpus}' holds no text; give more text{more}")
@@ -147,45 +158,126 @@ _HEADER = np.dtype([("magic", "S8"), ("tokens", "<u8"), ("text_bytes", "<u8"), (
 _MAGIC = b"bitskip1"
 
 
-def _stream(
-    path: Path,
-    documents: Callable[[], Iterator[str]],
+def _build(
+    missing: Mapping[Side, Path],
+    corpus: Corpus,
     tokenizer: Tokenizer,
-    limit: int | None,
+    limits: Mapping[Side, int | None],
     check: Callable[[], RoundTrip],
-) -> _Stream:
+) -> None:
+    """Build the streams of some sides: of a corpus that is read whole all in one reading, else one by one."""
+    if not corpus.endless:
+        _build_together({}, list(missing.items()), corpus, tokenizer, check)
+        return
+    for side, path in missing.items():
+        limit = limits[side]
+        assert limit is not None
+
+        def build(temporary: Path, side: Side = side, limit: int = limit) -> None:
+            documents = corpus.documents(side)
+            with _Writer(temporary, tokenizer, check()) as writer, progress.stage("tokenizing", limit) as stage:
+                while writer.tokens < limit and (batch := list(itertools.islice(documents, DOCUMENTS_PER_BATCH))):
+                    writer.add(batch)
+                    stage.done = writer.tokens
+
+        publish(path, build, _is_whole)
+
+
+def _build_together(
+    opened: dict[Side, Path],
+    others: Sequence[tuple[Side, Path]],
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    check: Callable[[], RoundTrip],
+) -> None:
+    """Publish the streams of the other sides, whose locks are taken in turn, and write these with those opened."""
+    if not others:
+        _write(opened, corpus, tokenizer, check)
+        return
+    (side, path), *rest = others
+    built = False
+
     def build(temporary: Path) -> None:
-        _write(temporary, documents(), tokenizer, limit, check())
+        nonlocal built
+        _build_together({**opened, side: temporary}, rest, corpus, tokenizer, check)
+        built = True
 
     publish(path, build, _is_whole)
+    if not built:  # another process has built this side meanwhile
+        _build_together(opened, rest, corpus, tokenizer, check)
+
+
+def _write(opened: Mapping[Side, Path], corpus: Corpus, tokenizer: Tokenizer, check: Callable[[], RoundTrip]) -> None:
+    if not opened:
+        return
+    batches: dict[Side, list[str]] = {side: [] for side in opened}
+    held = dict.fromkeys(opened, 0)
+    writing: Future[None] | None = None
+
+    def hand_over(side: Side) -> None:
+        """The batch to the other thread, once that is through with the one before."""
+        nonlocal writing
+        if writing:
+            writing.result()
+        writing = encoder.submit(writers[side].add, batches[side])
+        batches[side], held[side] = [], 0
+
+    with contextlib.ExitStack() as stack:
+        writers = {side: stack.enter_context(_Writer(path, tokenizer, check())) for side, path in opened.items()}
+        stack.enter_context(progress.stage("tokenizing", corpus.size()))
+        encoder = stack.enter_context(ThreadPoolExecutor(1))  # most of its work needs no lock of the interpreter's
+        for side, text in corpus.with_sides(tuple(opened)):
+            batches[side].append(text)
+            held[side] += len(text)
+            if held[side] >= CHARACTERS_PER_BATCH:
+                hand_over(side)
+        for side in opened:
+            hand_over(side)
+        if writing:
+            writing.result()
+
+
+class _Writer:
+    """A stream's file: header, then ids; the header's counts are written when all documents are in it."""
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, check: RoundTrip) -> None:
+        self.path, self.tokenizer, self.check = path, tokenizer, check
+        self.dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
+        self.tokens = self.text_bytes = 0
+
+    def __enter__(self) -> Self:
+        self.sink = self.path.open("wb")
+        self.sink.write(bytes(_HEADER.itemsize))
+        return self
+
+    def add(self, documents: Sequence[str]) -> None:
+        """Put documents behind those before. Raises UserError if the tokenizer does not give them back."""
+        if not documents:
+            return
+        encoded = self.tokenizer.encode(documents)
+        self.check.add(documents, encoded)
+        end = np.array([self.tokenizer.end_of_document], self.dtype)
+        packed = np.concatenate([part for ids in encoded for part in (ids, end)]).astype(self.dtype)
+        packed.tofile(self.sink)
+        self.tokens += len(packed)
+        self.text_bytes += sum(len(document.encode()) for document in documents)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self.sink:
+            if kind is None:
+                self.check.conclude()
+                self.sink.seek(0)
+                counts = (_MAGIC, self.tokens, self.text_bytes, self.dtype.itemsize)
+                self.sink.write(np.array([counts], _HEADER).tobytes())
+
+
+def _mapped(path: Path) -> _Stream:
     header = _read_header(path)
     dtype = np.uint16 if header["itemsize"] == 2 else np.uint32
     if header["tokens"] == 0:
         return _Stream(np.zeros(0, dtype), 0)
     tokens = np.memmap(path, dtype, "r", offset=_HEADER.itemsize, shape=(int(header["tokens"]),))
     return _Stream(tokens, int(header["text_bytes"]))
-
-
-def _write(path: Path, documents: Iterator[str], tokenizer: Tokenizer, limit: int | None, check: RoundTrip) -> None:
-    """Header, then ids; the header's counts are written last."""
-    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
-    tokens = text_bytes = 0
-    end = np.array([tokenizer.end_of_document], dtype)
-    with path.open("wb") as sink:
-        sink.write(bytes(_HEADER.itemsize))
-        while limit is None or tokens < limit:
-            batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))
-            if not batch:
-                break
-            encoded = tokenizer.encode(batch)
-            check.add(batch, encoded)
-            packed = np.concatenate([part for ids in encoded for part in (ids.astype(dtype), end)])
-            packed.tofile(sink)
-            tokens += len(packed)
-            text_bytes += sum(len(document.encode()) for document in batch)
-        check.conclude()
-        sink.seek(0)
-        sink.write(np.array([(_MAGIC, tokens, text_bytes, dtype.itemsize)], _HEADER).tobytes())
 
 
 def _read_header(path: Path) -> np.ndarray:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bitskip import progress
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import Corpus, open_corpus
 from bitskip.data.hub import first_line
 from bitskip.data.pretrained import cannot_load, read_tokenizer
+from bitskip.data.words import WordTable, splits_at_blanks
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
 
@@ -99,13 +101,21 @@ class LibraryTokenizer:
         self.vocab_size: int = len(self._stored)
         self.end_of_document: int = int(np.searchsorted(self._stored, end))
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
+        self._words = WordTable(self._encode) if splits_at_blanks(self.inner) else None
 
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
-        return [self._numbered(np.asarray(entry.ids, dtype=np.uint32)) for entry in self._encoded(documents)]
+        return self._words.encoded(documents) if self._words else self._encode(list(documents))
+
+    def _encode(self, texts: list[str]) -> list[np.ndarray]:
+        with _cannot_encode():
+            encoded = self.inner.encode_batch_fast(texts, add_special_tokens=False)
+        return [self._numbered(np.asarray(entry.ids, dtype=np.uint32)) for entry in encoded]
 
     def text_bytes(self, documents: Sequence[str]) -> list[np.ndarray]:
+        with _cannot_encode():
+            encoded = self.inner.encode_batch(list(documents), add_special_tokens=False)
         found = []
-        for document, entry in zip(documents, self._encoded(documents), strict=True):
+        for document, entry in zip(documents, encoded, strict=True):
             # Bytes before each character, from how many bytes UTF-8 takes for a code point.
             points = np.frombuffer(document.encode("utf-32-le"), np.uint32)
             sizes = 1 + sum((points >= least).astype(np.int64) for least in (0x80, 0x800, 0x10000))
@@ -114,10 +124,6 @@ class LibraryTokenizer:
             reached = np.maximum.accumulate(before[np.append(ends, len(points))])
             found.append(np.diff(reached, prepend=0))
         return found
-
-    def _encoded(self, documents: Sequence[str]) -> list[tokenizers.Encoding]:
-        with _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}")):
-            return self.inner.encode_batch(list(documents), add_special_tokens=False)
 
     def decode(self, ids: Sequence[int]) -> str:
         with _library_errors(
@@ -149,6 +155,10 @@ def _library_errors(told: Callable[[str], UserError]) -> Iterator[None]:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise told(first_line(error)) from None
         raise
+
+
+def _cannot_encode() -> contextlib.AbstractContextManager[None]:
+    return _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}"))
 
 
 def load_tokenizer(
@@ -183,10 +193,12 @@ def _trained(
     path = cache / f"bpe-{content_key(parts)}.json"
 
     def build(temporary: Path) -> None:
-        sample = corpus.sample(TRAINING_CHARACTERS)
+        with progress.stage("reading a sample for a BPE", corpus.size()):
+            sample = corpus.sample(TRAINING_CHARACTERS)
         if report and sample.characters < sample.read:
             report(f"learning a BPE from {sample.characters:,} of {sample.read:,} characters, spread over all")
-        _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
+        with progress.stage("learning a BPE"):
+            _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
 
     publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bitskip import progress
 from bitskip.errors import UserError
 from bitskip.store.folder import SweepFolder
 from bitskip.store.parquet_files import File
@@ -187,4 +188,5 @@ def next_plan(design: Sweep, results: Path, limits: Limits, started: int = 0) ->
     """What there is to run now, after so many trials of this run."""
     left = None if limits.max_trials is None else limits.max_trials - started
     chooser = DESIGNS[design.design_name].next_batch
-    return plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged)
+    with progress.stage(f"planning {design.name}"):
+        return plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from bitskip import progress
 from bitskip.atomic_file import write_atomically
 from bitskip.data import load_data
 from bitskip.engine.executors import Executor
@@ -238,15 +239,16 @@ def _prepare_data(plan: Plan, listener: Listener) -> None:
     by_text: dict[DataConfig, list[TrialConfig]] = {}
     for trial in plan.to_run:
         by_text.setdefault(trial.data, []).append(trial)
-    for data, trials in by_text.items():
-        train = max(trial.training.tokens for trial in trials)
-        held_out = max(trial.training.held_out_tokens for trial in trials)
-        text = load_data(data, train, held_out, report=listener.preparing)
-        alike: dict[object, TrialConfig] = {}
-        for trial in trials:
-            training, defects = trial.training, trial.of(PublishedDefects)
-            cut = training.seq_len, training.documents, training.batch_size, training.tokens, training.eval_tokens
-            alike.setdefault((*cut, defects), trial)
-        notes = [note for trial in alike.values() for note in check_text(trial, text, listener.preparing)]
-        for note in dict.fromkeys(notes):
-            listener.preparing(note)
+    with progress.shown(listener.preparing):  # whoever watches the sweep has the terminal
+        for data, trials in by_text.items():
+            train = max(trial.training.tokens for trial in trials)
+            held_out = max(trial.training.held_out_tokens for trial in trials)
+            text = load_data(data, train, held_out, report=listener.preparing)
+            alike: dict[object, TrialConfig] = {}
+            for trial in trials:
+                training, defects = trial.training, trial.of(PublishedDefects)
+                cut = training.seq_len, training.documents, training.batch_size, training.tokens, training.eval_tokens
+                alike.setdefault((*cut, defects), trial)
+            notes = [note for trial in alike.values() for note in check_text(trial, text, listener.preparing)]
+            for note in dict.fromkeys(notes):
+                listener.preparing(note)

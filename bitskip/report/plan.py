@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bitskip import progress
 from bitskip.data.corpora import summaries
 from bitskip.data.documents import DocumentSummary
 from bitskip.engine.calibrate import Calibration
@@ -23,14 +24,13 @@ from bitskip.sweep.estimability import Gap, gaps, unexamined
 from bitskip.sweep.grid import Levels
 from bitskip.sweep.resources import Resources, local_cores, local_gpus, local_slots
 from bitskip.training.shared_prefix import start_steps, stored_prefixes, trained_steps
-from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import (
     CPU_FLOPS_PER_CORE,
     GPU_FLOPS,
     assumed_speed,
     checkpoint_bytes,
     estimate,
-    total_seconds,
+    in_slots,
     trial_seconds,
     weights_bytes,
 )
@@ -50,16 +50,22 @@ RESULT_BYTES = 40_000
 
 def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str, Any]:
     """The plan as plain data: counts, steps, tokens, FLOPs, memory, disk, time and price; sizes in bytes."""
+    with progress.stage(f"planning {plan.sweep.name}"):
+        return _plan_object(plan, calibration)
+
+
+def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
     sweep, resources = plan.sweep, plan.sweep.resources
     costs = [estimate(trial, resources.cpus, resources.gpus) for trial in plan.to_run]
     slots = local_slots(resources)
     speed = calibration.speed if calibration else assumed_speed(resources.cpus, resources.gpus)
     starts = start_steps(plan.to_run, plan.prefixes, stored_prefixes(plan.prefix_folder))
-    together, wall = total_seconds(plan.to_run, speed, slots, starts)
+    seconds = [trial_seconds(trial, speed, starts[trial.trial_id]) for trial in plan.to_run]
+    together, wall = in_slots(seconds, slots)
     devices = together / 3600 * (resources.gpus or resources.cpus)
     finish = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=min(wall, MOST_SECONDS))
     memory = max((cost.memory_bytes for cost in costs), default=0)
-    disk = _disk(plan, slots)
+    disk = _disk(plan, slots, checkpoint_bytes(max((cost.params for cost in costs), default=0)))
     cells = _cells(plan)
     counts = {"to_run": len(plan.to_run), "left": len(plan.unfinished) - len(plan.to_run), "failed": len(plan.failures)}
     return {
@@ -102,26 +108,22 @@ def plan_object(plan: Plan, calibration: Calibration | None = None) -> dict[str,
                 "what": describe(trial, sweep),
                 "params": cost.params,
                 "starts_at_step": starts[trial.trial_id],
-                "hours": trial_seconds(trial, speed, starts[trial.trial_id]) / 3600,
+                "hours": took / 3600,
             }
-            for trial, cost in zip(plan.to_run, costs, strict=True)
+            for trial, cost, took in zip(plan.to_run, costs, seconds, strict=True)
         ],
     }
 
 
-def _disk(plan: Plan, at_once: int) -> dict[str, int]:
-    """What the trials to run leave behind, and what those that run `at_once` keep meanwhile."""
+def _disk(plan: Plan, at_once: int, checkpoint: int) -> dict[str, int]:
+    """What the trials to run leave behind, and what those that run `at_once` keep: checkpoints, so large at most."""
     trials = plan.to_run
-
-    def largest(size: Callable[[TrialConfig], int]) -> int:
-        return max(map(size, trials), default=0)
-
     shared = {path[-1].key for trial in trials if (path := plan.prefixes.get(trial.trial_id))}
     return {
         "results": RESULT_BYTES * len(trials),
-        "weights": sum(map(weights_bytes, trials)) * plan.sweep.save_weights,
-        "checkpoints": largest(checkpoint_bytes) * min(at_once, len(trials)),
-        "prefixes": largest(checkpoint_bytes) * min(at_once + 1, len(shared)),
+        "weights": sum(map(weights_bytes, trials)) if plan.sweep.save_weights else 0,
+        "checkpoints": checkpoint * min(at_once, len(trials)),
+        "prefixes": checkpoint * min(at_once + 1, len(shared)),
     }
 
 

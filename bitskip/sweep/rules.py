@@ -98,7 +98,7 @@ def tuned(tuning: Tuning, trial: TrialConfig, settings: Mapping[str, Any]) -> Tr
 
 def tuning_notes(tuning: Tuning, configurations: Iterable[TrialConfig]) -> list[str]:
     """How many configurations have which value of each tuned axis, and the rules that match none."""
-    notes, distinct = [], list(dict.fromkeys(configurations))
+    notes, distinct = [], list(dict.fromkeys(configurations)) if tuning else []
     for axis, rules in tuning.items():
         counts = Counter(AXES[axis].read(trial) for trial in distinct)
         shares = ", ".join(f"{plain(value)} in {count}" for value, count in sorted(counts.items()))

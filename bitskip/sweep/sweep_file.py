@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bitskip import progress
 from bitskip.errors import UserError, nearest
 from bitskip.store.schema import axis_columns
 from bitskip.store.tables import ledger_of
@@ -148,7 +149,12 @@ def load_sweep(
     YAML. A sweep that was begun in `results` with the defaults of 0.1 goes on with these. Raises UserError with file,
     line, offending key and cure for every mistake.
     """
-    source = Source.read(Path(path))
+    with progress.stage(f"planning {Path(path).name}"):
+        return _load(Path(path), profile, overrides, results)
+
+
+def _load(path: Path, profile: str | None, overrides: Sequence[str], results: Path | None) -> Sweep:
+    source = Source.read(path)
     source.check_keys((), TOP_LEVEL, "top-level key")
     _spell_out_points(source)  # before anything changes one axis of a point
     if profile is not None:

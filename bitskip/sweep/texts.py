@@ -34,7 +34,7 @@ def with_digest(source: Source, trial: TrialConfig, where: Path_, known: Texts) 
             with source.locate(_named_at(source, where, "tokenizer")):
                 known[tokenizer] = replace(tokenizer, tokenizer_digest=tokenizer_digest(data.tokenizer))
         data = replace(data, tokenizer_digest=known[tokenizer].tokenizer_digest)
-    return replace(trial, data=data)
+    return trial if data == trial.data else replace(trial, data=data)  # one that stays keeps its id
 
 
 def _named_at(source: Source, where: Path_, key: str) -> Path_:

@@ -107,7 +107,10 @@ class Technique:
 
     def reset(self, *names: str) -> Self:
         """The same with these axes neutral."""
-        return dataclasses.replace(self, **{a.field: a.neutral for a in self.axes() if a.name in names})
+        fields = {a.field: a.neutral for a in self.axes() if a.name in names}
+        if all(getattr(self, field) == value for field, value in fields.items()):
+            return self  # as most are: a plan asks this ten times a trial, and copies cost most of its time
+        return dataclasses.replace(self, **fields)
 
     @classmethod
     def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class MixtureOfDepths(Technique):
         return self.mod_capacity < 1.0 and block % self.mod_every == self.mod_every - 1
 
     def _count(self, layers: int) -> int:
-        return sum(self.routed(block) for block in range(layers))
+        return layers // self.mod_every if self.mod_capacity < 1.0 else 0
 
     def canonical(self, trial: Any) -> Self:
         if not self._count(trial.model.layers):

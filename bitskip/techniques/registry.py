@@ -10,7 +10,7 @@ import inspect
 import sys
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from bitskip.errors import UserError
 from bitskip.techniques.activation_quantization import ActivationQuantization
@@ -170,20 +170,23 @@ def leader(factor: str) -> type[Technique]:
 class Table(Mapping[str, V]):
     """A table made from the techniques, and anew when a plug-in has been added."""
 
-    _made: dict[int, dict[str, Any]] = {}
+    _all: ClassVar[list[Table[Any]]] = []
 
     def __init__(self, make: Callable[[], dict[str, V]]) -> None:
         self._make = make
+        self._made: dict[str, V] | None = None
+        Table._all.append(self)
 
     def _content(self) -> dict[str, V]:
-        if id(self) not in Table._made:
-            Table._made[id(self)] = self._make()
-        return Table._made[id(self)]
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
     @staticmethod
     def clear() -> None:
         """Make all tables anew when they are next looked at."""
-        Table._made.clear()
+        for table in Table._all:
+            table._made = None
 
     def __getitem__(self, name: str) -> V:
         return self._content()[name]

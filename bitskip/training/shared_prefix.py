@@ -59,6 +59,10 @@ class Prefixes:
         return self.folder / f"{prefix.key}{SAFETENSORS}"
 
 
+ELSEWHERE = ("tokens", "warmup", "min_lr", "curve_points", "diagnostic_points", "eval_tokens")
+"""Fields of the recipe that a prefix's content tells in steps, or that do not change its training."""
+
+
 def prefix_content(trial: TrialConfig, step: int) -> str:
     """Canonical JSON of everything that the first `step` steps follow from, the points of the curve left aside.
 
@@ -77,15 +81,20 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
     facts["samples"] = sorted(sample for sample in sampled_steps(training, steps) if sample <= step)
     if endless(trial.data):  # its stream depends on how many tokens a trial asks for
         facts["streams"] = [size_class(training.tokens), size_class(training.held_out_tokens)]
-    elsewhere = ("tokens", "warmup", "min_lr", "curve_points", "diagnostic_points", "eval_tokens")
     techniques = trial.techniques.with_(*(technique for technique, _ in earlier))
     # Made canonical with its own number of steps, which settings may be shares of; what that resets stays reset.
     alike = canonical(replace(trial, techniques=techniques))
     if any(technique.depends_on_length for technique in alike.techniques):
         facts["of"] = steps
     alike = replace(alike, techniques=Techniques(t.reset(*t.told_in_steps) for t in alike.techniques))
-    alike = replace(alike, training=replace(training, **{name: _default(name) for name in elsewhere}))
+    alike = replace(alike, training=replace(training, **{name: _default(name) for name in ELSEWHERE}))
     return alike.canonical_json() + json.dumps(facts, sort_keys=True, separators=(",", ":"))
+
+
+def _from_the_start(trial: TrialConfig) -> tuple[object, ...]:
+    """What trials must have in common to share even one step; quickly told, where a prefix's content is not."""
+    training = vars(trial.training)
+    return trial.model, trial.seed, *(value for name, value in training.items() if name not in ELSEWHERE)
 
 
 def _default(axis: str) -> Any:
@@ -103,8 +112,11 @@ def shared_prefixes(trials: Iterable[TrialConfig]) -> dict[str, tuple[Prefix, ..
     Trials part at a hand-over from phase 1 to 2, at the end of a first stage of bits, or where the shorter run ends;
     that they also agree up to the end of the warm-up is too little to wait for.
     """
-    families: dict[str, list[TrialConfig]] = {}
+    alike: dict[tuple[object, ...], list[TrialConfig]] = {}
     for trial in trials:
+        alike.setdefault(_from_the_start(trial), []).append(trial)
+    families: dict[str, list[TrialConfig]] = {}
+    for trial in (trial for group in alike.values() if len(group) > 1 for trial in group):
         families.setdefault(prefix_key(trial, 1), []).append(trial)
     found: dict[str, tuple[Prefix, ...]] = {}
     for family in families.values():

@@ -26,9 +26,9 @@ def canonical(trial: TrialConfig) -> TrialConfig:
     moved: list[set[type[Technique]]] = []
     while not moved or moved[-1]:
         moved.append(set())
-        for kind in map(type, trial.techniques):
-            found = _canonical_technique(trial.of(kind), trial)
-            if found == trial.of(kind):
+        for technique in trial.techniques:
+            found, kind = _canonical_technique(technique, trial), type(technique)
+            if found is technique or found == technique:
                 continue
             moved[-1].add(kind)
             trial = replace(trial, techniques=trial.techniques.with_(found))

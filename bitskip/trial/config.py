@@ -169,7 +169,8 @@ class TrialConfig:
         Defaults are spelt out: a changed default is another trial. Axes that came later are left out while neutral:
         the trials from before them keep their ids.
         """
-        content = {name: value for name, entry in AXES.items() if entry.hashed(value := entry.read(self))}
+        values = self._values()
+        content = {name: values[name] for name, entry in AXES.items() if entry.hashed(values[name])}
         for digest, place in PLACES.items():
             if content.get(digest):  # the content is the identity; the same text elsewhere is the same trial
                 del content[place]
@@ -177,7 +178,15 @@ class TrialConfig:
         return _ENCODER.encode(content)
 
     def _values(self) -> dict[str, Any]:
-        return {name: entry.read(self) for name, entry in AXES.items()}
+        own = {type(each): each for each in self.techniques}
+
+        def holder(entry: Axis) -> Any:
+            kind = entry.technique
+            if kind is not None:
+                return own.get(kind) or kind.neutral()
+            return getattr(self, entry.group) if entry.group else self
+
+        return {name: getattr(holder(entry), entry.field) for name, entry in AXES.items()}
 
     @property
     def artefact(self) -> bool:

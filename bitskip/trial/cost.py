@@ -86,36 +86,44 @@ def assumed_speed(cpus: float, gpus: float) -> Speed:
 
 def flops_per_step(trial: TrialConfig) -> float:
     """Training FLOPs of one optimizer step."""
-    training = trial.training
-    return estimate(trial).flops / training.tokens * training.batch_size * training.seq_len
+    return _flops_per_token(trial) * trial.training.batch_size * trial.training.seq_len
 
 
-def evaluation_flops(trial: TrialConfig, start: int = 0) -> float:
+def _flops_per_token(trial: TrialConfig) -> float:
+    return estimate(trial).flops / trial.training.tokens
+
+
+def _evaluation_flops(trial: TrialConfig, start: int, flops_per_token: float) -> float:
     """FLOPs of measuring held-out losses: the full model along the curve after step `start`, every exit at the end."""
     training, vocab, width = trial.training, trial.data.vocab_size, trial.model.width
     points = sum(point > start for point in measured_steps(trial, step_count(training)))
-    blocks = estimate(trial).flops / training.tokens / 6.0  # multiplied weights; a forward pass takes two FLOPs each
+    blocks = flops_per_token / 6.0  # multiplied weights; a forward pass takes two FLOPs each
     heads = (trial.model.layers - 1) * vocab * width
     return 2.0 * (points * training.curve_tokens * blocks + training.eval_tokens * (blocks + heads))
 
 
 def trial_seconds(trial: TrialConfig, speed: Speed, start: int = 0) -> float:
     """Wall-clock of training from step `start` on and of evaluation, the start of a process left aside."""
-    step = flops_per_step(trial)
-    return ((step_count(trial.training) - start) * step + evaluation_flops(trial, start)) / speed.at(step)
+    training, token = trial.training, _flops_per_token(trial)
+    step = token * training.batch_size * training.seq_len
+    return ((step_count(training) - start) * step + _evaluation_flops(trial, start, token)) / speed.at(step)
 
 
 def total_seconds(
     trials: Sequence[TrialConfig], speed: Speed, slots: int, starts: Mapping[str, int] | None = None
 ) -> tuple[float, float]:
     """(seconds of all trials together, wall-clock when `slots` run at once); `starts` are steps by trial_id."""
-    each = [trial_seconds(trial, speed, (starts or {}).get(trial.trial_id, 0)) for trial in trials]
-    return sum(each), max(sum(each) / max(1, slots), max(each, default=0.0))
+    return in_slots([trial_seconds(trial, speed, (starts or {}).get(trial.trial_id, 0)) for trial in trials], slots)
 
 
-def checkpoint_bytes(trial: TrialConfig) -> int:
+def in_slots(seconds: Sequence[float], slots: int) -> tuple[float, float]:
+    """(sum, wall-clock when `slots` run at once)."""
+    return sum(seconds), max(sum(seconds) / max(1, slots), max(seconds, default=0.0))
+
+
+def checkpoint_bytes(parameters: int) -> int:
     """Of a checkpoint or prefix: fp32 weights and two moments."""
-    return 12 * parameter_count(trial)
+    return 12 * parameters
 
 
 def matrices(sizes: ModelConfig) -> list[tuple[int, int]]:

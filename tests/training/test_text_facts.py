@@ -90,7 +90,7 @@ def test_the_row_of_a_trial_has_the_lines_of_the_tokens_that_it_is_measured_on(c
 
 
 def test_several_epochs_count_the_text_once(cache: Path, tmp_path: Path) -> None:
-    trial = of_files(tmp_path, documents(20, 0), tokens=10**7)
+    trial = of_files(tmp_path, documents(60, 0), tokens=10**7)
     text = load_data(trial.data, 0, 0)
     assert known(trial, text).ngram_tokens == packed(text.train, 64).count * 64
 

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -48,6 +48,14 @@ class Corpus(abc.ABC):
     @abc.abstractmethod
     def documents(self, side: Side) -> Iterator[str]:
         """A fresh iterator of the documents of one of the `sides`."""
+
+    def with_sides(self, sides: Sequence[Side]) -> Iterator[tuple[Side, str]]:
+        """The documents of some sides, those of each in their order."""
+        return ((side, document) for side in sides for document in self.documents(side))
+
+    def size(self) -> int | None:
+        """Bytes that reading all of it reads, where that is known."""
+        return None
 
     @abc.abstractmethod
     def identity(self) -> dict[str, object]:

@@ -11,10 +11,11 @@ import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bitskip import progress
 from bitskip.data.corpora import Corpus, Side, drawn
 from bitskip.data.documents import DocumentSummary, documents_of, suited, summarize, told
 from bitskip.data.readers import KINDS
@@ -119,13 +120,20 @@ class TextFiles(Corpus):
                 f"data.validation_fraction: {config.validation_fraction} for validation and as much for the test leave "
                 "nothing to train on; set it below 0.5"
             )
-        found = replace(suited(config, list(distinct_files(config.files))), digest=files_digest(config.files))
+        with progress.stage(f"looking at {data_label(config)}", self.size()):
+            found = replace(suited(config, list(distinct_files(config.files))), digest=files_digest(config.files))
         return replace(found, split="auto" if config.split == "two" else "three")
 
     def documents(self, side: Side) -> Iterator[str]:
-        for text, its in self._with_sides(list(distinct_files(self.config.files))):
-            if text and its == side:
-                yield text
+        return (text for _, text in self.with_sides([side]))
+
+    def with_sides(self, sides: Sequence[Side]) -> Iterator[tuple[Side, str]]:
+        for text, side in self._with_sides(list(distinct_files(self.config.files))):
+            if text and side in sides:
+                yield side, text
+
+    def size(self) -> int:
+        return sum(_stat(path).st_size for path in distinct_files(self.config.files))
 
     def _with_sides(self, paths: Sequence[Path]) -> Iterator[tuple[str | None, Side]]:
         """Every document, without blanks around it, and its side."""
@@ -135,7 +143,8 @@ class TextFiles(Corpus):
         for path in paths:
             found = documents_of(path, config)
             if config.document == "lines" and path.suffix == ".txt":
-                yield from _with_tail(list(found), test, self.of_three)
+                blocks = sum(1 for _ in documents_of(path, config))
+                yield from _with_tail(found, blocks, test, self.of_three)
                 continue
             for document in found:
                 text = None if document is None else document.strip()
@@ -148,16 +157,19 @@ class TextFiles(Corpus):
         again = [f"{other} is {path} again: counted once" for path in paths for other in distinct[path]]
         cut, doubts = told(self._pinned, paths)
         name = data_label(self.config)
-        found = summarize(name, len(paths), cut, self._with_sides(paths), self.sides, (*again, *doubts))
+        with progress.stage(f"reading {name}", self.size()):
+            found = summarize(name, len(paths), cut, self._with_sides(paths), self.sides, (*again, *doubts))
         if not found.kept:
             raise UserError(f"data.files: no text in {', '.join(self.config.files)}; give files with text")
         return found
 
 
-def _with_tail(blocks: list[str | None], fraction: float, of_three: bool) -> Iterator[tuple[str | None, Side]]:
-    """Blocks of one text, the last of them held out: sides touch in one place only."""
-    size = max(1, round(fraction * len(blocks)))
-    test = len(blocks) - min(size, len(blocks) - 1)
+def _with_tail(
+    blocks: Iterable[str | None], count: int, fraction: float, of_three: bool
+) -> Iterator[tuple[str | None, Side]]:
+    """Blocks of one text, so many, the last of them held out: sides touch in one place only."""
+    size = max(1, round(fraction * count))
+    test = count - min(size, count - 1)
     validation = max(test - size, 1) if of_three else test
     for at, block in enumerate(blocks):
         yield (block or "").strip(), "test" if at >= test else "validation" if at >= validation else "train"
