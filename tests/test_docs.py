@@ -10,7 +10,7 @@ from bitskip.store.schema import TABLES, Status, axis_columns, columns
 DOCS = Path(__file__).parent.parent / "docs"
 AXES_PAGE, MEASURES_PAGE = DOCS / "axes.md", DOCS / "measures.md"
 COLUMNS = "## Columns\n"
-KINDS = {int: "int", float: "float", bool: "bool", str: "text", Status: "text", datetime: "time"}
+KINDS = {int: "int", float: "float", bool: "bool", str: "text", Status: "text", datetime: "time", list[float]: "floats"}
 
 
 def columns_section() -> str:

@@ -15,6 +15,9 @@ from bitskip.training.guards import check_leak
 from bitskip.training.text_facts import text_facts
 from bitskip.trial.config import TrialConfig
 
+VALIDATION_PART = 4
+"""Of what the test is measured on, validation takes this part: it compares rates and costs time beside the test."""
+
 LARGEST_CUT = 0.5
 """Share of the measured documents that `documents: padded` may cut off: beyond it, beginnings are what is measured."""
 
@@ -34,7 +37,7 @@ def held_out_sequences(trial: TrialConfig, text: TokenData) -> tuple[Sequences, 
     validation = cut(text.validation, trial, text.end_of_document, "validation")
     return (
         measured_on,
-        chosen(validation, training.eval_tokens, evenly),
+        chosen(validation, max(training.eval_tokens // VALIDATION_PART, training.curve_tokens), evenly),
         chosen(validation, training.curve_tokens, evenly),
     )
 

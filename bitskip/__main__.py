@@ -1,0 +1,5 @@
+"""`python -m bitskip` is `bitskip`."""
+
+from bitskip.cli import app
+
+app(prog_name="bitskip")
