@@ -64,7 +64,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Attribution:
-    """A model at one scale. `total` is published over correct."""
+    """A model at one scale. `total` is published over correct, which may be `below_counting`: then nothing is found."""
 
     model: str
     scale: str
@@ -72,6 +72,7 @@ class Attribution:
     published: Run | None
     total: Change | None
     causes: tuple[Cause, ...]
+    below_counting: bool = False
 
 
 def attributions(results: Results) -> list[Attribution]:
@@ -108,7 +109,8 @@ def _attribution(model: Levels, cells: Mapping[frozenset[str], Cell], stratum: S
             causes.append(Cause(_defect_label(defect), _run(alone), added, _run(without), removed))
     shown = tuple(sorted(causes, key=_size, reverse=True))
     total = _change(published, correct) if everything else None
-    return Attribution(_name(model, stratum), stratum.label, _run(correct), _run(published), total, shown)
+    below = correct is not None and correct.below_counting
+    return Attribution(_name(model, stratum), stratum.label, _run(correct), _run(published), total, shown, below)
 
 
 def _size(cause: Cause) -> float:

@@ -20,8 +20,8 @@ from bitskip.data.sequences import Sequences, chosen
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import TrialConfig
 
-MOST_COUNTED = 2**24
-"""Training tokens that n-grams are counted on, at most: about 2 GB of memory and half a minute, once."""
+MOST_COUNTED = 2**23
+"""Training tokens that n-grams are counted on, at most: about 1 GB of memory and 10 seconds, once."""
 
 FORMAT = 1
 """Part of every key: raised when the same text would show something else."""

@@ -119,6 +119,20 @@ def test_reports_show_the_lines_and_say_what_is_no_finding() -> None:
     assert "Counting reaches" not in shown(results)
 
 
+def test_a_defect_of_a_model_below_counting_is_in_the_table_and_not_in_the_summary() -> None:
+    defects = ({}, {"tiny_init": True}, {"relu2_in_linear": True}, {"tiny_init": True, "relu2_in_linear": True})
+    rows = [
+        trial_row(make_trial(bits=8, seed=seed, artefacts=on), 4.0 + len(on) + 0.01 * seed, artefact=bool(on))
+        for on in defects
+        for seed in range(3)
+    ]
+    above, below = (" ".join(shown(beside(results_from(rows), line)).split()) for line in (50.0, 1.0))
+    told = "tiny_init: true alone"
+    assert told in above
+    assert told not in below
+    assert "below counting" in below.partition("published over correct")[2][:60]
+
+
 def test_the_share_that_leaked_is_told() -> None:
     rows = beside(paper(), 50.0).trials.to_pylist()
     told = results_from([{**row, "leaked_share": 0.021 if at else None} for at, row in enumerate(rows)])

@@ -69,7 +69,7 @@ def overview(analysis: Analysis) -> Iterator[Block]:
             lines.append(f"{what}: {', '.join(names)} (speeds are not comparable between them)")
     if sections and sections[0].leaderboard:
         lines += _section_lines(sections[0])
-    lines += [line for each in report.causes for line in cause_lines(each, MOST)]
+    lines += [line for each in report.causes if not each.below_counting for line in cause_lines(each, MOST)]
     decided = Counter(each.verdict for each in report.claims)
     if decided[SUPPORTED] + decided[CONTRADICTED]:
         lines.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.paper.attribution import Attribution, Change, Run
 from bitskip.paper.claims import NOT_MEASURED, JudgedClaim
 from bitskip.report.format import ids_text, interval_text, number_text, ratio_text, run_text
@@ -58,6 +59,7 @@ def causes(analysis: Analysis) -> Iterator[Block]:
 
     for each in analysis.report.causes:
         total = f", published over correct {ratio_text(each.total)}" if each.total else ""
+        total += f", {BELOW_COUNTING}" if each.below_counting else ""
         yield from tabulate(
             f"{each.model}, scale {analysis.letters[each.scale]}",
             each.causes,
