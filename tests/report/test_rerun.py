@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_results import trial_row
 
-from bitskip.data.corpora.files import files_digest
+from bitskip.data.corpora import pinned
 from bitskip.report.rerun import rerun_command
 from bitskip.report.trial import print_trial, trial_object
 from bitskip.store.heartbeat import reporting
@@ -28,7 +28,7 @@ def read_back(command: str) -> tuple[TrialConfig, dict[str, str]]:
     axes = dict(parse_setting(value) for name, value in options if name == "--set")
     trial = make_trial(**axes)
     if trial.data.files:
-        trial = replace(trial, data=replace(trial.data, digest=files_digest(trial.data.files)))
+        trial = replace(trial, data=pinned(trial.data))
     return trial, {name: value for name, value in options if name != "--set"}
 
 
@@ -87,11 +87,12 @@ def test_any_trial_is_read_back_as_itself(data: st.DataObject) -> None:
     assert read_back(command)[0] == trial
 
 
-def test_text_files_device_and_threads_are_part_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", ["two", "auto"])
+def test_text_files_device_and_threads_are_part_of_it(split: str, tmp_path: Path) -> None:
     text = tmp_path / "a text.txt"
     text.write_text("one\n\ntwo")
-    trial = make_trial(data={"files": [str(text)], "tokenizer": "bytes"})
-    trial = replace(trial, data=replace(trial.data, digest=files_digest(trial.data.files)))
+    trial = make_trial(data={"files": [str(text)], "tokenizer": "bytes", "validation_fraction": 0.4})
+    trial = replace(trial, data=pinned(replace(trial.data, split=split)))
     command = rerun_command(trial_row(trial, 3.0, device="NVIDIA H100", threads=4))
     assert command is not None
     again, options = read_back(command)

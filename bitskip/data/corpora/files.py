@@ -81,16 +81,22 @@ def _digest(path: Path) -> bytes:
         raise UserError(f"data.files: {path}: cannot be read: {error.strerror or error}") from None
 
 
-def files_digest(patterns: Sequence[str]) -> str:
-    """SHA-256 over the content of the files, in sorted order: the same text elsewhere has the same digest."""
+def files_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 over the content of the files, in their order: the same text elsewhere has the same digest."""
     digest = hashlib.sha256()
-    for path in distinct_files(patterns):
+    for path in paths:
         digest.update(path.suffix.encode() + _digest(path))
     return digest.hexdigest()
 
 
+def _in_order(distinct: Iterable[Path], by_name: bool) -> list[Path]:
+    """Files by their content, so that neither names nor their order shape a number; by name, as in 0.1, if asked to."""
+    paths = list(distinct)
+    return paths if by_name or len(paths) < 2 else sorted(paths, key=lambda path: (path.suffix, _digest(path)))
+
+
 class TextFiles(Corpus):
-    """Documents in the order of the files; about `validation_fraction` of the distinct ones are for the test, and as
+    """Documents of files; about `validation_fraction` of the distinct ones are for the test, and as
     many for validation."""
 
     name = "files"
@@ -121,14 +127,15 @@ class TextFiles(Corpus):
                 "nothing to train on; set it below 0.5"
             )
         with progress.stage(f"looking at {data_label(config)}", self.size()):
-            found = replace(suited(config, list(distinct_files(config.files))), digest=files_digest(config.files))
+            paths = _in_order(distinct_files(config.files), by_name=config.split == "two")
+            found = replace(suited(config, paths), digest=files_digest(paths))
         return replace(found, split="auto" if config.split == "two" else "three")
 
     def documents(self, side: Side) -> Iterator[str]:
         return (text for _, text in self.with_sides([side]))
 
     def with_sides(self, sides: Sequence[Side]) -> Iterator[tuple[Side, str]]:
-        for text, side in self._with_sides(list(distinct_files(self.config.files))):
+        for text, side in self._with_sides(_in_order(distinct_files(self.config.files), not self.of_three)):
             if text and side in sides:
                 yield side, text
 
