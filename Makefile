@@ -5,7 +5,7 @@ BENCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install quickstart test chaos lint types bench bench-all
+.PHONY: install quickstart test chaos fuzz lint types bench bench-all
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -23,6 +23,10 @@ test: install
 
 chaos: install
 	CHAOS_KILLS=20 $(BIN)/pytest -s tests/chaos
+
+# 1,000 damaged files of each kind that is read; FUZZ_SEED=1 for others.
+fuzz: install
+	FUZZ_CASES=1000 $(BIN)/pytest -s -n 2 tests/fuzz
 
 lint: install
 	$(BIN)/ruff check .
