@@ -45,6 +45,7 @@ bench-all: bench
 	$(BIN)/python benchmarks/bench.py sweep_overhead growth
 	$(BIN)/python benchmarks/breakdown.py
 	$(BIN)/python benchmarks/stories.py
+	$(BIN)/python benchmarks/text_throughput.py
 	$(BIN)/python benchmarks/exits.py
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/diagnostics.py
