@@ -24,7 +24,7 @@ test: install
 chaos: install
 	CHAOS_KILLS=20 $(BIN)/pytest -s tests/chaos
 
-# 1,000 damaged files of each kind that is read; FUZZ_SEED=1 for others.
+# 1,000 damaged files of each kind that is read; FUZZ_SEED=1 takes others.
 fuzz: install
 	FUZZ_CASES=1000 $(BIN)/pytest -s -n 2 tests/fuzz
 
