@@ -5,7 +5,7 @@ BENCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install quickstart test chaos lint types bench bench-all
+.PHONY: install quickstart test chaos fuzz lint types bench bench-all
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -24,6 +24,10 @@ test: install
 chaos: install
 	CHAOS_KILLS=20 $(BIN)/pytest -s tests/chaos
 
+# 1,000 damaged files of each kind that is read; FUZZ_SEED=1 takes others.
+fuzz: install
+	FUZZ_CASES=1000 $(BIN)/pytest -s -n 2 tests/fuzz
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +45,7 @@ bench-all: bench
 	$(BIN)/python benchmarks/bench.py sweep_overhead growth
 	$(BIN)/python benchmarks/breakdown.py
 	$(BIN)/python benchmarks/stories.py
+	$(BIN)/python benchmarks/text_throughput.py
 	$(BIN)/python benchmarks/exits.py
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/diagnostics.py

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """What is wrong, where, and how to mend it, in one line."""
+    """What is wrong, where, and how to mend it, in one line, whatever stands in the values and names that it quotes."""
+
+    def __str__(self) -> str:
+        told = super().__str__()
+        if told.isprintable():
+            return told
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in told)
 
 
 class Terminated(KeyboardInterrupt):

@@ -136,7 +136,7 @@ def _read_parquet(path: Path, column: str) -> Iterator[str | None]:
     import pyarrow.parquet as pq
 
     try:
-        handle = pq.ParquetFile(path)
+        handle = pq.ParquetFile(path, page_checksum_verification=True)  # of files that have them
     except pa.ArrowException as error:
         raise UserError(f"data.files: {path}: not a Parquet file ({_reason(error)})") from None
     names = handle.schema_arrow.names

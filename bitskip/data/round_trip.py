@@ -17,10 +17,10 @@ LOST_SHARE = 0.001
 """Share of the characters that a tokenizer may lose: bits per byte, which counts them all, is wrong by as much."""
 
 DOCUMENTS_PER_CHECK = 32
-"""One document of so many is decoded."""
+"""One document of so many is decoded, once the first have been."""
 
 SURE_CHARACTERS = 100_000
-"""After so many the share lost is known well enough to stop."""
+"""So many are all decoded; the share lost is then known well enough to stop."""
 
 _CURES = {
     "capitals": "take the lower-casing out of its normalizer",
@@ -49,9 +49,11 @@ class RoundTrip:
                 f"data.tokenizer: '{self.name}' makes its end-of-document token of text, which would end a document in "
                 "its middle; set data.tokenizer to bpe or bytes"
             )
-        first, self.seen = -self.seen % DOCUMENTS_PER_CHECK, self.seen + len(documents)
-        for at in range(first, len(documents), DOCUMENTS_PER_CHECK):
-            text, back = documents[at], self.tokenizer.decode(encoded[at].tolist())
+        for text, ids in zip(documents, encoded, strict=True):
+            self.seen += 1
+            if self.checked >= SURE_CHARACTERS and self.seen % DOCUMENTS_PER_CHECK:
+                continue
+            back = self.tokenizer.decode(ids.tolist())
             self.checked += len(text)
             if back != text:
                 self._count(text, back)

@@ -95,7 +95,11 @@ class LibraryTokenizer:
         if not any(token.special and token.content == END_OF_DOCUMENT for token in self._added()):
             self.inner.add_special_tokens([END_OF_DOCUMENT])  # a word of the vocabulary so far: decoding leaves it out
         self.inner.encode_special_tokens = True  # "<|endoftext|>" in a document is text, it ends none
-        self._stored = np.unique(np.fromiter(self.inner.get_vocab().values(), np.int64))
+        token_of: dict[int, str] = {}
+        for token, at in self.inner.get_vocab().items():
+            if (other := token_of.setdefault(at, token)) != token:
+                raise UserError(f"data.tokenizer: its tokens {other!r} and {token!r} have one id, {at}; {MEND}")
+        self._stored = np.array(sorted(token_of), np.int64)
         if self._stored[-1] > LARGEST_ID:
             raise UserError(f"data.tokenizer: it has a token with the id {self._stored[-1]}; {MEND}")
         self.vocab_size: int = len(self._stored)

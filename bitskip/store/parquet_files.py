@@ -21,6 +21,7 @@ from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
 from bitskip.store.plug_ins import rebuilt_id
 from bitskip.store.schema import (
+    COLUMNS_KEY,
     COMMIT_TABLE,
     SCHEMA_VERSION,
     TABLES,
@@ -89,20 +90,23 @@ def reading_order(file: str) -> tuple[bool, str]:
 def read_file(path: Path, wanted: Wanted) -> File:
     """The rows in the current schema. Raises FileNotFoundError if a compaction has just removed the file."""
     try:
-        handle = pq.ParquetFile(filesystem.source(path))
+        handle = pq.ParquetFile(filesystem.source(path), page_checksum_verification=True)
         stored = handle.schema_arrow
-        version = int((stored.metadata or {}).get(VERSION_KEY, b"0"))
+        meta = stored.metadata or {}
+        version = int(meta.get(VERSION_KEY, b"0"))
         if version > SCHEMA_VERSION:
             return _left_out(
                 path, wanted, f"schema version {version} is newer than this bitskip reads ({SCHEMA_VERSION})"
             )
         if version == 0:
-            return _rewritten(path, handle, wanted)
+            return _complete(_rewritten(path, handle, wanted), wanted)
+        if meta.get(COLUMNS_KEY, told := columns_digest(stored)) != told:
+            return _left_out(path, wanted, "unreadable (its columns are not those that were stored)")
         if stored.equals(wanted.schema):
             table = handle.read(use_threads=False).replace_schema_metadata(wanted.schema.metadata)
         else:
             table = _in_schema(handle, wanted)
-        return _sound(path, table, wanted)
+        return _complete(_sound(path, table, wanted), wanted)
     except (FileNotFoundError, UserError):
         raise
     except Exception as error:  # of a damaged file, Arrow and Python raise whatever they come upon
@@ -138,6 +142,28 @@ def _may_hold(path: Path) -> frozenset[str] | None:
 def digest_of(ids: Iterable[str]) -> str:
     """What a compact file is named by."""
     return hashlib.sha256("".join(sorted(set(ids))).encode()).hexdigest()[:12]
+
+
+def columns_digest(schema: pa.Schema) -> bytes:
+    """Of the names and types of a file's columns: pages have checksums, what says where and what they are has none."""
+    told = [(entry.name, str(entry.type).replace("<element:", "<item:")) for entry in schema]  # Parquet renames these
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12].encode()
+
+
+def _complete(file: File, wanted: Wanted) -> File:
+    """The file, which has a problem if its trials are not those that its name says."""
+    if file.problem or "trial_id" not in file.table.column_names:
+        return file
+    stem, ids = file.path.stem, frozenset(file.table["trial_id"].to_pylist())
+    if re.fullmatch(r"[0-9a-f]{16}", stem):
+        whole = ids == {stem} or (not ids and wanted.name != COMMIT_TABLE)
+    else:
+        whole = not stem.startswith(COMPACT_PREFIX) or stem.endswith(f"-{digest_of(ids)}")
+    if whole:
+        return file
+    held = _may_hold(file.path) if wanted.name == COMMIT_TABLE else frozenset[str]()
+    problem = f"{filesystem.shown(file.path)}: its trials are not all of those, or not those, that its name stands for"
+    return File(file.path, file.table, problem, held if held is None else held - ids)
 
 
 def _in_schema(handle: pq.ParquetFile, wanted: Wanted, *, foreign: bool = False) -> pa.Table:

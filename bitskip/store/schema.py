@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 VERSION_KEY = b"bitskip.schema_version"
+COLUMNS_KEY = b"bitskip.columns"
 
 
 class Status(StrEnum):

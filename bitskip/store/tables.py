@@ -32,6 +32,7 @@ from bitskip.store.parquet_files import (
     COMPACT_PREFIX,
     File,
     Wanted,
+    columns_digest,
     read_file,
     read_files,
     read_table,
@@ -39,6 +40,7 @@ from bitskip.store.parquet_files import (
 )
 from bitskip.store.plug_ins import check_plug_ins
 from bitskip.store.schema import (
+    COLUMNS_KEY,
     COMMIT_TABLE,
     FINISHED,
     TABLES,
@@ -128,7 +130,10 @@ def write_file(table: pa.Table, target: Path) -> None:
     # In a part of a few rows, dictionaries and statistics cost a third of the time to read it.
     large = len(table) > ROWS_OF_A_PART
     buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=large, write_statistics=large)
+    told = {**(table.schema.metadata or {}), COLUMNS_KEY: columns_digest(table.schema)}
+    table = table.replace_schema_metadata(told)
+    shape = {"use_dictionary": large, "write_statistics": large}
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True, **shape)
     # Not beside the target: other tools read every file in the folder of a table.
     scratch = SweepFolder(target.parent.parent).scratch
     filesystem.write(target, buffer.getvalue().to_pybytes(), scratch)

@@ -19,7 +19,7 @@ from bitskip.data import load_data, load_tokenizer
 from bitskip.data.cache import content_key
 from bitskip.data.corpora import open_corpus, pinned
 from bitskip.data.pretrained import tokenizer_digest
-from bitskip.data.round_trip import DOCUMENTS_PER_CHECK, RoundTrip
+from bitskip.data.round_trip import DOCUMENTS_PER_CHECK, SURE_CHARACTERS, RoundTrip
 from bitskip.data.tokenizer import (
     END_OF_DOCUMENT,
     TRAINING_CHARACTERS,
@@ -164,6 +164,11 @@ def test_gaps_in_the_ids_are_closed(token: str, at: int, tmp_path: Path) -> None
     assert load_data(config, 0, 0, tmp_path / "cache").vocab_size == 320
 
 
+def test_two_tokens_with_one_id_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="its tokens .* and .* have one id, 300; mend the file"):
+        load_tokenizer(_moved(tmp_path, "q", 300))
+
+
 def test_an_id_that_would_take_the_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a token with the id 2147483648"):
         load_tokenizer(_moved(tmp_path, "q", 2**31))
@@ -227,8 +232,16 @@ def test_the_share_lost_is_that_of_the_characters_checked(documents: list[str]) 
 
     check = RoundTrip(Lowered(), "lowered")
     check.add(documents, ByteTokenizer().encode(documents))
-    looked_at = "".join(documents[::DOCUMENTS_PER_CHECK])
+    looked_at = "".join(documents)
     assert (check.checked, check.lost.total()) == (len(looked_at), looked_at.count("B"))
+
+
+def test_of_a_long_text_some_documents_are_looked_at() -> None:
+    check = RoundTrip(ByteTokenizer(), "it")
+    documents = ["a" * (SURE_CHARACTERS // 10)] * 10 + ["b"] * (10 * DOCUMENTS_PER_CHECK)
+    for at in range(0, len(documents), 7):  # however it is given them
+        check.add(documents[at : at + 7], ByteTokenizer().encode(documents[at : at + 7]))
+    assert check.checked == SURE_CHARACTERS + 10
 
 
 def test_a_small_loss_is_told(tmp_path: Path) -> None:

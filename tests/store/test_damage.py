@@ -113,3 +113,31 @@ def test_results_that_differ_and_tables_that_disagree_are_told(tmp_path):
     torn = load_results(tmp_path / "b")
     assert (len(torn.trials), len(torn.exits)) == (1, 0)
     assert "exits have another loss than trials" in torn.problems[0]
+
+
+@pytest.mark.parametrize("where", ["trials", "curves"])
+def test_a_changed_byte_is_found(tmp_path, where):
+    store(tmp_path)
+    before = load_results(tmp_path)
+    (path,) = (tmp_path / where).iterdir()
+    whole = path.read_bytes()
+    for at in range(4, len(whole) - 8, 97):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        found = load_results(tmp_path)
+        assert found.problems or all(
+            getattr(found, name).equals(getattr(before, name)) for name in ("trials", "exits", "curves", "layers")
+        )
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_rows_that_are_lost_are_missed(tmp_path, merged):
+    keys = {store(tmp_path, seed=seed) for seed in range(3)}
+    if merged:
+        compact(tmp_path)
+    path = min((tmp_path / "trials").iterdir())
+    rewrite(path, lambda table: table.slice(1))
+    kept = keys & set(load_results(tmp_path).trials["trial_id"].to_pylist())
+    assert len(kept) == 2
+    (file,) = ledger_of(tmp_path)[1]
+    assert "its name stands for" in (file.problem or "")
+    assert file.may_hold == keys - kept
