@@ -60,7 +60,7 @@ def streams(config: Any) -> tuple[list[str], Any]:
     summaries([data])
     found, tokenizer = load_data(data, 0, 0), load_tokenizer(data)
     back = []
-    for stream in (found.train, found.validation):
+    for stream in (found.train, found.validation, found.test):
         parts = np.split(np.asarray(stream), np.flatnonzero(np.asarray(stream) == found.end_of_document) + 1)
         back += [tokenizer.decode(part.tolist()) for part in parts[:-1]]
     return back, found
@@ -138,7 +138,7 @@ class TokenizerFiles(Kind):
         size = load_tokenizer(DataConfig(tokenizer=str(self.path))).vocab_size
         named = {"files": [str(self.folder / "text.jsonl")], "tokenizer": str(self.path), "vocab_size": size}
         found, data = streams(make_trial(data=named).data)
-        if max(data.train.max(), data.validation.max()) >= size:
+        if max(data.train.max(), data.validation.max(), data.test.max()) >= size:
             return "an id beyond the vocabulary"
         lost = Counter("".join(self.documents))
         lost.subtract("".join(found))
