@@ -46,6 +46,9 @@ def _speed_gain(row: Row) -> float | None:
 
 METRICS: dict[str, Metric] = {
     "ppl": Metric(_log_perplexity, "nats", math.log(1.02), logarithmic=True, label="perplexity"),
+    "validation_ppl": Metric(
+        lambda row: row.get("validation_loss"), "nats", math.log(1.02), logarithmic=True, label="validation perplexity"
+    ),
     "bpb": Metric(lambda row: row.get("bpb"), "bits per byte", 0.01, label="bits per byte"),
     "speed_gain": Metric(_speed_gain, "share of the full model's speed", 0.02),
 }
