@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, TECHNIQUES, Levels, levels_of, scale_axes, size_axes
 from bitskip.analysis.metrics import Metric, Row
 from bitskip.store.schema import Status
@@ -24,7 +25,12 @@ from bitskip.techniques.base import plain
 from bitskip.trial.config import AXES, PLACES, RECIPE_AXES, DataConfig, ModelConfig, data_label, model_label
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from bitskip.store.tables import Results
+
+SEQUENCES = "sequence_losses"
+"""Column of exits, and key of a trial's row here: nats per token of every held-out sequence."""
 
 TUNED = "tuned"
 """What stands for the value of a tuned axis where scales are compared and named."""
@@ -45,6 +51,13 @@ class Cell:
         """Finished trials' values on the additive scale by seed."""
         read = {row["seed"]: metric.read(row) for row in self.rows if row["status"] == Status.OK}
         return {seed: float(v) for seed, v in read.items() if v is not None and math.isfinite(v)}
+
+    def sequences(self, metric: Metric) -> dict[int, Array]:
+        """Finished trials' losses on every held-out sequence, by seed; none where the metric is no loss."""
+        if not metric.logarithmic:
+            return {}
+        finished = (row for row in self.rows if row["status"] == Status.OK)
+        return {row["seed"]: row[SEQUENCES] for row in finished if row.get(SEQUENCES) is not None}
 
     def count(self, *statuses: str) -> int:
         return sum(row["status"] in statuses for row in self.rows)
@@ -148,6 +161,8 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
     rows = [row for row in results.trials.to_pylist() if include_artefacts or not row.get("artefact")]
     if exit_layer is not None:
         rows = _at_exit(rows, results, exit_layer)
+    sequences = _sequence_losses(results.exits, exit_layer)
+    rows = [{**row, SEQUENCES: sequences.get(row["trial_id"])} for row in rows] if sequences else rows
     grouped: dict[tuple[Any, ...], dict[Levels, dict[int, Row]]] = {}
     scales: dict[tuple[Any, ...], dict[str, Any]] = {}
     rows.sort(key=lambda row: (str(row.get("started_at") or ""), str(row["trial_id"])))
@@ -186,9 +201,24 @@ def _cell(levels: Levels, by_seed: Mapping[int, Row], scale: Mapping[str, Any]) 
     return Cell(levels, tuple(kept[seed] for seed in sorted(kept)), recipe)
 
 
+def _sequence_losses(exits: pa.Table, exit_layer: int | None) -> dict[str, Array]:
+    """trial_id to the losses by held-out sequence at that exit, or of the full model, where they were kept."""
+    if SEQUENCES not in exits.schema.names:
+        return {}
+    here = zip(
+        *(exits[name].to_pylist() for name in ("trial_id", "exit_layer", "depth")), exits[SEQUENCES], strict=True
+    )
+    return {
+        trial_id: losses.values.to_numpy(zero_copy_only=False).astype(float)
+        for trial_id, layer, depth, losses in here
+        if layer == (exit_layer or depth) and losses.is_valid
+    }
+
+
 def _at_exit(rows: Sequence[Row], results: Results, exit_layer: int) -> list[Row]:
     unknown = dict.fromkeys(("loss", "ppl", "bpb", "speed_gain"))
-    at_exit = {row["trial_id"]: row for row in results.exits.to_pylist() if row["exit_layer"] == exit_layer}
+    exits = results.exits.select([name for name in results.exits.schema.names if name != SEQUENCES])
+    at_exit = {row["trial_id"]: row for row in exits.to_pylist() if row["exit_layer"] == exit_layer}
     return [{**row, **at_exit.get(row["trial_id"], unknown)} for row in rows]
 
 

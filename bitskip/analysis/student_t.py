@@ -19,12 +19,16 @@ STUDENT_95 = (math.inf, 6.3138, 2.9200, 2.3534, 2.1318, 2.0150, 1.9432, 1.8946, 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A contrast's value on the metric's additive scale; `se` is None without a variance estimate."""
+    """A contrast's value on the metric's additive scale; `se` is None without a variance estimate.
+
+    `text_se` is the part of it that another held-out text would bring; None where losses by sequence are not known.
+    """
 
     value: float
     se: float | None
     df: float
     seeds: int
+    text_se: float | None = None
 
     def interval(self, level: float = CONFIDENCE) -> tuple[float, float] | None:
         """Two-sided Student interval."""
@@ -48,6 +52,13 @@ class Estimate:
         if self.se is None:
             return None
         return (student_t_quantile((1 + CONFIDENCE) / 2, self.df) + student_t_quantile(POWER, self.df)) * self.se
+
+
+def satterthwaite(parts: Collection[tuple[float, float]]) -> tuple[float, float]:
+    """(variance, degrees of freedom) of a sum of independent parts (Biometrics Bulletin 2, 1946)."""
+    total = math.fsum(variance for variance, _ in parts)
+    spread = math.fsum(variance**2 / df for variance, df in parts)
+    return total, total**2 / spread if spread > 0 else min(df for _, df in parts)
 
 
 def mean_interval(values: Collection[float]) -> tuple[float, float | None, float | None]:

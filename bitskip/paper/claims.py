@@ -17,7 +17,6 @@ from bitskip.analysis.effects import compare
 from bitskip.analysis.factorial import Cell, Stratum, strata
 from bitskip.analysis.levels import TECHNIQUES, levels_of
 from bitskip.analysis.metrics import METRICS, Row
-from bitskip.analysis.seed_noise import SeedNoise, seed_noise
 from bitskip.analysis.student_t import mean_interval
 from bitskip.trial.config import POINTS, make_trial
 
@@ -198,8 +197,7 @@ def judged_claims(results: Results) -> list[JudgedClaim]:
     exits, layers = (_by_trial(table.to_pylist()) for table in (results.exits, results.layers))
     found = []
     for stratum in strata(results):
-        noise = seed_noise({cell.levels: cell.values(METRICS["ppl"]) for cell in stratum.cells})
-        scale = _Scale(stratum, exits, layers, noise)
+        scale = _Scale(stratum, exits, layers)
         found.append([scale.judge(claim) for claim in CLAIMS])
     telling = [rows for rows in found if any(row.verdict != NOT_MEASURED for row in rows)]
     telling = [rows for rows in telling if any(row.seeds > 1 for row in rows)] or telling
@@ -220,7 +218,6 @@ class _Scale:
     stratum: Stratum
     exits: Mapping[str, Rows]
     layers: Mapping[str, Rows]
-    noise: SeedNoise
 
     def judge(self, claim: Claim) -> JudgedClaim:
         words = {each.name: getattr(claim, each.name) for each in dataclasses.fields(Statement)}
@@ -254,7 +251,7 @@ class _Scale:
     ) -> tuple[float, float | None, float | None, int] | None:
         """(value, low, high, seeds) of a cell, or of its difference to the reference."""
         if quantity.read is None and reference is not None:
-            found = compare(self.stratum, METRICS["ppl"], cell, reference, self.noise)
+            found = compare(METRICS["ppl"], cell, reference)
             return (found.value, *(found.interval() or (None, None)), found.seeds) if found else None
         own = self._read(quantity, cell)
         other = self._read(quantity, reference) if reference else dict.fromkeys(own, 0.0)
