@@ -26,12 +26,13 @@ from bitskip.analysis.contrasts import (
     treated,
     treatment_combinations,
 )
-from bitskip.analysis.factorial import Cell, Stratum, strata
+from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
 from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm, price, requested_seeds
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
 from bitskip.analysis.student_t import CONFIDENCE, Estimate, student_t_quantile
+from bitskip.techniques.base import plain
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
@@ -62,7 +63,9 @@ class Effect:
     techniques averaged over. `p_adjusted` accounts for all comparisons of the `family`. `more_seeds` is how many more
     would settle the verdict if the estimate stays; None if it is settled or out of reach. `crossover`: one technique's
     effect changes sign with the other, which no change of scale removes. `reference` names the level that takes the
-    baseline's place in a nested effect. `reason` says what is missing.
+    baseline's place in a nested effect. `reason` says what is missing. `rates` says at which learning rates: the error of
+    having chosen them is not in the interval (`analysis.rates` has effects at each arm's best).
+    `text_se` is the part of `se` that another held-out text would bring, where losses by sequence were kept.
     """
 
     techniques: tuple[str, ...]
@@ -87,6 +90,8 @@ class Effect:
     crossover: bool = False
     reference: str = ""
     reason: str = ""
+    rates: str = ""
+    text_se: float | None = None
 
 
 def composition_effects(
@@ -301,7 +306,7 @@ def _effect(
     names = labels, contrast.estimand, stratum.label, metric_name, metric.unit
     found = contrast.estimate
     if found is None:
-        return Effect(*names, NOT_ESTIMABLE, reason=contrast.reason)
+        return Effect(*names, NOT_ESTIMABLE, reason=contrast.reason, rates=_rates(stratum))
     low, high = found.interval() or (None, None)
     reached = verdict(found, margin, SINGLE_VERDICTS if len(labels) == 1 else JOINT_VERDICTS, p_adjusted)
     return Effect(
@@ -322,7 +327,14 @@ def _effect(
         more_seeds=more_seeds(found, margin, p_adjusted) if reached == UNRESOLVED else None,
         crossover=contrast.crossover,
         reference=contrast.reference,
+        rates=_rates(stratum),
+        text_se=found.text_se,
     )
+
+
+def _rates(stratum: Stratum) -> str:
+    rate = stratum.scale.get("lr")
+    return "" if rate is None else "at tuned rates" if rate == TUNED else f"at lr {plain(rate)}"
 
 
 def verdict(found: Estimate, margin: float, names: tuple[str, str, str, str], p_adjusted: float | None = None) -> str:

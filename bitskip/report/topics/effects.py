@@ -94,7 +94,8 @@ def _verdict(effect: Effect) -> str:
 
 
 def _note(effects: Sequence[Effect]) -> str:
-    notes = []
+    at = effects[0].rates
+    notes = [f"Effects {at}: the error of choosing them is not in the intervals."] if at else []
     detectable = [effect.detectable for effect in effects if effect.detectable is not None]
     if detectable:
         least = difference_text(statistics.median(detectable), effects[0].metric)
