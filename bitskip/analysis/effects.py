@@ -63,8 +63,8 @@ class Effect:
     techniques averaged over. `p_adjusted` accounts for all comparisons of the `family`. `more_seeds` is how many more
     would settle the verdict if the estimate stays; None if it is settled or out of reach. `crossover`: one technique's
     effect changes sign with the other, which no change of scale removes. `reference` names the level that takes the
-    baseline's place in a nested effect. `reason` says what is missing. `rates` says at which learning rates: the error of
-    having chosen them is not in the interval (`analysis.rates` has effects at each arm's best).
+    baseline's place in a nested effect. `reason` says what is missing. `rates` says at which learning rates: the error
+    of having chosen them is not in the interval (`analysis.rates` has effects at each arm's best).
     `text_se` is the part of `se` that another held-out text would bring, where losses by sequence were kept.
     """
 

@@ -61,13 +61,11 @@ def satterthwaite(parts: Collection[tuple[float, float]]) -> tuple[float, float]
     return total, total**2 / spread if spread > 0 else min(df for _, df in parts)
 
 
-def mean_interval(values: Collection[float]) -> tuple[float, float | None, float | None]:
-    """(mean, low, high) of independent values with the 95 % interval, which is None of a single one."""
-    mean, n = statistics.fmean(values), len(values)
-    if n == 1:
-        return mean, None, None
-    half = student_t_quantile((1 + CONFIDENCE) / 2, n - 1) * statistics.stdev(values) / math.sqrt(n)
-    return mean, mean - half, mean + half
+def mean_estimate(values: Collection[float]) -> Estimate:
+    """Mean of independent values, with the standard error that they show; none of a single one."""
+    n = len(values)
+    se = statistics.stdev(values) / math.sqrt(n) if n > 1 else None
+    return Estimate(statistics.fmean(values), se, n - 1, n)
 
 
 def student_t_quantile(probability: float, df: float) -> float:
