@@ -1,10 +1,11 @@
 """Main and composition effects with intervals and verdicts, straight from measured trials (docs/effects.md).
 
-An effect is a contrast over cells of one stratum. What was not run is *not estimable*. Three estimands, always named:
+An effect is a contrast over cells of one stratum. What was not run is *not estimable*. Estimands are always named:
 
 - anchored: all other techniques at the baseline (the Möbius term);
 - averaged: the mean over every setting of the other techniques in which all cells of the contrast were run;
-- nested: anchored at another level of one technique, where the baseline's was never run together with the others.
+- nested: anchored at another level of one technique, where the baseline's was never run together with the others;
+- modelled: none of these can be had, but least squares of single effects and pairs determine the anchored one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
 from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm, price, requested_seeds
+from bitskip.analysis.pair_model import PairModel
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
 from bitskip.analysis.student_t import CONFIDENCE, Estimate, student_t_quantile
 from bitskip.techniques.base import plain
@@ -37,8 +39,8 @@ from bitskip.techniques.base import plain
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
 
-ESTIMANDS = ("anchored", "averaged", "nested")
-PRIMARY = ("averaged", "anchored", "nested")
+ESTIMANDS = ("anchored", "averaged", "nested", "modelled")
+PRIMARY = ("averaged", "anchored", "nested", "modelled")
 """The first that is known of a combination decides whether it has a verdict at all: the others say where it lies."""
 
 VARIANCES = ("own", "pooled")
@@ -60,12 +62,13 @@ class Effect:
     `value`, `se`, `low`, `high` (95 %, for this comparison alone) and `detectable` (found with 80 % power) are in
     `unit`; `percent` is the value as a change of the metric where its additive scale is a logarithm. `seeds` is the
     smallest number of seeds shared by the cells of a difference, `contexts` the number of settings of the other
-    techniques averaged over. `p_adjusted` accounts for all comparisons of the `family`. `more_seeds` is how many more
-    would settle the verdict if the estimate stays; None if it is settled or out of reach. `crossover`: one technique's
-    effect changes sign with the other, which no change of scale removes. `reference` names the level that takes the
-    baseline's place in a nested effect. `reason` says what is missing. `rates` says at which learning rates: the error
-    of having chosen them is not in the interval (`analysis.rates` has effects at each arm's best).
-    `text_se` is the part of `se` that another held-out text would bring, where losses by sequence were kept.
+    techniques averaged over, or of cells that a modelled effect rests on. `p_adjusted` accounts for all comparisons
+    of the `family`. `more_seeds` is how many more would settle the verdict if the estimate stays; None if it is
+    settled or out of reach. `crossover`: one technique's effect changes sign with the other, which no change of
+    scale removes. `reference` names the level that takes the baseline's place in a nested effect. `reason` says
+    what is missing. `rates` says at which learning rates: the error of having chosen them is not in the interval
+    (`analysis.rates` has effects at each arm's best). `text_se` is the part of `se` that another held-out text
+    would bring, where losses by sequence were kept.
     """
 
     techniques: tuple[str, ...]
@@ -194,6 +197,8 @@ class _Measure:
             return None
         if estimand == "nested":
             return None if shared_seeds(anchored, self.values) else self._nested(treatments)
+        if estimand == "modelled":
+            return self._modelled(treatments, anchored)
         found = self._estimate(anchored)
         if found is None:
             return _Contrast(treatments, estimand, None, reason=self._missing(anchored))
@@ -240,6 +245,18 @@ class _Measure:
                     return _Contrast(treatments, "nested", found, looks, reference=level_label(factor, level))
         return None
 
+    def _modelled(self, treatments: tuple[Treatment, ...], anchored: Weights) -> _Contrast | None:
+        """Where no cells tell it and a model of pairs does."""
+        if shared_seeds(anchored, self.values) or self._averaged(treatments) or self._nested(treatments):
+            return None
+        found = self._pair_model.estimate(anchored)
+        cells = len(self._pair_model.run)
+        return None if found is None else _Contrast(treatments, "modelled", found, contexts=cells)
+
+    @cached_property
+    def _pair_model(self) -> PairModel:
+        return PairModel([cell.levels for cell in self.stratum.cells], self.values)
+
     def _crosses_over(self, treatments: tuple[Treatment, ...]) -> bool:
         """Whether one of two techniques' effects changes sign with the other, both beyond their 95 % intervals."""
         if len(treatments) != 2:
@@ -258,7 +275,8 @@ class _Measure:
             if not self.values.get(levels):
                 label = cell_label(levels, self.stratum.baseline)
                 lacking.append(f"{label} ({'no trial finished' if levels in self.values else 'not run'})")
-        return "; ".join(lacking) or "the cells share no seed"
+        told = "" if self._pair_model.estimate(weights) else "; nor does a model of pairs determine it"
+        return ("; ".join(lacking) or "the cells share no seed") + told
 
 
 def _sign(found: Estimate | None) -> int:

@@ -15,6 +15,7 @@ ESTIMANDS = {
     "averaged": "mean over the settings of the others",
     "anchored": "all others at the baseline",
     "nested": "from another level, where the baseline's was never run with it",
+    "modelled": "by least squares of single effects and pairs over all cells, where corners were not run",
 }
 
 

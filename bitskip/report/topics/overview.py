@@ -71,7 +71,7 @@ def overview(analysis: Analysis) -> Iterator[Block]:
     decided = Counter(each.verdict for each in report.claims)
     if decided[SUPPORTED] + decided[CONTRADICTED]:
         lines.append(
-            f"Claims of the paper, at every scale that has their trials, corrected together: {decided[SUPPORTED]} times "
+            f"Claims of the paper at all scales that have their trials, corrected together: {decided[SUPPORTED]} times "
             f"supported, {decided[CONTRADICTED]} times contradicted, else unresolved; nothing is said of larger scales."
         )
     yield Text(lines, points=True)
