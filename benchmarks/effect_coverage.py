@@ -12,6 +12,7 @@ cells of open verdicts until none is open.
 from __future__ import annotations
 
 import argparse
+import datetime
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -151,14 +152,19 @@ def additive(source: np.random.Generator, cells: Sequence[Levels]) -> Array:
     )
 
 
-def stratum_of(cells: Sequence[Levels], losses: Array, seeds: Array | None = None) -> Stratum:
-    """[cells, seeds] as a stratum; what is not a number has failed. `seeds` says how many each cell was tried with."""
+def stratum_of(cells: Sequence[Levels], losses: Array, seeds: Array | None = None, first: int | None = None) -> Stratum:
+    """[cells, seeds] as a stratum; what is not a number has failed. `seeds` says how many each cell was tried with.
+
+    The `first` seeds began together, each of the others an hour after the one before.
+    """
     tried = np.full(len(cells), losses.shape[1]) if seeds is None else seeds
 
     def row(index: int, seed: int) -> dict[str, object]:
         loss = float(losses[index, seed])
         found = {"loss": loss, "status": "ok"} if np.isfinite(loss) else {"loss": None, "status": "diverged"}
-        return {"trial_id": f"{index}-{seed}", "seed": seed} | found
+        hours = max(0, seed + 1 - (first or losses.shape[1]))
+        begun = datetime.datetime(2026, 1, 1) + datetime.timedelta(hours=hours, seconds=index)
+        return {"trial_id": f"{index}-{seed}", "seed": seed, "started_at": begun} | found
 
     built = tuple(
         Cell(levels, tuple(row(index, seed) for seed in range(tried[index]))) for index, levels in enumerate(cells)
@@ -206,8 +212,8 @@ def coverage(name: str, cells: Sequence[Levels], noise: Noise, seeds: int, grids
     return f"{name:<18} {seeds} seeds: {shown}  worst {worst:.3f}  grids with a false verdict {false / grids:.3f}"
 
 
-def requested(name: str, cells: Sequence[Levels], noise: Noise, seeds: int, grids: int) -> str:
-    """A seed more for the cells of open verdicts that few would settle, until none is open or no seed is left."""
+def requested(name: str, cells: Sequence[Levels], noise: Noise, seeds: int, grids: int, whole: bool) -> str:
+    """A seed more for the cells of open verdicts that few would settle, or the `whole` grid, until none is open."""
     first = last = ever = 0
     for draw in range(grids):
         source = np.random.default_rng([draw, seeds, len(cells), 1])
@@ -215,18 +221,18 @@ def requested(name: str, cells: Sequence[Levels], noise: Noise, seeds: int, grid
         tried = np.full(len(cells), seeds)
         found = []
         for _ in range(2 * MOST_SEEDS):
-            stratum = stratum_of(cells, losses, tried)
+            stratum = stratum_of(cells, losses, tried, seeds)
             effects = effects_of(stratum, (2,))
             found.append(false_verdicts(effects) > 0)
             asked = _asked(effects, stratum)
-            more = np.array([levels in asked for levels in cells]) & (tried < MOST_SEEDS)
+            more = np.array([levels in asked or (whole and bool(asked)) for levels in cells]) & (tried < MOST_SEEDS)
             if not more.any():
                 break
             tried += more
         first, last, ever = first + found[0], last + found[-1], ever + any(found)
     return (
-        f"{name:<18} from {seeds} seeds, more on request: grids with a false verdict at first {first / grids:.3f}, "
-        f"at last {last / grids:.3f}, ever {ever / grids:.3f}"
+        f"{name:<18} from {seeds} seeds, more on request {'everywhere' if whole else 'where asked'}: "
+        f"grids with a false verdict at first {first / grids:.3f}, at last {last / grids:.3f}, ever {ever / grids:.3f}"
     )
 
 
@@ -253,8 +259,11 @@ def main() -> None:
             continue
         for seeds in options.seeds:
             start = time.perf_counter()
-            line = (requested if options.requested else coverage)(name, cells, noise, seeds, options.grids)
-            print(f"{line}  ({time.perf_counter() - start:.0f} s)", flush=True)
+            if options.requested:
+                lines = [requested(name, cells, noise, seeds, options.grids, whole) for whole in (False, True)]
+            else:
+                lines = [coverage(name, cells, noise, seeds, options.grids)]
+            print("\n".join(lines) + f"  ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ from bitskip.analysis.contrasts import (
 )
 from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
+from bitskip.analysis.looks import added_seeds, price
 from bitskip.analysis.metrics import Metric, metric_named
-from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm, price, requested_seeds
+from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm
 from bitskip.analysis.pair_model import PairModel
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
 from bitskip.analysis.student_t import CONFIDENCE, Estimate, student_t_quantile
@@ -164,7 +165,7 @@ def stratum_effects(
 
 @dataclass(frozen=True)
 class _Contrast:
-    """A contrast as measured; `estimate` is None for the reason given. `looks` counts seeds added on request."""
+    """A contrast as measured; `estimate` is None for the reason given. `looks` counts seeds added later."""
 
     treatments: tuple[Treatment, ...]
     estimand: str
@@ -209,15 +210,15 @@ class _Measure:
         return estimate(contrasts, self.values, self.noise, self.text)
 
     @cached_property
-    def _requested(self) -> set[int]:
-        return requested_seeds([{row["seed"] for row in cell.rows} for cell in self.stratum.cells])
+    def _added(self) -> set[int]:
+        return added_seeds(self.stratum.cells)
 
     def _looks(self, *contrasts: Weights) -> int:
-        """How many seeds of the contrasts were added on request."""
-        if not self._requested:
+        """How many seeds of the contrasts were added after a look."""
+        if not self._added:
             return 0
         used = set().union(*(shared_seeds(weights, self.values) for weights in contrasts))
-        return len(used & self._requested)
+        return len(used & self._added)
 
     def _averaged(self, treatments: tuple[Treatment, ...]) -> _Contrast | None:
         """Over all settings of the other factors in which every cell was run."""
@@ -382,7 +383,7 @@ def more_seeds(found: Estimate, margin: float, p_adjusted: float | None = None) 
         growth = (found.seeds + more) / found.seeds
         freedom = (found.seeds + more - 1) / (found.seeds - 1) if found.seeds > 1 else 1.0
         se, df = found.se / math.sqrt(growth), found.df * freedom
-        level = ERROR_RATE / correction / price(more) / 2
+        level = ERROR_RATE / correction * price(0) / price(more) / 2
         resolved = size > -student_t_quantile(level, df) * se
         if resolved or size + student_t_quantile(CONFIDENCE, df) * se < margin:
             return more

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,18 +44,3 @@ def headlines(pairs: Sequence[tuple[Treatment, ...]]) -> set[tuple[Treatment, ..
     declared |= {(("hadamard", rotation), ("exit_weight", weight)) for rotation in rotations for weight in exits}
     declared |= {(("bits", width), ("exit_weight", weight)) for width in widths[:1] for weight in exits}
     return declared & set(pairs)
-
-
-def price(looks: int) -> float:
-    """What a p-value is multiplied by after so many seeds were added on request (docs/effects.md, Verdicts)."""
-    return 1.0 + looks
-
-
-MOST_CELLS = 0.8
-"""A seed that fewer of the cells were tried with was added on request: designs give all cells the same seeds."""
-
-
-def requested_seeds(tried: Collection[Collection[int]]) -> set[int]:
-    """The seeds that were added where a verdict asked for them, given those that each cell was tried with."""
-    held = Counter(seed for seeds in tried for seed in seeds)
-    return {seed for seed, cells in held.items() if cells < MOST_CELLS * len(tried)}

@@ -339,7 +339,7 @@ def test_the_published_two_by_two_stays_unresolved_with_the_noise_of_its_repeats
     # z quantiles 1.960 + 0.842 times 0.11; seeds until the quantile that pays for k looks falls below the estimate.
     assert effect.detectable == pytest.approx(0.308, abs=1e-3)
     normal = scipy.stats.norm
-    more = next(k for k in range(1, 99) if normal.isf(0.025 / (1 + k)) * 0.11 / math.sqrt(1 + k) < effect.value)
+    more = next(k for k in range(1, 99) if normal.isf(0.02 / (1 + 2 * k)) * 0.11 / math.sqrt(1 + k) < effect.value)
     assert effect.more_seeds == more
 
 
