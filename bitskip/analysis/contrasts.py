@@ -1,7 +1,7 @@
 """Contrasts: weighted differences of a stratum's cells, formed per seed that all of them share (docs/effects.md).
 
 Seeds fix initial weights and data order in every cell (common random numbers), so a seed's own shift cancels in a
-contrast. Its standard error comes from the seed noise of the whole stratum. No model fills in cells.
+contrast. Its standard error comes from its own values by seed. No model fills in cells.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from bitskip.analysis.by_seed import variance_over_seeds, variance_over_text
+from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.factorial import Stratum
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Level, Levels, inert, with_level
 from bitskip.analysis.seed_noise import SeedNoise
-from bitskip.analysis.student_t import Estimate
+from bitskip.analysis.student_t import Estimate, satterthwaite
 
 Treatment = tuple[str, Level]
 """A technique at a level off the baseline."""
@@ -21,6 +25,9 @@ Treatment = tuple[str, Level]
 Weights = Mapping[Levels, float]
 Values = Mapping[Levels, Mapping[int, float]]
 """Finished trials' values by cell and seed."""
+
+Sequences = Mapping[Levels, Mapping[int, Array]]
+"""Their losses on every held-out sequence, in nats per token."""
 
 
 def treatment_combinations(stratum: Stratum, order: int) -> list[tuple[Treatment, ...]]:
@@ -56,24 +63,49 @@ def shared_seeds(weights: Weights, values: Values) -> set[int]:
     return set.intersection(*seeds) if seeds else set()
 
 
-def estimate(contrasts: Sequence[Weights], values: Values, noise: SeedNoise) -> Estimate | None:
-    """Mean of the contrasts over their shared seeds; its variance is that of the sum of its trials' weights.
+def estimate(
+    contrasts: Sequence[Weights], values: Values, noise: SeedNoise | None = None, text: Sequences | None = None
+) -> Estimate | None:
+    """Mean of the contrasts, each over its shared seeds; None where the cells of one of them share no seed.
 
-    None where the cells of one of them share no seed.
+    Its error is that of its own values by seed (`by_seed`), or, with `noise`, that of independent trials of this
+    variance. `text`, losses by held-out sequence, adds what another text would change.
     """
-    by_seed: dict[int, dict[Levels, float]] = {}
-    fewest = math.inf
+    settings: list[dict[int, float]] = []
+    by_trial: dict[tuple[int, Levels], float] = {}
     for weights in contrasts:
-        seeds = shared_seeds(weights, values)
+        seeds = sorted(shared_seeds(weights, values))
         if not seeds:
             return None
-        fewest = min(fewest, len(seeds))
+        settings.append({seed: math.fsum(w * values[own][seed] for own, w in weights.items()) for seed in seeds})
         for levels, weight in weights.items():
             for seed in seeds:
-                own = by_seed.setdefault(seed, {})
-                own[levels] = own.get(levels, 0.0) + weight / len(seeds) / len(contrasts)
-    value = math.fsum(w * values[levels][seed] for seed, own in by_seed.items() for levels, w in own.items())
-    if noise.variance is None:
-        return Estimate(value, None, 0, int(fewest))
-    variance, df = noise.of_contrast(by_seed)
-    return Estimate(value, math.sqrt(variance), df, int(fewest))
+                share = weight / len(seeds) / len(contrasts)
+                by_trial[seed, levels] = by_trial.get((seed, levels), 0.0) + share
+    value = math.fsum(math.fsum(own.values()) / len(own) for own in settings) / len(settings)
+    fewest = min(map(len, settings))
+    if noise is None:
+        found = variance_over_seeds(settings)
+    else:
+        found = None if noise.variance is None else noise.of_trials(by_trial)
+    if found is None:
+        return Estimate(value, None, 0, fewest)
+    parts = [found]
+    of_text = _over_text(by_trial, text or {})
+    if of_text is not None:
+        parts.append(of_text)
+    variance, df = satterthwaite(parts)
+    return Estimate(value, math.sqrt(variance), df, fewest, None if of_text is None else math.sqrt(of_text[0]))
+
+
+def _over_text(by_trial: Mapping[tuple[int, Levels], float], text: Sequences) -> tuple[float, float] | None:
+    """None unless every trial has the losses of the same sequences."""
+    losses = [text.get(levels, {}).get(seed) for seed, levels in by_trial]
+    known = [own for own in losses if own is not None]
+    if not known or len(known) < len(losses) or len({len(own) for own in known}) > 1:
+        return None
+    seeds = sorted({seed for seed, _ in by_trial})
+    rows = np.zeros((len(seeds), len(known[0])))
+    for (seed, _), weight, own in zip(by_trial, by_trial.values(), known, strict=True):
+        rows[seeds.index(seed)] += weight * own
+    return variance_over_text(rows)

@@ -1,10 +1,11 @@
 """Main and composition effects with intervals and verdicts, straight from measured trials (docs/effects.md).
 
-An effect is a contrast over cells of one stratum. What was not run is *not estimable*. Three estimands, always named:
+An effect is a contrast over cells of one stratum. What was not run is *not estimable*. Estimands are always named:
 
 - anchored: all other techniques at the baseline (the Möbius term);
 - averaged: the mean over every setting of the other techniques in which all cells of the contrast were run;
-- nested: anchored at another level of one technique, where the baseline's was never run together with the others.
+- nested: anchored at another level of one technique, where the baseline's was never run together with the others;
+- modelled: none of these can be had, but least squares of single effects and pairs determine the anchored one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.below_counting import without_findings
 from bitskip.analysis.contrasts import (
+    Sequences,
     Treatment,
     Values,
     Weights,
@@ -25,17 +28,24 @@ from bitskip.analysis.contrasts import (
     treated,
     treatment_combinations,
 )
-from bitskip.analysis.factorial import Cell, Stratum, strata
+from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
+from bitskip.analysis.looks import added_seeds, price
 from bitskip.analysis.metrics import Metric, metric_named
-from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm, joint_test
+from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm
+from bitskip.analysis.pair_model import PairModel
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
 from bitskip.analysis.student_t import CONFIDENCE, Estimate, student_t_quantile
+from bitskip.techniques.base import plain
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
 
-ESTIMANDS = ("anchored", "averaged", "nested")
+ESTIMANDS = ("anchored", "averaged", "nested", "modelled")
+PRIMARY = ("averaged", "anchored", "nested", "modelled")
+"""The first that is known of a combination decides whether it has a verdict at all: the others say where it lies."""
+
+VARIANCES = ("own", "pooled")
 NOT_ESTIMABLE = "not estimable"
 UNRESOLVED = "unresolved"
 SINGLE_VERDICTS = ("raises", "lowers", "no effect", UNRESOLVED)
@@ -54,10 +64,13 @@ class Effect:
     `value`, `se`, `low`, `high` (95 %, for this comparison alone) and `detectable` (found with 80 % power) are in
     `unit`; `percent` is the value as a change of the metric where its additive scale is a logarithm. `seeds` is the
     smallest number of seeds shared by the cells of a difference, `contexts` the number of settings of the other
-    techniques averaged over. `p_adjusted` accounts for all comparisons of the `family`. `more_seeds` is how many more
-    would settle the verdict if the estimate stays; None if it is settled or out of reach. `crossover`: one technique's
-    effect changes sign with the other, which no change of scale removes. `reference` names the level that takes the
-    baseline's place in a nested effect. `reason` says what is missing.
+    techniques averaged over, or of cells that a modelled effect rests on. `p_adjusted` accounts for all comparisons
+    of the `family`. `more_seeds` is how many more would settle the verdict if the estimate stays; None if it is
+    settled or out of reach. `crossover`: one technique's effect changes sign with the other, which no change of
+    scale removes. `reference` names the level that takes the baseline's place in a nested effect. `reason` says
+    what is missing. `rates` says at which learning rates: the error of having chosen them is not in the interval
+    (`analysis.rates` has effects at each arm's best). `text_se` is the part of `se` that another held-out text
+    would bring, where losses by sequence were kept.
     """
 
     techniques: tuple[str, ...]
@@ -82,6 +95,8 @@ class Effect:
     crossover: bool = False
     reference: str = ""
     reason: str = ""
+    rates: str = ""
+    text_se: float | None = None
 
 
 def composition_effects(
@@ -93,7 +108,7 @@ def composition_effects(
     margin: float | None = None,
     exit_layer: int | None = None,
     include_artefacts: bool = False,
-    variance: str = "moderated",
+    variance: str = "own",
     seed_sd: float | None = None,
 ) -> list[Effect]:
     """Interactions of `order` techniques, per stratum; of two: I = l(AB) - l(A) - l(B) + l(0).
@@ -101,8 +116,9 @@ def composition_effects(
     Above zero is interference (worse together than the sum), below zero masking or synergy. Anchored effects come
     first; averaged ones follow where some setting of the other techniques has all cells; nested ones where the anchored
     is not estimable. `margin` is the half-width of 'additive' on the metric's additive scale, 2 % for perplexity.
-    `variance` of the seeds is `moderated` by bit width and rotation, or `pooled`; `seed_sd` replaces it where nothing
-    was repeated. Raises UserError for an unknown metric.
+    `variance` is that of the contrast's `own` values by seed, or the residual one of the whole stratum, `pooled`, which
+    supposes independent and equally noisy trials; `seed_sd` replaces it where nothing was repeated. Raises UserError
+    for an unknown metric.
     """
     measure = metric_named(metric)
     return [
@@ -128,38 +144,35 @@ def stratum_effects(
     order: int,
     estimands: Sequence[str] = ESTIMANDS,
     margin: float | None = None,
-    variance: str = "moderated",
+    variance: str = "own",
     seed_sd: float | None = None,
-    noise: SeedNoise | None = None,
 ) -> list[Effect]:
-    """All effects of one order (1 main, 2 and more composition) in a stratum, corrected for their number.
-
-    `noise` is known from other calls.
-    """
+    """All effects of one order (1 main, 2 and more composition) in a stratum, corrected for their number."""
     values = {cell.levels: cell.values(metric) for cell in stratum.cells}
-    noise = noise or seed_noise(values, variance)
-    if noise.variance is None and seed_sd is not None:
+    noise = seed_noise(values, "pooled") if variance == "pooled" else None
+    if seed_sd is not None and all(len(own) < 2 for own in values.values()):
         noise = known_noise(seed_sd)
-    measure = _Measure(stratum, values, noise)
+    text = {cell.levels: cell.sequences(metric) for cell in stratum.cells}
+    measure = _Measure(stratum, values, noise, text)
     combinations = treatment_combinations(stratum, order)
     measured = [measure.of(treatments, estimand) for estimand in estimands for treatments in combinations]
     contrasts = [contrast for contrast in measured if contrast is not None]
     width = metric.margin if margin is None else margin
-    adjusted = _adjusted(contrasts, values, noise, order)
     effects = [
         _effect(contrast, stratum, metric_name, metric, width, *correction)
-        for contrast, correction in zip(contrasts, adjusted, strict=True)
+        for contrast, correction in zip(contrasts, _adjusted(contrasts, order), strict=True)
     ]
     return without_findings(stratum, effects, values)
 
 
 @dataclass(frozen=True)
 class _Contrast:
-    """A contrast as measured; `estimate` is None for the reason given."""
+    """A contrast as measured; `estimate` is None for the reason given. `looks` counts seeds added later."""
 
     treatments: tuple[Treatment, ...]
     estimand: str
     estimate: Estimate | None
+    looks: int = 0
     reason: str = ""
     contexts: int = 1
     reference: str = ""
@@ -172,7 +185,8 @@ class _Measure:
 
     stratum: Stratum
     values: Values
-    noise: SeedNoise
+    noise: SeedNoise | None
+    text: Sequences
 
     def of(self, treatments: tuple[Treatment, ...], estimand: str) -> _Contrast | None:
         """None where there is nothing to say: no setting to average over, or nothing that differs.
@@ -186,13 +200,27 @@ class _Measure:
             return None
         if estimand == "nested":
             return None if shared_seeds(anchored, self.values) else self._nested(treatments)
+        if estimand == "modelled":
+            return self._modelled(treatments, anchored)
         found = self._estimate(anchored)
         if found is None:
-            return _Contrast(treatments, estimand, None, self._missing(anchored))
-        return _Contrast(treatments, estimand, found, crossover=self._crosses_over(treatments))
+            return _Contrast(treatments, estimand, None, reason=self._missing(anchored))
+        crossover = self._crosses_over(treatments)
+        return _Contrast(treatments, estimand, found, self._looks(anchored), crossover=crossover)
 
     def _estimate(self, *contrasts: Weights) -> Estimate | None:
-        return estimate(contrasts, self.values, self.noise)
+        return estimate(contrasts, self.values, self.noise, self.text)
+
+    @cached_property
+    def _added(self) -> set[int]:
+        return added_seeds(self.stratum.cells)
+
+    def _looks(self, *contrasts: Weights) -> int:
+        """How many seeds of the contrasts were added after a look."""
+        if not self._added:
+            return 0
+        used = set().union(*(shared_seeds(weights, self.values) for weights in contrasts))
+        return len(used & self._added)
 
     def _averaged(self, treatments: tuple[Treatment, ...]) -> _Contrast | None:
         """Over all settings of the other factors in which every cell was run."""
@@ -202,7 +230,8 @@ class _Measure:
         estimable = [weights for weights in contrasts if shared_seeds(weights, self.values)]
         if not estimable:
             return None
-        return _Contrast(treatments, "averaged", self._estimate(*estimable), contexts=len(estimable))
+        found, looks = self._estimate(*estimable), self._looks(*estimable)
+        return _Contrast(treatments, "averaged", found, looks, contexts=len(estimable))
 
     def _nested(self, treatments: tuple[Treatment, ...]) -> _Contrast | None:
         """The contrast at the first other level of one technique that makes it estimable."""
@@ -212,10 +241,24 @@ class _Measure:
             taken = {level for name, level in treatments if name == factor} | {baseline[index]}
             others = {cell.levels[index] for cell in self.stratum.cells} - taken
             for level in sorted(others, key=repr, reverse=True):
-                found = self._estimate(moebius(with_level(baseline, factor, level), treatments))
+                weights = moebius(with_level(baseline, factor, level), treatments)
+                found = self._estimate(weights)
                 if found is not None:
-                    return _Contrast(treatments, "nested", found, reference=level_label(factor, level))
+                    looks = self._looks(weights)
+                    return _Contrast(treatments, "nested", found, looks, reference=level_label(factor, level))
         return None
+
+    def _modelled(self, treatments: tuple[Treatment, ...], anchored: Weights) -> _Contrast | None:
+        """Where no cells tell it and a model of pairs does."""
+        if shared_seeds(anchored, self.values) or self._averaged(treatments) or self._nested(treatments):
+            return None
+        found = self._pair_model.estimate(anchored)
+        cells = len(self._pair_model.run)
+        return None if found is None else _Contrast(treatments, "modelled", found, contexts=cells)
+
+    @cached_property
+    def _pair_model(self) -> PairModel:
+        return PairModel([cell.levels for cell in self.stratum.cells], self.values)
 
     def _crosses_over(self, treatments: tuple[Treatment, ...]) -> bool:
         """Whether one of two techniques' effects changes sign with the other, both beyond their 95 % intervals."""
@@ -235,7 +278,8 @@ class _Measure:
             if not self.values.get(levels):
                 label = cell_label(levels, self.stratum.baseline)
                 lacking.append(f"{label} ({'no trial finished' if levels in self.values else 'not run'})")
-        return "; ".join(lacking) or "the cells share no seed"
+        told = "" if self._pair_model.estimate(weights) else "; nor does a model of pairs determine it"
+        return ("; ".join(lacking) or "the cells share no seed") + told
 
 
 def _sign(found: Estimate | None) -> int:
@@ -244,29 +288,29 @@ def _sign(found: Estimate | None) -> int:
     return (low > 0) - (high < 0)
 
 
-def _adjusted(
-    contrasts: Sequence[_Contrast], values: Values, noise: SeedNoise, order: int
-) -> list[tuple[str, float | None]]:
-    """(family of comparisons, p-value corrected for the family's size) of each contrast, by estimand.
+def _adjusted(contrasts: Sequence[_Contrast], order: int) -> list[tuple[str, float | None]]:
+    """(family of comparisons, p-value corrected for the family's size) of each contrast.
 
-    The few headline pairs, declared by what they are, are a family of their own (Holm). All other pairs are controlled
-    after Benjamini and Hochberg, behind a joint test of all interactions. Higher orders are exploratory.
+    The few headline pairs, declared by what they are, are a family of their own (Holm); all other pairs are controlled
+    after Benjamini and Hochberg; each of the two spends half of the error rate. A combination is judged by its primary
+    estimand first: no other can have a verdict without it. Higher orders are exploratory.
     """
     declared = headlines([contrast.treatments for contrast in contrasts]) if order == 2 else set()
-    gate = joint_test(values, noise) if order == 2 else None
     usual = {1: "singles", 2: "pairs"}.get(order, "exploratory")
     families = ["headline" if contrast.treatments in declared else usual for contrast in contrasts]
-    corrected: list[float | None] = [None] * len(contrasts)
     groups: dict[tuple[str, str], dict[int, float]] = {}
     for index, (contrast, family) in enumerate(zip(contrasts, families, strict=True)):
-        p_value = contrast.estimate.p_value if contrast.estimate else None
-        if p_value is not None:
-            groups.setdefault((contrast.estimand, family), {})[index] = p_value
-    for (_, family), p_values in groups.items():
+        if contrast.estimate and contrast.estimate.p_value is not None:
+            paid = min(1.0, contrast.estimate.p_value * price(contrast.looks))
+            groups.setdefault((contrast.estimand, family), {})[index] = paid
+    shares = len({family for _, family in groups})
+    corrected: list[float | None] = [None] * len(contrasts)
+    decided: dict[tuple[Treatment, ...], float] = {}
+    for (_, family), p_values in sorted(groups.items(), key=lambda group: PRIMARY.index(group[0][0])):
         correct = holm if family == "headline" else benjamini_hochberg
-        least = gate.p_value if gate is not None and family == "pairs" else 0.0
         for index, adjusted in zip(p_values, correct(list(p_values.values())), strict=True):
-            corrected[index] = max(adjusted, least)
+            first = decided.setdefault(contrasts[index].treatments, adjusted) if order > 1 else 0.0
+            corrected[index] = min(1.0, max(adjusted, first) * shares)
     return list(zip(families, corrected, strict=True))
 
 
@@ -283,7 +327,7 @@ def _effect(
     names = labels, contrast.estimand, stratum.label, metric_name, metric.unit
     found = contrast.estimate
     if found is None:
-        return Effect(*names, NOT_ESTIMABLE, reason=contrast.reason)
+        return Effect(*names, NOT_ESTIMABLE, reason=contrast.reason, rates=_rates(stratum))
     low, high = found.interval() or (None, None)
     reached = verdict(found, margin, SINGLE_VERDICTS if len(labels) == 1 else JOINT_VERDICTS, p_adjusted)
     return Effect(
@@ -304,7 +348,14 @@ def _effect(
         more_seeds=more_seeds(found, margin, p_adjusted) if reached == UNRESOLVED else None,
         crossover=contrast.crossover,
         reference=contrast.reference,
+        rates=_rates(stratum),
+        text_se=found.text_se,
     )
+
+
+def _rates(stratum: Stratum) -> str:
+    rate = stratum.scale.get("lr")
+    return "" if rate is None else "at tuned rates" if rate == TUNED else f"at lr {plain(rate)}"
 
 
 def verdict(found: Estimate, margin: float, names: tuple[str, str, str, str], p_adjusted: float | None = None) -> str:
@@ -323,19 +374,21 @@ def more_seeds(found: Estimate, margin: float, p_adjusted: float | None = None) 
     """Further seeds after which the verdict would be settled, should the estimate stay; None beyond reach.
 
     The standard error falls with the root of the seeds, quantiles with their degrees of freedom. The correction for
-    many comparisons is taken to stay what it is, the ratio of corrected to plain p-value.
+    many comparisons is taken to stay what it is, the ratio of corrected to plain p-value, and every seed that is added
+    pays for its look.
     """
-    if found.se is None or found.p_value is None:
+    if found.se is None or not found.p_value:
         return None
-    correction = max(1.0, (p_adjusted or 0.0) / found.p_value) if found.p_value > 0 else 1.0
-    probability = 1 - ERROR_RATE / correction / 2
+    correction = max(1.0, (p_adjusted or 0.0) / found.p_value)
     size = abs(found.value)
-    for seeds in range(found.seeds + 1, MOST_SEEDS + 1):
-        growth = seeds / found.seeds
-        se, df = found.se / math.sqrt(growth), found.df * growth
-        resolved = size > student_t_quantile(probability, df) * se
+    for more in range(1, MOST_SEEDS + 1):
+        growth = (found.seeds + more) / found.seeds
+        freedom = (found.seeds + more - 1) / (found.seeds - 1) if found.seeds > 1 else 1.0
+        se, df = found.se / math.sqrt(growth), found.df * freedom
+        level = ERROR_RATE / correction * price(0) / price(more) / 2
+        resolved = size > -student_t_quantile(level, df) * se
         if resolved or size + student_t_quantile(CONFIDENCE, df) * se < margin:
-            return seeds - found.seeds
+            return more
     return None
 
 
@@ -354,9 +407,9 @@ def effect_cells(stratum: Stratum, effect: Effect) -> list[Levels]:
     return []
 
 
-def compare(
-    stratum: Stratum, metric: Metric, cell: Cell, reference: Cell, noise: SeedNoise | None = None
-) -> Estimate | None:
-    """The paired difference of two cells; None if they share no finished seed. `noise` is known from other calls."""
-    values = {each.levels: each.values(metric) for each in stratum.cells}
-    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise or seed_noise(values))
+def compare(metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:
+    """The paired difference of two cells of one stratum; None if they share no finished seed."""
+    cells = (cell, reference)
+    values = {each.levels: each.values(metric) for each in cells}
+    text = {each.levels: each.sequences(metric) for each in cells}
+    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, text=text)

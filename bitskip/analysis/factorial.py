@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, TECHNIQUES, Levels, levels_of, scale_axes, size_axes
 from bitskip.analysis.metrics import Metric, Row
 from bitskip.store.schema import Status
@@ -25,7 +26,15 @@ from bitskip.techniques.base import plain
 from bitskip.trial.config import AXES, PLACES, RECIPE_AXES, DataConfig, ModelConfig, data_label, model_label
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from bitskip.store.tables import Results
+
+SEQUENCES = "sequence_losses"
+"""Column of exits, and key of a trial's row here: nats per token of every held-out sequence."""
+
+FEWEST_RATES = 3
+"""Values of a recipe's axis that make a search."""
 
 TUNED = "tuned"
 """What stands for the value of a tuned axis where scales are compared and named."""
@@ -35,17 +44,29 @@ TUNED = "tuned"
 class Cell:
     """One configuration of a stratum: a level per factor (in the order of FACTORS) and its trials, one per seed.
 
-    `recipe` maps the stratum's tuned axes to their values here.
+    `recipe` maps the stratum's tuned axes to their values here. `search` are trials of the seeds that chose the recipe:
+    they count nowhere but in the search itself, because what was chosen on them looks better there than it is.
     """
 
     levels: Levels
     rows: tuple[Row, ...]
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    search: tuple[Row, ...] = ()
 
     def values(self, metric: Metric) -> dict[int, float]:
         """Finished trials' values on the additive scale by seed."""
-        read = {row["seed"]: metric.read(row) for row in self.rows if row["status"] == Status.OK}
-        return {seed: float(v) for seed, v in read.items() if v is not None and math.isfinite(v)}
+        return _values(self.rows, metric)
+
+    def searched(self, metric: Metric) -> dict[int, float]:
+        """Those of the seeds that chose the recipe."""
+        return _values(self.search, metric)
+
+    def sequences(self, metric: Metric) -> dict[int, Array]:
+        """Finished trials' losses on every held-out sequence, by seed; none where the metric is no loss."""
+        if not metric.logarithmic:
+            return {}
+        finished = (row for row in self.rows if row["status"] == Status.OK)
+        return {row["seed"]: row[SEQUENCES] for row in finished if row.get(SEQUENCES) is not None}
 
     def above(self, line: str) -> float | None:
         """Mean over finished trials of loss less what counting achieves, such as `bigram_loss`; None if not known."""
@@ -61,6 +82,11 @@ class Cell:
 
     def count(self, *statuses: str) -> int:
         return sum(row["status"] in statuses for row in self.rows)
+
+
+def _values(rows: Sequence[Row], metric: Metric) -> dict[int, float]:
+    read = {row["seed"]: metric.read(row) for row in rows if row["status"] == Status.OK}
+    return {seed: float(v) for seed, v in read.items() if v is not None and math.isfinite(v)}
 
 
 @dataclass(frozen=True)
@@ -156,11 +182,13 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
 
     With `exit_layer`, the measures of that exit replace those of the full model. Rows of trials that carry an artefact
     are left out unless asked for. The same configuration and seed stored twice (another version of the method) counts
-    once, the newest.
+    once, the newest. Trials of seeds that chose a recipe stand apart in their cells (`Cell.search`).
     """
     rows = [row for row in results.trials.to_pylist() if include_artefacts or not row.get("artefact")]
     if exit_layer is not None:
         rows = _at_exit(rows, results, exit_layer)
+    sequences = _sequence_losses(results.exits, exit_layer)
+    rows = [{**row, SEQUENCES: sequences.get(row["trial_id"])} for row in rows] if sequences else rows
     grouped: dict[tuple[Any, ...], dict[Levels, dict[int, Row]]] = {}
     scales: dict[tuple[Any, ...], dict[str, Any]] = {}
     rows.sort(key=lambda row: (str(row.get("started_at") or ""), str(row["trial_id"])))
@@ -170,12 +198,15 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
         key = tuple(_by_content(scale).items())
         scales.setdefault(key, scale)
         grouped.setdefault(key, {}).setdefault(levels_of(row), {})[row["seed"]] = row
+    scanned = _scanned(grouped, scales)
     found = []
     for key, cells in grouped.items():
+        chose = _choosers(cells, scanned)
         built = tuple(
-            _cell(levels, by_seed, scales[key])
+            _cell(levels, by_seed, scales[key], chose)
             for levels, by_seed in sorted(cells.items(), key=lambda item: repr(item[0]))
         )
+        built = tuple(cell for cell in built if cell.rows)
         label = _scale_label(scales[key], list(scales.values()), built[0].rows[0])
         found.append(Stratum(label, scales[key], built, baseline_of(built)))
     return sorted(found, key=lambda s: (-s.finished, -s.trials, s.label))
@@ -190,18 +221,55 @@ def _tuned(row: Row) -> list[str]:
     return str(row["tuned"]).split(", ") if row.get("tuned") else []
 
 
-def _cell(levels: Levels, by_seed: Mapping[int, Row], scale: Mapping[str, Any]) -> Cell:
+def _scanned(
+    grouped: Mapping[tuple[Any, ...], Mapping[Levels, Mapping[int, Row]]],
+    scales: Mapping[tuple[Any, ...], Mapping[str, Any]],
+) -> set[str]:
+    """Ids of trials that were run at FEWEST_RATES or more values of the recipe, all else and the seed alike."""
+    runs: dict[tuple[Any, ...], dict[str, str]] = {}
+    for key, cells in grouped.items():
+        alike = tuple(item for item in _by_content(scales[key]).items() if item[0] not in RECIPE_AXES)
+        for levels, by_seed in cells.items():
+            for seed, row in by_seed.items():
+                recipe = repr([_scale_value(row, name) for name in RECIPE_AXES])
+                runs.setdefault((alike, levels, seed), {})[row["trial_id"]] = recipe
+    return {trial for found in runs.values() if len(set(found.values())) >= FEWEST_RATES for trial in found}
+
+
+def _choosers(cells: Mapping[Levels, Mapping[int, Row]], scanned: set[str]) -> set[int]:
+    """Seeds that were only run in a search, where others were not: the search chose the recipe that others use."""
+    own = {seed for by_seed in cells.values() for seed, row in by_seed.items() if row["trial_id"] not in scanned}
+    return {seed for by_seed in cells.values() for seed in by_seed} - own if own else set()
+
+
+def _cell(levels: Levels, by_seed: Mapping[int, Row], scale: Mapping[str, Any], chose: set[int]) -> Cell:
     """Of tuned axes it has the newest trial's values, and no trials of others: those are of an earlier choice."""
     tuned = tuned_axes(scale)
     newest = max(by_seed.values(), key=lambda row: (str(row.get("started_at") or ""), str(row["trial_id"])))
     recipe = {name: _scale_value(newest, name) for name in tuned}
     kept = {s: row for s, row in by_seed.items() if all(_scale_value(row, name) == recipe[name] for name in tuned)}
-    return Cell(levels, tuple(kept[seed] for seed in sorted(kept)), recipe)
+    rows, search = (tuple(kept[s] for s in sorted(kept) if (s in chose) is searching) for searching in (False, True))
+    return Cell(levels, rows, recipe, search)
+
+
+def _sequence_losses(exits: pa.Table, exit_layer: int | None) -> dict[str, Array]:
+    """trial_id to the losses by held-out sequence at that exit, or of the full model, where they were kept."""
+    if SEQUENCES not in exits.schema.names:
+        return {}
+    here = zip(
+        *(exits[name].to_pylist() for name in ("trial_id", "exit_layer", "depth")), exits[SEQUENCES], strict=True
+    )
+    return {
+        trial_id: losses.values.to_numpy(zero_copy_only=False).astype(float)
+        for trial_id, layer, depth, losses in here
+        if layer == (exit_layer or depth) and losses.is_valid
+    }
 
 
 def _at_exit(rows: Sequence[Row], results: Results, exit_layer: int) -> list[Row]:
     unknown = dict.fromkeys(("loss", "ppl", "bpb", "speed_gain"))
-    at_exit = {row["trial_id"]: row for row in results.exits.to_pylist() if row["exit_layer"] == exit_layer}
+    exits = results.exits.select([name for name in results.exits.schema.names if name != SEQUENCES])
+    at_exit = {row["trial_id"]: row for row in exits.to_pylist() if row["exit_layer"] == exit_layer}
     return [{**row, **at_exit.get(row["trial_id"], unknown)} for row in rows]
 
 

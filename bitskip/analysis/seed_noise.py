@@ -1,18 +1,16 @@
-"""Seed noise: how much a result moves when only the seed changes, and who is noisier (docs/effects.md, Uncertainty).
+"""Seed noise of a stratum as one model: what the predictor weighs trials and widens intervals by (docs/effects.md).
 
 The same seed means the same initial weights and data order in every cell (common random numbers), so a seed can shift
 all cells together. The two-way fit value = cell + seed separates that shift from the residual; the residual variance is
 then estimated per group of cells (bit width and rotation), moderated towards the pooled value.
 
-A seed can also favour a technique: then the residuals of cells that share it move together, and the mean over many
-cells is less certain than their number suggests. Where residuals show this, effects are judged by the mean squares of
-seed x technique and seed x pair, as in a split-plot analysis (`SeedByTechnique`).
+A seed can also favour a technique: then the residuals of cells that share it move together (`SeedByTechnique`). Effects
+do not rest on any of this: their errors are those of their own values by seed (`by_seed`).
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +22,6 @@ from bitskip.analysis.levels import INDEX, Levels
 Group = tuple[object, ...]
 """Bit width and rotation: cells whose noise is taken to be alike."""
 
-VARIANCES = ("moderated", "pooled")
 FEWEST_GROUPS = 3
 """Two variances say nothing about how variances scatter: below this they are pooled."""
 
@@ -83,30 +80,13 @@ POOLING_LEVEL = 0.25
 
 @dataclass(frozen=True)
 class SeedByTechnique:
-    """Mean squares of the residuals inside each seed, and their degrees of freedom, for the spaces in `bases`.
+    """Mean squares of the residuals inside each seed, and their degrees of freedom, by space.
 
-    The spaces are orthogonal: main contrasts of the techniques, their pairs, and (without a basis) the rest. Rows of a
-    basis are the cells in `place`.
+    The spaces are orthogonal: main contrasts of the techniques, their pairs, and the rest.
     """
 
-    place: Mapping[Levels, int]
-    bases: tuple[Array, ...]
     squares: tuple[float, ...]
     dfs: tuple[float, ...]
-
-    def of_contrast(self, weights: Mapping[Levels, float]) -> list[float]:
-        """The variance that each space adds to a weighted sum of one seed's trials."""
-        vector = np.zeros(len(self.place))
-        outside = 0.0
-        for levels, weight in weights.items():
-            if levels in self.place:
-                vector[self.place[levels]] = weight
-            else:
-                outside += weight**2
-        parts = [float(np.sum((basis.T @ vector) ** 2)) for basis in self.bases]
-        parts.append(max(float(vector @ vector) - sum(parts), 0.0))
-        parts[0] += outside  # a cell that was never repeated is judged by the largest mean square
-        return [part * square for part, square in zip(parts, self.squares, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -137,33 +117,9 @@ class SeedNoise:
             raise ValueError("no cell was repeated")
         return self.groups.get(group_of(levels), (self.variance, self.df))
 
-    def of_contrast(self, weights: Mapping[int, Mapping[Levels, float]]) -> tuple[float, float]:
-        """(variance, degrees of freedom) of a weighted sum of trials, by seed and cell.
-
-        Degrees of freedom after Satterthwaite (Biometrics Bulletin 2, 1946), never more than the whole fit has.
-        """
-        if self.by_technique is not None:
-            by_seed = [self.by_technique.of_contrast(own) for own in weights.values()]
-            return self._combined([math.fsum(parts) for parts in zip(*by_seed, strict=True)], self.by_technique.dfs)
-        squares: dict[Levels, float] = defaultdict(float)
-        for own in weights.values():
-            for levels, weight in own.items():
-                squares[levels] += weight**2
-        return self.of_sum(squares)
-
-    def of_sum(self, weights: Mapping[Levels, float]) -> tuple[float, float]:
-        """(variance, degrees of freedom) of a sum of independent trials, given the sum of squared weights by cell."""
-        by_group: dict[Group, float] = defaultdict(float)
-        for levels, squares in weights.items():
-            by_group[group_of(levels)] += squares
-        known = [self.groups.get(group, (self.variance or 0.0, self.df)) for group in by_group]
-        parts = [squares * variance for squares, (variance, _) in zip(by_group.values(), known, strict=True)]
-        return self._combined(parts, [df for _, df in known])
-
-    def _combined(self, parts: Sequence[float], dfs: Sequence[float]) -> tuple[float, float]:
-        total = math.fsum(parts)
-        spread = math.fsum(part**2 / df for part, df in zip(parts, dfs, strict=True))
-        return total, min(total**2 / spread, self.df) if spread > 0 else self.df
+    def of_trials(self, weights: Mapping[tuple[int, Levels], float]) -> tuple[float, float]:
+        """(variance, degrees of freedom) of a weighted sum of trials that are independent and equally noisy."""
+        return (self.variance or 0.0) * math.fsum(weight**2 for weight in weights.values()), self.df
 
     def precision(self, levels: Levels, seeds: int) -> float:
         """How many trials of average noise a cell's mean is worth."""
@@ -240,8 +196,7 @@ def _seed_by_technique(cells: Mapping[Levels, Mapping[int, float]], fitted: TwoW
     # A wider space cannot be less certain than a narrower one: where it seems so, that is chance.
     for space in reversed(range(len(squares) - 1)):
         squares[space] = max(squares[space], squares[space + 1])
-    place = {levels: row for row, levels in enumerate(repeated)}
-    return SeedByTechnique(place, tuple(bases), tuple(squares), tuple(dfs))
+    return SeedByTechnique(tuple(squares), tuple(dfs))
 
 
 def _orthogonal(spaces: Sequence[Array]) -> list[Array]:

@@ -19,12 +19,16 @@ STUDENT_95 = (math.inf, 6.3138, 2.9200, 2.3534, 2.1318, 2.0150, 1.9432, 1.8946, 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A contrast's value on the metric's additive scale; `se` is None without a variance estimate."""
+    """A contrast's value on the metric's additive scale; `se` is None without a variance estimate.
+
+    `text_se` is the part of it that another held-out text would bring; None where losses by sequence are not known.
+    """
 
     value: float
     se: float | None
     df: float
     seeds: int
+    text_se: float | None = None
 
     def interval(self, level: float = CONFIDENCE) -> tuple[float, float] | None:
         """Two-sided Student interval."""
@@ -50,13 +54,18 @@ class Estimate:
         return (student_t_quantile((1 + CONFIDENCE) / 2, self.df) + student_t_quantile(POWER, self.df)) * self.se
 
 
-def mean_interval(values: Collection[float]) -> tuple[float, float | None, float | None]:
-    """(mean, low, high) of independent values with the 95 % interval, which is None of a single one."""
-    mean, n = statistics.fmean(values), len(values)
-    if n == 1:
-        return mean, None, None
-    half = student_t_quantile((1 + CONFIDENCE) / 2, n - 1) * statistics.stdev(values) / math.sqrt(n)
-    return mean, mean - half, mean + half
+def satterthwaite(parts: Collection[tuple[float, float]]) -> tuple[float, float]:
+    """(variance, degrees of freedom) of a sum of independent parts (Biometrics Bulletin 2, 1946)."""
+    total = math.fsum(variance for variance, _ in parts)
+    spread = math.fsum(variance**2 / df for variance, df in parts)
+    return total, total**2 / spread if spread > 0 else min(df for _, df in parts)
+
+
+def mean_estimate(values: Collection[float]) -> Estimate:
+    """Mean of independent values, with the standard error that they show; none of a single one."""
+    n = len(values)
+    se = statistics.stdev(values) / math.sqrt(n) if n > 1 else None
+    return Estimate(statistics.fmean(values), se, n - 1, n)
 
 
 def student_t_quantile(probability: float, df: float) -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bitskip.analysis.factorial import Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, NEUTRAL, TECHNIQUES, Levels, cell_label, levels_of, with_level
 from bitskip.analysis.metrics import METRICS
-from bitskip.analysis.student_t import mean_interval
+from bitskip.analysis.student_t import mean_estimate
 from bitskip.store.schema import NO_LOSS
 from bitskip.trial.config import AXES, POINTS, make_trial
 
@@ -160,6 +160,6 @@ def change(differences: Collection[float]) -> Change | None:
     """Mean of paired differences of log perplexity, as a ratio; None without any."""
     if not differences:
         return None
-    mean, low, high = mean_interval(differences)
-    low, high = (None if bound is None else math.exp(bound) for bound in (low, high))
-    return Change(math.exp(mean), low, high, len(differences))
+    found = mean_estimate(differences)
+    low, high = map(math.exp, found.interval() or ()) if found.se is not None else (None, None)
+    return Change(math.exp(found.value), low, high, found.seeds)

@@ -1,37 +1,43 @@
 """What the BitSkip paper says, and what a results folder has to say to it (docs/report.md, Claims).
 
 A claim is a statement of one version of arXiv 2510.23766, a quantity that decides it, and the values of that quantity
-for which the statement holds. The quantity is measured on trials of one scale, paired by seed, with a 95 % interval:
-wholly inside, the claim is supported; wholly outside, contradicted; else unresolved.
+for which the statement holds. The quantity is measured on trials of one scale, paired by seed. All claims at all scales
+are tested together (Holm): the claim is supported where the quantity is beyond doubt among these values, contradicted
+where it is beyond doubt outside, else unresolved. Scales that differ in the learning rate only are one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.below_counting import BELOW_COUNTING
-from bitskip.analysis.effects import compare
-from bitskip.analysis.factorial import Cell, Stratum, strata
+from bitskip.analysis.effects import ERROR_RATE, compare
+from bitskip.analysis.factorial import SEQUENCES, Cell, Stratum, strata
 from bitskip.analysis.levels import TECHNIQUES, levels_of
 from bitskip.analysis.metrics import METRICS, Row
-from bitskip.analysis.seed_noise import SeedNoise, seed_noise
-from bitskip.analysis.student_t import mean_interval
+from bitskip.analysis.multiple_testing import holm
+from bitskip.analysis.student_t import Estimate, mean_estimate
 from bitskip.trial.config import POINTS, make_trial
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from bitskip.store.tables import Results
 
 SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_MEASURED = "supported", "contradicted", "unresolved", "not measured"
 PUBLISHED_DEPTH = 18 / 24
+FEWEST_SAMPLES = 2
+"""Batches of a trial over which a cosine is averaged: what one batch says is chance."""
 
 
-def published_exit(depth: int) -> int:
-    """The exit whose share of the depth is nearest to 18 of 24, the deeper one of two."""
-    return min(range(1, depth + 1), key=lambda layer: (abs(layer / depth - PUBLISHED_DEPTH), -layer))
+def published_exit(depth: int) -> int | None:
+    """The deepest exit that is not deeper than 18 of 24: a deeper one would cost less than was claimed of this one."""
+    return max((layer for layer in range(1, depth + 1) if layer / depth <= PUBLISHED_DEPTH), default=None)
 
 
 Rows = Sequence[Row]
@@ -42,7 +48,7 @@ Axes = Mapping[str, object]
 class Quantity:
     """What is read off the exits (by depth) and the layers of one finished trial.
 
-    Of a `ratio` it is the logarithm. Without `read` it is perplexity, whose error is that of the whole scale.
+    Of a `ratio` it is the logarithm. Without `read` it is perplexity.
     """
 
     read: Callable[[Rows, Rows], float | None] | None
@@ -52,49 +58,42 @@ class Quantity:
 
 def _exit_cost(exits: Rows, _: Rows) -> float | None:
     """Nats that the published exit costs."""
-    if not exits:
+    layer = published_exit(len(exits))
+    if layer is None:
         return None
-    loss, full = exits[published_exit(len(exits)) - 1]["loss"], exits[-1]["loss"]
+    loss, full = exits[layer - 1]["loss"], exits[-1]["loss"]
     return None if loss is None or full is None else loss - full
 
 
 def _gain_share(exits: Rows, _: Rows) -> float | None:
     """Speed gain of the published exit over L / E - 1, the share of blocks left out."""
-    if not exits:
-        return None
-    layer, depth = published_exit(len(exits)), len(exits)
-    gain = exits[layer - 1].get("speed_gain")
-    return None if gain is None or layer == depth else gain / (depth / layer - 1)
-
-
-def _decoding_speed(exits: Rows, _: Rows) -> float | None:
-    """log of decoded tokens/s, full depth."""
-    speed = exits[-1].get("decode_tokens_per_second") if exits else None
-    return math.log(speed) if speed else None
+    layer = published_exit(len(exits))
+    gain = exits[layer - 1].get("speed_gain") if layer is not None else None
+    return None if gain is None or layer is None else gain / (len(exits) / layer - 1)
 
 
 def _head_cosine(_: Rows, layers: Rows) -> float | None:
-    """Cosine between the gradients of exit loss and main loss in the shared head, last sample."""
-    known = [each for each in layers if each["site"] == "head" and each.get("exit_main_cosine") is not None]
-    return float(max(known, key=lambda each: each["step"])["exit_main_cosine"]) if known else None
+    """Cosine between the gradients of exit loss and main loss in the shared head, mean over all samples of training."""
+    known = [each["exit_main_cosine"] for each in layers if each["site"] == "head"]
+    known = [cosine for cosine in known if cosine is not None]
+    return statistics.fmean(known) if len(known) >= FEWEST_SAMPLES else None
 
 
 PERPLEXITY = Quantity(None)
 EXIT_COST = Quantity(_exit_cost, at_exit=True)
 GAIN_SHARE = Quantity(_gain_share, "share", at_exit=True)
-DECODING_SPEED = Quantity(_decoding_speed)
 HEAD_COSINE = Quantity(_head_cosine, "cosine")
 
-REGIONS: dict[str, tuple[float, float]] = {
-    "below 1": (-math.inf, 0.0),
-    "above 1": (0.0, math.inf),
+REGIONS: dict[str, tuple[float, int]] = {
+    "below 1": (0.0, -1),
+    "above 1": (0.0, 1),
     # Where a factor of thousands is claimed, a tenfold one would do.
-    "10 and more": (math.log(10), math.inf),
-    "up to 1.044": (-math.inf, math.log(1.18 / 1.13)),
-    "0.9 and more": (0.9, math.inf),
-    "below 0": (-math.inf, 0.0),
+    "10 and more": (math.log(10), 1),
+    "up to 1.044": (math.log(1.18 / 1.13), -1),
+    "0.9 and more": (0.9, 1),
+    "below 0": (0.0, -1),
 }
-"""The values for which a claim holds; of a ratio, those of its logarithm."""
+"""The values for which a claim holds: a bound (of a ratio, of its logarithm) and the side, 1 above and -1 below."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,10 @@ class Claim(Statement):
 
 @dataclass(frozen=True)
 class JudgedClaim(Statement):
-    """One claim at one scale: `value` with its 95 % interval (None without repeats) in `unit`, and the trials."""
+    """One claim at one scale: `value` with its 95 % interval (None without repeats) in `unit`, and the trials.
+
+    `p_value` is of the bound of the values for which it holds, `p_adjusted` that among all claims at all scales.
+    """
 
     scale: str
     unit: str
@@ -131,6 +133,8 @@ class JudgedClaim(Statement):
     seeds: int = 0
     trials: tuple[str, ...] = ()
     note: str = ""
+    p_value: float | None = None
+    p_adjusted: float | None = None
 
 
 _BASELINE, _V1, _V2, _V3 = (POINTS[name] for name in ("baseline", "V1", "V2", "V3"))
@@ -163,7 +167,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("exit-cost", "v1",
           "Leaving V1 at layer 18 of 24 costs 4 % of perplexity",
           "1.18 against 1.13: ratio 1.044",
-          "perplexity at the exit nearest 3/4 of the depth over the full model's", "up to 1.044", EXIT_COST, _V1),
+          "perplexity at the deepest exit within 3/4 of the depth over the full model's", "up to 1.044",
+          EXIT_COST, _V1),
     Claim("exit-speed", "v1",
           "That exit is faster by the share of blocks it leaves out",
           "32.5 % of a possible 33.3 %",
@@ -172,10 +177,6 @@ CLAIMS: tuple[Claim, ...] = (
           "Exit loss and layer dropout make early exits cheaper",
           "1.044 with, 1.26 without",
           "what that exit costs V1 over what it costs the same model of phase 1", "below 1", EXIT_COST, _V1, _BITS_8),
-    Claim("fake-quantization-is-slower", "v1",
-          "As published, a quantized model decodes slower than the full-precision one",
-          "32.0 against 97.8 tokens/s: ratio 0.33",
-          "decoded tokens/s of V1 over the baseline's", "below 1", DECODING_SPEED, _V1, _BASELINE),
     Claim("hadamard-alone-helps", "v2",
           "Without early exit, Hadamard improves perplexity",
           "19 % better: ratio 0.81",
@@ -188,28 +189,51 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("gradients-interfere", "v2",
           "The gradients of exit loss and main loss interfere in the shared head",
           "a conjecture, not measured",
-          "cosine between the two gradients in the head of V3 after training", "below 0", HEAD_COSINE, _V3),
+          "cosine between the two gradients in V3's head, mean over training, less the baseline's", "below 0",
+          HEAD_COSINE, _V3, _BASELINE),
 )
 # fmt: on
 """Both versions' statements that trials can decide. v1 of October 2025, v2 of March 2026."""
 
 
-def judged_claims(results: Results) -> list[JudgedClaim]:
-    """Every claim at every scale that can say something to one of them; all of them as not measured if none can."""
-    exits, layers = (_by_trial(table.to_pylist()) for table in (results.exits, results.layers))
-    found = []
-    for stratum in strata(results):
-        noise = seed_noise({cell.levels: cell.values(METRICS["ppl"]) for cell in stratum.cells})
-        scale = _Scale(stratum, exits, layers, noise)
-        found.append([scale.judge(claim) for claim in CLAIMS])
-    telling = [rows for rows in found if any(row.verdict != NOT_MEASURED for row in rows)]
+def judged_claims(results: Results, found: Sequence[Stratum] | None = None) -> list[JudgedClaim]:
+    """Every claim at every scale that can say something to one of them; all of them as not measured if none can.
+
+    `found` are the strata of the results, where they are known.
+    """
+    exits, layers = (_by_trial(table) for table in (results.exits, results.layers))
+    scales = [_Scale(stratum, exits, layers) for stratum in _one_of_each_search(found or strata(results))]
+    judged = [[scale.judge(claim) for claim in CLAIMS] for scale in scales]
+    telling = [rows for rows in judged if any(row.verdict != NOT_MEASURED for row in rows)]
     telling = [rows for rows in telling if any(row.seeds > 1 for row in rows)] or telling
-    return [row for rows in telling or found[:1] for row in rows]
+    return _together([row for rows in telling or judged[:1] for row in rows])
 
 
-def _by_trial(rows: Rows) -> dict[str, list[Row]]:
+def _one_of_each_search(found: Sequence[Stratum]) -> list[Stratum]:
+    """Of strata that differ in the learning rate only the first, which has most trials: one search is one scale."""
+    kept: dict[tuple[object, ...], Stratum] = {}
+    for stratum in found:
+        kept.setdefault(tuple(item for item in stratum.scale.items() if item[0] != "lr"), stratum)
+    return list(kept.values())
+
+
+def _together(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
+    """With verdicts on p-values that are corrected for all of them."""
+    tested = {index: row.p_value for index, row in enumerate(judged) if row.p_value is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return [
+        row
+        if index not in adjusted
+        else dataclasses.replace(
+            row, p_adjusted=adjusted[index], verdict=row.verdict if adjusted[index] < ERROR_RATE else UNRESOLVED
+        )
+        for index, row in enumerate(judged)
+    ]
+
+
+def _by_trial(table: pa.Table) -> dict[str, list[Row]]:
     grouped: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in table.select([name for name in table.schema.names if name != SEQUENCES]).to_pylist():
         grouped.setdefault(row["trial_id"], []).append(row)
     return grouped
 
@@ -221,7 +245,6 @@ class _Scale:
     stratum: Stratum
     exits: Mapping[str, Rows]
     layers: Mapping[str, Rows]
-    noise: SeedNoise
 
     def judge(self, claim: Claim) -> JudgedClaim:
         words = {each.name: getattr(claim, each.name) for each in dataclasses.fields(Statement)}
@@ -231,17 +254,20 @@ class _Scale:
         measured = self._measure(claim.measured, *known) if len(known) == len(cells) else None
         if measured is None:
             return judged
-        value, low, high, seeds = measured
+        bound, side = REGIONS[claim.holds]
+        inside = (measured.value - bound) * side > 0
+        low, high = measured.interval() or (None, None)
         shown = math.exp if claim.measured.unit == "ratio" else float
         below = any(cell.below_counting for cell in known)
         notes = [self._exit_note(known[0]) if claim.measured.at_exit else "", BELOW_COUNTING if below else ""]
         return dataclasses.replace(
             judged,
-            verdict=UNRESOLVED if below else _verdict(low, high, REGIONS[claim.holds]),
-            value=shown(value),
+            verdict=UNRESOLVED if below or measured.se is None else SUPPORTED if inside else CONTRADICTED,
+            p_value=None if below else dataclasses.replace(measured, value=measured.value - bound).p_value,
+            value=shown(measured.value),
             low=None if low is None else shown(low),
             high=None if high is None else shown(high),
-            seeds=seeds,
+            seeds=measured.seeds,
             trials=tuple(row["trial_id"] for cell in known for row in cell.rows if row["status"] == "ok"),
             note=", ".join(filter(None, notes)),
         )
@@ -252,17 +278,14 @@ class _Scale:
         techniques = len(TECHNIQUES)
         return next((cell for cell in self.stratum.cells if cell.levels[:techniques] == wanted[:techniques]), None)
 
-    def _measure(
-        self, quantity: Quantity, cell: Cell, reference: Cell | None = None
-    ) -> tuple[float, float | None, float | None, int] | None:
-        """(value, low, high, seeds) of a cell, or of its difference to the reference."""
+    def _measure(self, quantity: Quantity, cell: Cell, reference: Cell | None = None) -> Estimate | None:
+        """The quantity of a cell, or its difference to the reference, over the seeds that have it."""
         if quantity.read is None and reference is not None:
-            found = compare(self.stratum, METRICS["ppl"], cell, reference, self.noise)
-            return (found.value, *(found.interval() or (None, None)), found.seeds) if found else None
+            return compare(METRICS["ppl"], cell, reference)
         own = self._read(quantity, cell)
         other = self._read(quantity, reference) if reference else dict.fromkeys(own, 0.0)
         differences = [own[seed] - other[seed] for seed in own.keys() & other.keys()]
-        return (*mean_interval(differences), len(differences)) if differences else None
+        return mean_estimate(differences) if differences else None
 
     def _read(self, quantity: Quantity, cell: Cell) -> dict[int, float]:
         """The quantity of each finished trial, by seed."""
@@ -275,12 +298,5 @@ class _Scale:
 
     def _exit_note(self, cell: Cell) -> str:
         depth = max(len(self.exits.get(row["trial_id"], ())) for row in cell.rows)
-        return f"exit {published_exit(depth)} of {depth}" if depth else ""
-
-
-def _verdict(low: float | None, high: float | None, region: tuple[float, float]) -> str:
-    if low is None or high is None:
-        return UNRESOLVED
-    if region[0] <= low and high <= region[1]:
-        return SUPPORTED
-    return CONTRADICTED if high < region[0] or low > region[1] else UNRESOLVED
+        layer = published_exit(depth)
+        return "" if layer is None else f"exit {layer} of {depth}: {layer / depth:.0%} of the depth, published 75%"

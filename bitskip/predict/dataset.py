@@ -49,7 +49,9 @@ class Measurements:
 
 
 def _with_rows(stratum: Stratum, change: Callable[[Row], Row]) -> Stratum:
-    return replace(stratum, cells=tuple(replace(cell, rows=tuple(map(change, cell.rows))) for cell in stratum.cells))
+    """Without the trials that chose a recipe: what was chosen on them looks better there than it is."""
+    changed = (replace(cell, rows=tuple(map(change, cell.rows)), search=()) for cell in stratum.cells)
+    return replace(stratum, cells=tuple(changed))
 
 
 def measure(results: Results, metric: str = "ppl", *, include_artefacts: bool = False) -> Measurements:

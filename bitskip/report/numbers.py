@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from bitskip.analysis.effects import Effect
 from bitskip.analysis.failure_rates import FailureComposition
-from bitskip.analysis.multiple_testing import JointTest
 from bitskip.paper.attribution import Attribution
 from bitskip.paper.claims import JudgedClaim
 from bitskip.predict.fanova import Share
@@ -132,9 +131,9 @@ class SeedSummary:
 class Section:
     """One scale.
 
-    `metric` is what the effects, the joint test, the noise and the ratios are of. `higher_effects` are those of three
-    techniques, exploratory. `joint_test` is of all pairs at once. `model` is the record of the predictor on this scale
-    alone, or None with the reason in `no_model`; `shares` are of its surface. `counting` is None where no trial has it.
+    `metric` is what the effects, the noise and the ratios are of. `higher_effects` are those of three techniques,
+    exploratory. `model` is the record of the predictor on this scale alone, or None with the reason in `no_model`;
+    `shares` are of its surface. `counting` is None where no trial has it.
     """
 
     scale: str
@@ -150,7 +149,6 @@ class Section:
     main_effects: tuple[Effect, ...]
     composition_effects: tuple[Effect, ...]
     higher_effects: tuple[Effect, ...]
-    joint_test: JointTest | None
     seeds: SeedSummary
     failure_compositions: tuple[FailureComposition, ...]
     model: ModelSummary | None

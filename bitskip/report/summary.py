@@ -20,8 +20,7 @@ from bitskip.analysis.factorial import Cell, Family, Stratum, strata
 from bitskip.analysis.failure_rates import failure_compositions
 from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label, levels_of
 from bitskip.analysis.metrics import METRICS, Metric, Row, metric_named
-from bitskip.analysis.multiple_testing import joint_test
-from bitskip.analysis.seed_noise import SeedNoise, seed_noise
+from bitskip.analysis.seed_noise import seed_noise
 from bitskip.errors import UserError
 from bitskip.paper.attribution import attributions
 from bitskip.paper.claims import judged_claims
@@ -183,11 +182,10 @@ def _section(
         counting=_counting(stratum),
         leaderboard=tuple(standing for standing, _ in board),
         failures=tuple(_failures(stratum)),
-        points=tuple(_ratios(stratum, named, metric, noise)),
-        main_effects=tuple(stratum_effects(stratum, name, metric, 1, noise=noise)),
-        composition_effects=tuple(stratum_effects(stratum, name, metric, 2, noise=noise)),
-        higher_effects=tuple(stratum_effects(stratum, name, metric, 3, ("anchored", "averaged"), noise=noise)),
-        joint_test=joint_test(values, noise),
+        points=tuple(_ratios(stratum, named, metric)),
+        main_effects=tuple(stratum_effects(stratum, name, metric, 1)),
+        composition_effects=tuple(stratum_effects(stratum, name, metric, 2)),
+        higher_effects=tuple(stratum_effects(stratum, name, metric, 3, ("anchored", "averaged"))),
         seeds=SeedSummary(_root(noise.variance), _root(noise.unpaired), noise.df),
         failure_compositions=tuple(failure_compositions(stratum)),
         model=summary_of(surface, Family((stratum,))) if isinstance(surface, Surface) else None,
@@ -260,7 +258,7 @@ def _failures(stratum: Stratum) -> Iterator[Failure]:
                 yield Failure(label, row["seed"], row["trial_id"], row["status"], str(row.get("reason") or ""))
 
 
-def _ratios(stratum: Stratum, named: Mapping[str, Cell], metric: Metric, noise: SeedNoise) -> Iterator[PointRatio]:
+def _ratios(stratum: Stratum, named: Mapping[str, Cell], metric: Metric) -> Iterator[PointRatio]:
     reference = named.get("baseline") or stratum.cell(stratum.baseline)
     if not named or reference is None:
         return
@@ -268,7 +266,7 @@ def _ratios(stratum: Stratum, named: Mapping[str, Cell], metric: Metric, noise: 
     for point, cell in sorted(named.items()):
         if cell is reference:
             continue
-        estimate = compare(stratum, metric, cell, reference, noise)
+        estimate = compare(metric, cell, reference)
         ends = (estimate.interval() if estimate else None) or (None, None)
         value, low, high = (None if v is None else metric.show(v) for v in (estimate and estimate.value, *ends))
         below = cell.below_counting or reference.below_counting

@@ -10,7 +10,7 @@ from bitskip.analysis.student_t import (
     NORMAL_95,
     STUDENT_95,
     Estimate,
-    mean_interval,
+    mean_estimate,
     student_t_quantile,
     student_t_tail,
 )
@@ -32,12 +32,10 @@ def test_tables_hold_the_same_quantiles():
 def test_the_interval_of_a_mean_is_that_of_the_one_sample_t_test():
     values = np.random.default_rng(0).normal(0.3, 1, 6)
     test = scipy.stats.ttest_1samp(values, 0.0)
-    mean, low, high = mean_interval(values.tolist())
-    assert (mean, low, high) == pytest.approx((values.mean(), *test.confidence_interval(0.95)))
-    assert mean_interval([0.3]) == (0.3, None, None)
-    estimate = Estimate(mean, values.std(ddof=1) / math.sqrt(6), 5, 6)
-    assert estimate.p_value == pytest.approx(test.pvalue)
-    assert estimate.interval() == pytest.approx((low, high))
+    found = mean_estimate(values.tolist())
+    assert (found.value, found.p_value) == pytest.approx((values.mean(), test.pvalue))
+    assert found.interval() == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert mean_estimate([0.3]) == Estimate(0.3, None, 0, 1)
 
 
 def test_without_a_variance_there_is_no_interval_and_without_noise_no_doubt():

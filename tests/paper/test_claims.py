@@ -1,7 +1,10 @@
 """Claims of the paper and causes of its numbers, on trials whose truth is known."""
 
+import dataclasses
 import math
+import random
 
+import pyarrow as pa
 import pytest
 from simulated_results import results_from, trial_row
 
@@ -16,6 +19,7 @@ from bitskip.paper.claims import (
     judged_claims,
     published_exit,
 )
+from bitskip.store.schema import arrow_schema
 from bitskip.store.tables import Results
 from bitskip.trial.config import POINTS, make_trial
 
@@ -45,6 +49,7 @@ def test_verdicts_follow_from_interval_and_region() -> None:
     assert claims["four-bit-hadamard-collapse"].verdict == SUPPORTED
     assert claims["hadamard-catastrophe"].verdict == CONTRADICTED
     assert claims["four-bit-above-eight"].verdict == CONTRADICTED
+    assert (better.p_value, better.p_adjusted) == (pytest.approx(0, abs=1e-9), pytest.approx(0, abs=1e-9))
     assert claims["exit-cost"].verdict == NOT_MEASURED
     assert {claim.claim for claim in CLAIMS} == claims.keys()
 
@@ -64,9 +69,54 @@ def test_failed_trials_and_artefacts_are_no_evidence() -> None:
     assert judged_claims(results_from([])) == []
 
 
-@pytest.mark.parametrize(("depth", "layer"), [(24, 18), (6, 5), (12, 9), (4, 3), (1, 1)])
-def test_the_published_exit_at_other_depths(depth: int, layer: int) -> None:
+@pytest.mark.parametrize(("depth", "layer"), [(24, 18), (6, 4), (12, 9), (4, 3), (2, 1), (1, None)])
+def test_the_published_exit_at_other_depths_is_never_deeper(depth: int, layer: int | None) -> None:
     assert published_exit(depth) == layer
+
+
+def test_claims_are_corrected_together_and_a_search_of_the_rate_is_one_scale() -> None:
+    source = random.Random(0)
+    losses = {name: [3 - 0.05 * (name == "V1") + source.gauss(0, 0.02) for _ in range(4)] for name in POINTS}
+    rows = [
+        trial_row(make_trial(**POINTS[name], seed=seed, lr=rate), loss)
+        for rate in (2e-3, 4e-3, 8e-3)
+        for name, values in losses.items()
+        for seed, loss in enumerate(values)
+    ]
+    judged = judged_claims(results_from(rows))
+    assert len(judged) == len(CLAIMS)
+    tested = sorted(each.p_value for each in judged if each.p_value is not None)
+    better = next(each for each in judged if each.claim == "quantized-beats-full")
+    assert better.p_adjusted == pytest.approx(
+        max((len(tested) - i) * p for i, p in enumerate(tested) if p <= better.p_value)
+    )
+
+
+def cosines(rows: list[dict[str, object]], means: dict[str, float]) -> Results:
+    results = results_from(rows)
+    layers = [
+        {
+            "trial_id": row["trial_id"],
+            "step": step,
+            "site": "head",
+            "exit_main_cosine": means[str(row["point"])] + 0.01 * step,
+        }
+        for row in rows
+        for step in (1, 2, 3)
+    ]
+    return dataclasses.replace(results, layers=pa.Table.from_pylist(layers, schema=arrow_schema("layers")))
+
+
+def test_interference_is_what_the_same_losses_do_not_share_without_the_techniques() -> None:
+    rows = [
+        trial_row(make_trial(**POINTS[name], seed=seed), 3.0, point=name)
+        for name in ("baseline", "V3")
+        for seed in range(3)
+    ]
+    claim = found(cosines(rows, {"baseline": 0.9, "V3": 0.6}))["gradients-interfere"]
+    assert (claim.verdict, claim.value, claim.seeds) == (SUPPORTED, pytest.approx(-0.3), 3)
+    same = found(cosines(rows, {"baseline": 0.5, "V3": 0.5}))["gradients-interfere"]
+    assert same.verdict == UNRESOLVED
 
 
 def audit() -> Results:

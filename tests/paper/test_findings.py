@@ -33,7 +33,9 @@ def bitskip(*words: str) -> str:
 
 def test_findings_are_what_the_committed_results_give(tmp_path: Path) -> None:
     bitskip("report", "results/reference", "--markdown", str(tmp_path / "findings.md"))
-    alike((tmp_path / "findings.md").read_text(), (ROOT / "docs" / "findings.md").read_text())
+    made, by_hand, _ = (ROOT / "docs" / "findings.md").read_text().partition("## Headlines, before and after")
+    assert by_hand
+    alike((tmp_path / "findings.md").read_text(), made)
 
 
 def test_readme_shows_what_predict_answers() -> None:
@@ -46,7 +48,7 @@ def test_readme_quotes_the_findings() -> None:
     section = (ROOT / "README.md").read_text().split("## What it has found so far")[1].split("```")[0]
     section = " ".join(section.split())
     quoted = re.findall(r"[\d.]+ ± [\d.]+ %|\([-+\d.]+(?: %)? to [-+\d.]+(?: %)?\)", section)
-    assert len(quoted) == 25
+    assert len(quoted) == 23
     findings = (ROOT / "docs" / "findings.md").read_text()
     assert [each for each in quoted if each.strip("()") not in findings] == []
     detectable = re.search(r"finds composition effects of ([\d.]+ % to [\d.]+ %)", section)
@@ -65,7 +67,7 @@ def test_composition_at_each_learning_rate_is_that_of_the_search() -> None:
             at_rate = found.setdefault(row["lr"], {})
             at_rate.setdefault((row["bits"], row["hadamard"]), {})[row["seed"]] = math.log(row["ppl"])
     expected = []
-    for rate in (0.001, 0.002, 0.004, 0.016):  # at 0.008 the grid adds seeds
+    for rate in (0.001, 0.002, 0.004, 0.008, 0.016):
         ppl = found[rate]
         effects = [
             ppl[4, "bitnet-v2"][seed] - ppl[4, "none"][seed] - ppl[16, "bitnet-v2"][seed] + ppl[16, "none"][seed]
@@ -77,4 +79,4 @@ def test_composition_at_each_learning_rate_is_that_of_the_search() -> None:
     search = findings.split("## Learning rates")[1].split("nano, stories, 400 000 tokens: composition")[1]
     (line,) = re.findall(r"\| bits 4 × hadamard bitnet-v2 \|(.*)\|", search.split("nano, wiki")[0])
     shown = [cell.split(" (")[0].strip() for cell in line.split("|")]
-    assert shown[:3] + shown[4:] == expected
+    assert shown[:5] == expected

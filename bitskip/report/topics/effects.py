@@ -5,16 +5,17 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from bitskip.analysis.effects import ERROR_RATE, JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
+from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
 from bitskip.analysis.metrics import METRICS
 from bitskip.report.format import difference_text, metric_name, range_text, size_text
 from bitskip.report.summary import Sheet
-from bitskip.report.table import DRAWN, FILES, Block, Column, Interval, Number, Table, Text, number, tabulate
+from bitskip.report.table import DRAWN, FILES, Block, Column, Interval, Number, Table, number, tabulate
 
 ESTIMANDS = {
     "averaged": "mean over the settings of the others",
     "anchored": "all others at the baseline",
     "nested": "from another level, where the baseline's was never run with it",
+    "modelled": "by least squares of single effects and pairs over all cells, where corners were not run",
 }
 
 
@@ -24,13 +25,7 @@ def main_effects(sheet: Sheet) -> Iterator[Block]:
 
 
 def composition_effects(sheet: Sheet) -> Iterator[Block]:
-    """What two techniques do together beyond what each does alone, after the test of all pairs at once."""
-    test = sheet.section.joint_test
-    if test is not None:
-        chance = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
-        line = f"All pairs against none: F({test.numerator_df}, {test.denominator_df:.0f}) = {test.f:.2f}, {chance}"
-        hint = "" if test.p_value < ERROR_RATE else "; without evidence here, only headline pairs can be resolved"
-        yield Text([line + hint])
+    """What two techniques do together beyond what each does alone."""
     yield from _by_estimand(sheet.section.composition_effects, "Composition effects")
 
 
@@ -100,7 +95,8 @@ def _verdict(effect: Effect) -> str:
 
 
 def _note(effects: Sequence[Effect]) -> str:
-    notes = []
+    at = effects[0].rates
+    notes = [f"Effects {at}: the error of choosing them is not in the intervals."] if at else []
     detectable = [effect.detectable for effect in effects if effect.detectable is not None]
     if detectable:
         least = difference_text(statistics.median(detectable), effects[0].metric)

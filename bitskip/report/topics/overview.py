@@ -73,8 +73,8 @@ def overview(analysis: Analysis) -> Iterator[Block]:
     decided = Counter(each.verdict for each in report.claims)
     if decided[SUPPORTED] + decided[CONTRADICTED]:
         lines.append(
-            f"Claims of the paper, each at every scale that has its trials: {decided[SUPPORTED]} times supported, "
-            f"{decided[CONTRADICTED]} times contradicted, else unresolved; nothing is said of larger scales."
+            f"Claims of the paper at all scales that have their trials, corrected together: {decided[SUPPORTED]} times "
+            f"supported, {decided[CONTRADICTED]} times contradicted, else unresolved; nothing is said of larger scales."
         )
     yield Text(lines, points=True)
     if report.provenance.mixed:
@@ -121,7 +121,7 @@ def _section_lines(section: Section) -> list[str]:
         lines.append(f"Together they are not what they are alone: {_told(joint)}.")
     elif any(e.value is not None and e.verdict != BELOW_COUNTING for e in section.composition_effects):
         lines.append(
-            "No composition effect is resolved: with this noise, the product of single effects describes the data."
+            "No composition effect is resolved: these seeds cannot tell it from the product of single effects."
         )
     if section.seeds.paired_sd is not None:
         noise = size_text(section.seeds.paired_sd, metric)

@@ -19,14 +19,17 @@ def claims(analysis: Analysis) -> Iterator[Block]:
     if not measured:
         return
     how = (
-        "Statements of arXiv 2510.23766, v1 and v2. Supported: the 95 % interval of the quantity lies wholly where the "
-        "statement holds; contradicted: wholly outside; else unresolved. All of it at the scale named, nothing more."
+        "Statements of arXiv 2510.23766, v1 and v2. Supported: the quantity is where the statement holds, p < 0.05 "
+        "after correction for all claims at all scales (Holm); contradicted: outside, likewise; else unresolved. "
+        "Intervals are those of one comparison. A search of the learning rate is one scale. All of it at the scale "
+        "named, nothing more."
     )
     heads: list[Column[JudgedClaim]] = [
         Column("statement", lambda each: each.statement),
         Column("published", lambda each: f"{each.published} ({each.version})"),
         Column("what decides it", lambda each: each.quantity, FILES),
         Column("measured (95 %)", lambda each: Number(interval_text(each.value, each.low, each.high), each.value)),
+        Column("where", lambda each: each.note, FILES),
         Column("n", lambda each: each.seeds),
         Column("verdict", lambda each: each.verdict),
         *([Column("scale", lambda each: analysis.letters[each.scale])] if len(analysis.letters) > 1 else []),

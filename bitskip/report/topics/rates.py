@@ -4,88 +4,96 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from bitskip.analysis.effects import Effect
-from bitskip.analysis.levels import cell_label
+from bitskip.analysis.contrasts import estimate, moebius, treatment_combinations
+from bitskip.analysis.levels import Levels, cell_label, level_label
+from bitskip.analysis.rates import Search, best_rate_effects, searches
+from bitskip.analysis.student_t import Estimate
 from bitskip.report.format import difference_text, interval_text, log_spread_text, number_text
-from bitskip.report.summary import EVERYTHING_OFF, PPL, Analysis, Sheet
+from bitskip.report.summary import EVERYTHING_OFF, Analysis
 from bitskip.report.table import Block, Column, Number, Table, Text, number, tabulate
-from bitskip.report.topics.effects import together
-
-FEWEST_RATES = 3
-"""Learning rates that make a search."""
 
 
 def rates(analysis: Analysis) -> Iterator[Block]:
     """Every search of a learning rate, all else equal."""
-    grouped: dict[tuple[object, ...], dict[float, Sheet]] = {}
-    for sheet in analysis.sheets:
-        if "lr" not in sheet.stratum.tuned:
-            key = tuple((name, value) for name, value in sheet.stratum.scale.items() if name != "lr")
-            grouped.setdefault(key, {})[float(sheet.stratum.scale["lr"])] = sheet
-    tables = [table for found in grouped.values() if len(found) >= FEWEST_RATES for table in _search(found)]
+    tables = [table for search in searches([sheet.stratum for sheet in analysis.sheets]) for table in _search(search)]
     if tables:
         yield Text(
             [
                 "Perplexity by peak learning rate, all else equal: one search for every precision, on the same seeds "
-                "at every rate. Geometric means ± the sd of the logarithm."
+                "at every rate. Geometric means ± the sd of the logarithm. These seeds count nowhere else at a rate "
+                "that they chose. Best: by a parabola in log2 of the rate through each arm's best and its neighbours."
             ],
             tone="soft",
         )
         yield from tables
 
 
-def _search(found: dict[float, Sheet]) -> Iterator[Table]:
+def _search(search: Search) -> Iterator[Table]:
     """A configuration's rates are compared over the seeds that ran at all of them."""
-    rates = sorted(found)
-    searched: dict[str, dict[float, dict[int, float]]] = defaultdict(dict)
-    effects: dict[str, dict[float, Effect]] = defaultdict(dict)
-    for rate, sheet in found.items():
-        for cell in sheet.stratum.cells:
-            label = cell_label(cell.levels, sheet.stratum.baseline)
-            if losses := cell.values(PPL):
-                searched[EVERYTHING_OFF if label == "baseline" else label][rate] = losses
-        for effect in sheet.section.composition_effects:
-            if effect.estimand == "anchored" and effect.value is not None and effect.low is not None:
-                effects[together(effect)][rate] = effect
-    shared: dict[str, dict[float, list[float]]] = {}
-    for name, by_rate in sorted(searched.items()):
-        seeds = sorted(set.intersection(*map(set, by_rate.values())))
-        if len(by_rate) >= FEWEST_RATES and seeds:
-            shared[name] = {rate: [losses[seed] for seed in seeds] for rate, losses in by_rate.items()}
+    first = search.strata[search.rates[0]]
+    arms = {_label(levels, first.baseline): by_rate for levels, by_rate in search.arms().items()}
+    if not arms:
+        return
+    scale = ", ".join(part for part in first.label.split(", ") if not part.startswith("lr "))
 
     def best(name: str) -> float:
-        return min(shared[name], key=lambda rate: statistics.fmean(shared[name][rate]))
-
-    if not shared:
-        return
-    label = found[rates[0]].section.scale
-    scale = ", ".join(part for part in label.split(", ") if not part.startswith("lr "))
+        return min(arms[name], key=lambda rate: statistics.fmean(arms[name][rate]))
 
     def loss(rate: float) -> Column[str]:
-        return Column(f"{rate:g}", lambda name: _mean(shared[name].get(rate, ())))
+        return Column(f"{rate:g}", lambda name: _mean(arms[name].get(rate, ())))
 
-    def composition(rate: float) -> Column[str]:
-        return Column(f"{rate:g}", lambda name: _effect(effects[name].get(rate)))
-
-    searches: list[Column[str]] = [
+    searched: list[Column[str]] = [
         Column("configuration", str),
-        *map(loss, rates),
+        *map(loss, search.rates),
         Column("best", lambda name: number(best(name), "{:g}".format)),
-        Column("n", lambda name: len(shared[name][best(name)])),
+        Column("n", lambda name: len(arms[name][best(name)])),
     ]
-    yield from tabulate(scale, shared, searches)
-    several = [name for name, at in sorted(effects.items()) if len(at) > 1]
-    title = f"{scale}: composition effects at each rate, all other techniques off (95 %)"
-    yield from tabulate(title, several, [Column("techniques", str), *map(composition, rates)])
+    yield from tabulate(scale, sorted(arms), searched)
+    optimum = best_rate_effects(search)
+    at_rate = {rate: _effects(search, rate) for rate in search.rates}
+    several = sorted({name for found in at_rate.values() for name in found})
+
+    def composition(rate: float) -> Column[tuple[str, ...]]:
+        return Column(f"{rate:g}", lambda name: _effect(at_rate[rate].get(name)))
+
+    def at_best(name: tuple[str, ...]) -> Number:
+        return _effect(optimum[name]) if optimum.get(name) else Number("an edge is best" if name in optimum else "")
+
+    heads: list[Column[tuple[str, ...]]] = [
+        Column("techniques", " × ".join),
+        *map(composition, search.rates),
+        Column("each arm at its best", at_best),
+    ]
+    yield from tabulate(
+        f"{scale}: composition effects at each rate, all other techniques off (95 %)",
+        [name for name in several if sum(name in found for found in at_rate.values()) > 1],
+        heads,
+    )
 
 
-def _effect(effect: Effect | None) -> Number:
+def _label(levels: Levels, baseline: Levels) -> str:
+    label = cell_label(levels, baseline)
+    return EVERYTHING_OFF if label == "baseline" else label
+
+
+def _effects(search: Search, rate: float) -> dict[tuple[str, ...], Estimate]:
+    """Anchored composition effects at one rate, on the seeds of the search."""
+    stratum, found = search.strata[rate], {}
+    for treatments in treatment_combinations(stratum, 2):
+        weights = moebius(stratum.baseline, treatments)
+        effect = estimate([weights], search.losses[rate]) if weights else None
+        if effect is not None and effect.se is not None:
+            found[tuple(level_label(*each) for each in treatments)] = effect
+    return found
+
+
+def _effect(effect: Estimate | None) -> Number:
+    low, high = (effect and effect.interval()) or (None, None)
     if effect is None:
         return Number("")
-    text = interval_text(effect.value, effect.low, effect.high, lambda end: difference_text(end, effect.metric))
+    text = interval_text(effect.value, low, high, lambda end: difference_text(end, "ppl"))
     return Number(f"{text}, n={effect.seeds}", effect.value)
 
 
