@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from bitskip.errors import UserError
+from bitskip.store.tables import ledger_of
 from bitskip.sweep import sweep_file
 from bitskip.sweep.resources import Resources
 from bitskip.sweep.sweep_file import MAX_POINTS, Sweep, load_sweep
@@ -602,3 +603,14 @@ def test_ten_thousand_trials_are_hashed_and_checked_once_each(tmp_path, monkeypa
     assert len(load_sweep(file).trials) == 10_000
     assert len(made) <= 2_500 + 20
     assert len(hashed) <= 10_000
+
+
+def test_a_sweep_that_0_1_began_goes_on_as_it_was_begun() -> None:
+    reference = Path(__file__).parents[2] / "results" / "reference"
+    design = reference / "grid" / "sweep.yaml"
+    known, anew = load_sweep(design, results=reference), load_sweep(design)
+    ledger = ledger_of(reference)[0]
+    assert sum(trial.trial_id in ledger for trial in known.trials) == 126
+    assert any("begun with version 0.1" in note for note in known.notes)
+    assert not anew.begun(ledger)
+    assert {trial["eval_tokens"] for trial in anew.trials} == {262_144}
