@@ -53,6 +53,11 @@ def train(
 
     trial = replace(trial, data=pinned(trial.data))
     check_device(device)
+    folder = results / "train"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot create the results folder: {error.strerror}") from None
     training, progress = trial.training, sys.stderr if as_json else sys.stdout
     for text in summaries([trial.data]):
         print(f"text: {text.line()}", *(f"warning: {warning}" for warning in text.warnings), sep="\n", file=progress)
@@ -62,12 +67,6 @@ def train(
 
     for note in check_text(trial, load_data(trial.data, training.tokens, training.held_out_tokens, report=tell), tell):
         tell(note)
-    folder = results / "train"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot create the results folder: {error.strerror}") from None
-
     earlier = stored_result(folder, trial.trial_id)
     if earlier:
         print(

@@ -40,7 +40,6 @@ from bitskip.store.schema import FINISHED
 from bitskip.store.tables import committed_anywhere, set_aside
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.techniques.published_defects import PublishedDefects
-from bitskip.training.held_out import check_text
 from bitskip.training.shared_prefix import PrefixQueue
 from bitskip.trial.config import DataConfig, TrialConfig
 
@@ -236,6 +235,8 @@ def _prepare_data(plan: Plan, listener: Listener) -> None:
 
     Raises UserError for a trial that its text does not suit, before any is trained.
     """
+    from bitskip.training.held_out import check_text  # with torch
+
     by_text: dict[DataConfig, list[TrialConfig]] = {}
     for trial in plan.to_run:
         by_text.setdefault(trial.data, []).append(trial)

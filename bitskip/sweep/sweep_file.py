@@ -18,7 +18,6 @@ from typing import Any
 from bitskip import progress
 from bitskip.errors import UserError, nearest
 from bitskip.store.schema import axis_columns
-from bitskip.store.tables import ledger_of
 from bitskip.sweep.axes import Cell, layered, read_axes
 from bitskip.sweep.designs import DESIGNS, crossed
 from bitskip.sweep.grid import Grid, Levels
@@ -164,6 +163,8 @@ def _load(path: Path, profile: str | None, overrides: Sequence[str], results: Pa
     _spell_out_points(source)
     source.check_keys((), TOP_LEVEL, "top-level key")
     _load_plugins(source)  # before any axis is checked: it may be one of theirs
+    from bitskip.store.tables import ledger_of  # with pyarrow
+
     sweep = _expand(source)
     known = ledger_of(results)[0] if results is not None else ()
     if not known or sweep.begun(known):

@@ -207,5 +207,6 @@ def test_how_text_is_cut_is_told_and_doubted(swept: Path, tmp_path: Path) -> Non
     design = f"name: s\nbase: {{data: {{files: [{text}]}}}}\nspace: {{bits: [16, 8]}}"
     (swept / "s" / "sweep.yaml").write_text(design)
     found = {finding.level: finding.what for finding in of_results(swept) if finding.what.startswith("text")}
-    assert "20 documents in 1 file (blocks of 20 lines): 19 for training, 1 held out" in found["ok"]
+    told = "20 documents in 1 file (blocks of 20 lines): 18 for training, 1 for validation, 1 for the test"
+    assert told in found["ok"]
     assert "what is held out continues what is trained on" in found["warning"]
