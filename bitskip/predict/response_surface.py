@@ -131,6 +131,7 @@ class Surface:
             found[list(block)] = self.values[list(block)] - self.model.residuals(block)
         return found
 
+    @functools.cached_property
     def residuals(self) -> Residuals:
         """Of every configuration, left out with its block."""
         return _residuals(self.model, self.trials, self.blocks)
@@ -138,9 +139,8 @@ class Surface:
     def interval(self, levels: Levels, *, trial: bool) -> tuple[float, float]:
         """90 % interval of a configuration that was not run: of one new seed, or of the mean over the seeds run."""
         middle = self.mean(levels)
-        residuals = self.residuals()
-        without = self.model.predict_without(self.encoding.inputs([levels]), self.blocks)[0][residuals.block]
-        found = jackknife_plus(without, residuals, middle, trial=trial)
+        without = self.model.predict_without(self.encoding.inputs([levels]), self.blocks)[0][self.residuals.block]
+        found = jackknife_plus(without, self.residuals, middle, trial=trial)
         return self.of_new_seed(found, middle) if trial else found
 
     def of_new_seed(self, interval: tuple[float, float], middle: float) -> tuple[float, float]:
