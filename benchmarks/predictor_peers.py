@@ -202,12 +202,12 @@ def main() -> None:
             summary.append(row)
             best = min((row[name], name) for name in PEERS) if not options.no_peers else (math.nan, "")
             tiers = ", ".join(f"{k[5:]} {v:.0%}" for k, v in row.items() if k.startswith("tier"))
-            print(
-                f"{scenario.name:<52} bitskip {row['bitskip']:5.2f}  best {best[0]:5.2f} {best[1]:<9} "
-                f"ratio {row['bitskip'] / best[0]:4.2f}  coverage {row['coverage']:.3f}  half {row['half-width']:4.1f}  "
-                f"fit {row['fit s']:.2f} s  {tiers}",
-                flush=True,
-            )
+            parts = [
+                f"{scenario.name:<52} bitskip {row['bitskip']:5.2f}  best {best[0]:5.2f} {best[1]:<9}",
+                f"ratio {row['bitskip'] / best[0]:4.2f}  coverage {row['coverage']:.3f}",
+                f"half-width {row['half-width']:4.1f}  fit {row['fit s']:.2f} s  {tiers}",
+            ]
+            print("  ".join(parts), flush=True)
     for name in ("bitskip", *PEERS, "coverage", "half-width", "fit s"):
         if name in summary[0]:
             print(f"mean {name:<12} {np.mean([row[name] for row in summary]):.3f}")

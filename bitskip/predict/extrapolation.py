@@ -19,7 +19,7 @@ from typing import Any
 
 from bitskip.analysis.contrasts import Treatment
 from bitskip.analysis.factorial import Family
-from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels, idle, level_label
+from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels, idle, level_label, with_level
 from bitskip.predict.features import numeric_axis, position
 from bitskip.predict.response_surface import Surface
 from bitskip.techniques import registry
@@ -30,15 +30,16 @@ NEW_PAIR, BETWEEN, OUTSIDE = range(1, len(TIERS))
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """The tier and a sentence for each reason; no reasons inside. `new_pairs` and `between` count those of their kind.
+    """The tier and a sentence for each reason; no reasons inside. `new_pairs` counts those of its kind.
 
-    `untried` are pairs that were never run together although one technique is made for the other.
+    `around` has, for every value between measured ones, the configuration at its two neighbours; `untried` are pairs
+    that were never run together although one technique is made for the other.
     """
 
     tier: str
     reasons: tuple[str, ...]
     new_pairs: int
-    between: int
+    around: tuple[tuple[Levels, Levels], ...]
     untried: tuple[tuple[str, str], ...]
 
 
@@ -48,11 +49,14 @@ def outside_of(levels: Levels, family: Family, surface: Surface, elsewhere: Mapp
     reasons = [
         (OUTSIDE, f"{name} {value} was not measured, only {family.scale[name]}") for name, value in elsewhere.items()
     ]
-    untried = []
+    untried, around = [], []
     stand_ins: dict[str, list[Level]] = {}
     for factor, level in zip(FACTORS, levels, strict=True):
         measured = sorted({own[INDEX[factor]] for own in finished}, key=repr)
         stand_ins[factor], reason = _locate(factor, level, measured)
+        if len(stand_ins[factor]) == 2:
+            below, above = stand_ins[factor]
+            around.append((with_level(levels, factor, below), with_level(levels, factor, above)))
         reasons += [reason] if reason else []
     for first, second in itertools.combinations(FACTORS, 2):
         if idle(levels) and "phase" in (first, second):
@@ -73,7 +77,7 @@ def outside_of(levels: Levels, family: Family, surface: Surface, elsewhere: Mapp
         TIERS[max(ranks, default=0)],
         tuple(text for _, text in reasons),
         ranks[NEW_PAIR],
-        ranks[BETWEEN],
+        tuple(around),
         tuple(dict.fromkeys(untried)),
     )
 

@@ -86,12 +86,20 @@ def ordered(factor: str, levels: Sequence[Level]) -> dict[Level, float] | None:
 @dataclass(frozen=True)
 class Inputs:
     """What is known of one factor's level in some cells: contrasts [cells, columns] with a row's mean square of 1, an
-    indicator of each measured level alike (None where contrasts say as much), and places [cells, dimensions].
+    indicator of each measured level alike (None where contrasts say as much), places [cells, dimensions], and steps
+    [cells, levels - 1]: how much of the way from each measured level to the next lies behind a cell's. Without an order
+    a level is a step of its own.
     """
 
     contrasts: Array
     own: Array | None
     place: Array
+    steps: Array
+
+    def rows(self, chosen: npt.NDArray[np.intp]) -> Inputs:
+        """Those of some of the cells."""
+        own = None if self.own is None else self.own[chosen]
+        return Inputs(self.contrasts[chosen], own, self.place[chosen], self.steps[chosen])
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,14 @@ class _FactorCode:
         ranks = np.linspace(0.0, 1.0, len(self.numbers))
         return np.array([np.interp(number, self.numbers, ranks)])
 
+    def steps(self, level: Level, layers: int) -> Array:
+        """Every gap between neighbours that was passed, 1 in all; without an order, which of the levels it is."""
+        gaps = len(self.levels) - 1
+        if self.numbers is None:
+            return np.array([float(level == known) for known in self.levels]) / gaps
+        passed: Array = np.clip(self.place(level, layers)[0] * gaps - np.arange(gaps), 0.0, 1.0) / gaps
+        return passed
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -163,12 +179,14 @@ class Encoding:
         for (name, factor), contrasts in zip(self.factors.items(), self.codes(cells).values(), strict=True):
             own = [cell[INDEX[name]] for cell in cells]
             places = {level: factor.place(level, self.layers) for level in set(own)}
+            steps = {level: factor.steps(level, self.layers) for level in places}
             indicators = {level: factor.indicator(level) for level in set(own)} if factor.stepwise else None
             found.append(
                 Inputs(
                     contrasts / math.sqrt(max(contrasts.shape[1], 1)),
                     None if indicators is None else np.array([indicators[level] for level in own]),
                     np.array([places[level] for level in own]),
+                    np.array([steps[level] for level in own]),
                 )
             )
         return found

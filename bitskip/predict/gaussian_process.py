@@ -212,9 +212,7 @@ def fit_process(kernel: Kernel, inputs: Sequence[Inputs], values: Array, precisi
     seen = np.arange(len(values))
     if len(seen) > MOST_SOUGHT:
         seen = np.sort(np.random.default_rng(0).permutation(len(values))[:MOST_SOUGHT])
-    part = [
-        Inputs(each.contrasts[seen], None if each.own is None else each.own[seen], each.place[seen]) for each in inputs
-    ]
+    part = [each.rows(seen) for each in inputs]
     search = Search(kernel, part, standard[seen], precision[seen])
     found = minimize(
         search, search.start, jac=True, method="L-BFGS-B", bounds=search.bounds, options={"maxiter": STEPS}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, Level, Levels, with_level
+from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels, with_level
 from bitskip.analysis.student_t import NORMAL_95, STUDENT_95
 from bitskip.predict.features import Array, ordered
 from bitskip.predict.gaussian_process import Blocks
@@ -89,6 +89,12 @@ def half_width(residuals: Residuals) -> float:
     return max(half, student_half(magnitudes, weights, residuals.blocks)) if reach >= 1 else half
 
 
+def scaled(residuals: Residuals, scale: Array) -> Residuals:
+    """The residuals in units of a scale of each configuration."""
+    trials = tuple((own - mean) / s for own, mean, s in zip(residuals.trials, residuals.expected, scale, strict=True))
+    return Residuals(trials, np.zeros(len(trials)), residuals.block)
+
+
 def coverage(residuals: Residuals) -> float | None:
     """Share of trials inside the interval that the other blocks' residuals give; blocks count alike.
 
@@ -133,15 +139,26 @@ def pair_blocks(levels: Sequence[Levels], baseline: Levels) -> list[list[int]]:
     return blocks
 
 
-def level_blocks(levels: Sequence[Levels], *, inner: bool) -> list[list[int]]:
-    """Cells of every level with a measured one on both sides (`inner`) of the number that orders the factor, or of the
-    last level, farthest from being off.
+def last_blocks(levels: Sequence[Levels]) -> list[list[int]]:
+    """Cells of the last level, farthest from being off, of every factor that a number orders."""
+    return [[i for i, cell in enumerate(levels) if cell[INDEX[factor]] == own[-1]] for factor, own in _orders(levels)]
+
+
+def inner_blocks(levels: Sequence[Levels]) -> tuple[list[list[int]], list[list[tuple[Levels, Levels]]]]:
+    """Cells of every level with a measured one on both sides; and each of them at these two levels.
+
+    Where being off is no number, nothing lies between it and another level.
     """
-    blocks = []
+    blocks, around = [], []
     for factor, own in _orders(levels):
-        chosen = own[1:-1] if inner else own[-1:]
-        blocks += [[i for i, cell in enumerate(levels) if cell[INDEX[factor]] == level] for level in chosen]
-    return blocks
+        off_apart = factor not in SIZES and registry.leader(factor).off_at() is None
+        for below, level, above in zip(own, own[1:], own[2:], strict=False):
+            if off_apart and below == NEUTRAL[factor]:
+                continue
+            block = [i for i, cell in enumerate(levels) if cell[INDEX[factor]] == level]
+            blocks.append(block)
+            around.append([(with_level(levels[i], factor, below), with_level(levels[i], factor, above)) for i in block])
+    return blocks, around
 
 
 def _orders(levels: Sequence[Levels]) -> Iterator[tuple[str, list[Level]]]:

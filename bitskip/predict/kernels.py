@@ -7,8 +7,8 @@ A covariance is a sum of parts:
 - *interactions*: t2 e2(k) + t3 e3(k), the elementary symmetric polynomials, in which techniques with large effects have
   large interactions (additive Gaussian processes, Duvenaud, Nickisch and Rasmussen, arXiv 1112.4394), and u e2(Z Z'),
   in which all pairs are alike;
-- *rough*: w exp(-sum_j d_j / l_j) of the places' distances d_j, the kernel of a Mondrian forest (Balog et al., arXiv
-  1606.05241): steps between neighbours, any interaction;
+- *rough*: w exp(-sum_g r_g |s_g - s_g'|) over the gaps g between neighbouring levels, each with a rate of its own: a
+  forest's kernel (Balog et al., arXiv 1606.05241), flat over gaps where nothing happens, any interaction at the others;
 - *smooth*: a Matern kernel (5/2) of the same places with a length for each factor.
 """
 
@@ -33,7 +33,7 @@ PRIORS = {
     "alike": (0.01, 1.2, 3.0),
     "triples": (0.1, 1.2, 3.0),
     "rough": (0.3, 1.5, 3.0),
-    "rough lengths": (1.5, 1.5, 1.0),
+    "rates": (0.7, 1.5, 2.0),
     "smooth": (0.3, 1.5, 3.0),
     "smooth lengths": (1.5, 1.5, 1.0),
 }
@@ -60,7 +60,7 @@ class Kernel:
         if self.interactions:
             sizes |= {"pairs": 1, "alike": 1, "triples": 1}
         if self.rough:
-            sizes |= {"rough": 1, "rough lengths": factors}
+            sizes |= {"rough": 1, "rates": sum(each.steps.shape[1] for each in inputs)}
         if self.smooth:
             sizes |= {"smooth": 1, "smooth lengths": factors}
         return sizes
@@ -74,6 +74,11 @@ class Pairwise:
         self.shape = (len(first[0].place), len(second[0].place)) if pairs else (0, 0)
         self.contrasts = [one.contrasts @ other.contrasts.T for one, other in pairs]
         self.own = [None if one.own is None or other.own is None else one.own @ other.own.T for one, other in pairs]
+        self.steps = [
+            np.abs(one.steps[:, None, gap] - other.steps[None, :, gap])
+            for one, other in pairs
+            for gap in range(one.steps.shape[1])
+        ]
         self.squares = [((one.place[:, None] - other.place[None]) ** 2).sum(axis=2) for one, other in pairs]
 
 
@@ -92,7 +97,9 @@ def covariance(kernel: Kernel, parameters: Array, pairwise: Pairwise, slopes: li
         extra: list[Array] = []
         if kernel.interactions:
             pairs, alike, triples = (next(values) for _ in range(3))
-            even = alike * symmetric_polynomials(pairwise.contrasts)[1] / max(1, math.comb(len(factors), 2))
+            both = zip(pairwise.contrasts, pairwise.own, strict=True)
+            fullest = [one if other is None else other for one, other in both]
+            even = alike * symmetric_polynomials(fullest)[1] / max(1, math.comb(len(factors), 2))
             extra = [pairs * second, even, triples * third]
             found = found + extra[0] + extra[1] + extra[2]
             if slopes is not None:
@@ -104,12 +111,11 @@ def covariance(kernel: Kernel, parameters: Array, pairwise: Pairwise, slopes: li
             slopes += [each * by_term[j] for j, each in enumerate(own) if each is not None]
             slopes += extra
     if kernel.rough:
-        scale, lengths = next(values), [next(values) for _ in factors]
-        shares = [np.sqrt(pairwise.squares[j]) / lengths[j] for j in factors]
+        scale, shares = next(values), [next(values) * step for step in pairwise.steps]
         part = scale * np.exp(-sum(shares))
         found = found + part
         if slopes is not None:
-            slopes += [part, *(part * share for share in shares)]
+            slopes += [part, *(-part * share for share in shares)]
     if kernel.smooth:
         scale, lengths = next(values), [next(values) for _ in factors]
         shares = [pairwise.squares[j] / lengths[j] ** 2 for j in factors]

@@ -228,7 +228,7 @@ def _interval(
     halves = surface.halves
     inside = (high - low) / 2
     pair = halves.new_pair or inside
-    squares = beyond.new_pairs * pair**2 + beyond.between * (halves.between or pair) ** 2
+    squares = beyond.new_pairs * pair**2 + (surface.between(beyond.around) ** 2 if beyond.around else 0.0)
     if beyond.tier == "outside":
         squares += (halves.outside or pair) ** 2 + _untried(surface, levels, beyond) ** 2
     half = math.sqrt(squares)

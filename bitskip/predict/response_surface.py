@@ -7,6 +7,7 @@ Beyond what was measured the additive one predicts alone.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,17 +29,23 @@ from bitskip.predict.jackknife import (
     Residuals,
     coverage,
     half_width,
+    inner_blocks,
     jackknife_plus,
     joined,
-    level_blocks,
+    last_blocks,
     pair_blocks,
     prefix_blocks,
+    scaled,
     widened,
 )
 from bitskip.predict.stacking import MODELS, Stack, left_out_residuals, stacking_weights
 
 FEWEST_CONFIGURATIONS = 3
 FEWEST_FOR_INTERACTIONS = 12
+
+GAP_SHARE = 0.2
+"""Of the distance between two levels, what a smooth curve through them may miss in between. Levels that lie between
+others and are left out say whether the curve is smooth."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,8 @@ class Seeds:
 class HalfWidths:
     """90 % half-widths beside which the interval inside what was measured may be narrow; None where nothing tells.
 
-    `new_pair` is of two levels never run together, `between` of a value between measured ones, `outside` of a level
-    beyond the last one, with the additive model.
+    `new_pair` is of two levels never run together, `outside` of a level beyond the last one, with the additive model.
+    `between` is of a value between measured ones in units of `gap_scale`.
     """
 
     new_pair: float | None
@@ -143,6 +150,12 @@ class Surface:
         found = jackknife_plus(without, self.residuals, middle, trial=trial)
         return self.of_new_seed(found, middle) if trial else found
 
+    def between(self, around: Sequence[tuple[Levels, Levels]]) -> float:
+        """90 % half-width of a value that lies between these pairs of measured cells; several add in squares."""
+        ends = [self.means(list(cells)) for cells in zip(*around, strict=True)]
+        scale = gap_scale(half_width(self.residuals), np.array(ends[0]) - np.array(ends[1]))
+        return float(np.sqrt(np.sum(scale**2))) * max(1.0, self.halves.between or 1.0)
+
     def of_new_seed(self, interval: tuple[float, float], middle: float) -> tuple[float, float]:
         """An interval widened by what leaving configurations out can't show: the shifts that all of them share."""
         if not self.seeds.shift_sd:
@@ -212,14 +225,20 @@ def fit_surface(family: Family, metric: Metric) -> Surface:
     weights = stacking_weights(left_out, [price for _, price in chosen])
     model = Stack(processes, tuple(weights.tolist()))
     baseline = family.strata[0].baseline
+    inside = _residuals(model, data.trials, blocks)
     left_out_whole = {
         "new_pair": (model, pair_blocks(data.levels, baseline)),
-        "between": (model, level_blocks(data.levels, inner=True)),
-        "outside": (Stack(processes[:1], (1.0,)), level_blocks(data.levels, inner=False)),
+        "outside": (Stack(processes[:1], (1.0,)), last_blocks(data.levels)),
     }
     apart = {
         tier: _residuals(own, data.trials, whole) if whole else None for tier, (own, whole) in left_out_whole.items()
     }
+    inner, around = inner_blocks(data.levels)
+    apart["between"] = None
+    if inner:
+        ends = [model.predict(encoding.inputs(list(cells))) for cells in zip(*itertools.chain(*around), strict=True)]
+        scale = gap_scale(half_width(inside), ends[0] - ends[1])
+        apart["between"] = scaled(_residuals(model, data.trials, inner), scale)
     return Surface(
         levels=data.levels,
         trials=data.trials,
@@ -228,7 +247,7 @@ def fit_surface(family: Family, metric: Metric) -> Surface:
         model=model,
         scores=_scores(
             data,
-            _residuals(model, data.trials, blocks),
+            inside,
             weights @ np.array(left_out),
             left_out[0],
             apart,
@@ -239,6 +258,12 @@ def fit_surface(family: Family, metric: Metric) -> Surface:
         halves=HalfWidths(**{tier: half_width(own) if own else None for tier, own in apart.items()}),
         baseline=baseline,
     )
+
+
+def gap_scale(inside: float, gap: Array) -> Array:
+    """How far a value between two measured ones may be missed: as one that was run, and by a part of their distance."""
+    found: Array = np.hypot(inside, GAP_SHARE * gap) + 1e-12
+    return found
 
 
 def _residuals(model: Stack, trials: Sequence[Array], blocks: Blocks) -> Residuals:

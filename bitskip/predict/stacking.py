@@ -21,8 +21,9 @@ from bitskip.predict.kernels import Kernel
 MODELS: Mapping[str, tuple[Kernel, float]] = {
     "additive": (Kernel(mains=True), 0.0),
     "warped additive": (Kernel(mains=True, warped=True), 10.0),
-    "smooth process": (Kernel(smooth=True, warped=True), 20.0),
-    "interactions": (Kernel(mains=True, interactions=True, rough=True, warped=True), 20.0),
+    "smooth process": (Kernel(smooth=True, warped=True), 25.0),
+    "rough process": (Kernel(rough=True, warped=True), 25.0),
+    "interactions": (Kernel(mains=True, interactions=True, rough=True, warped=True), 25.0),
 }
 """Kernel by name, and its price at full weight in mean squared errors of the best model; the first is the null."""
 

@@ -19,9 +19,10 @@ from bitskip.predict.jackknife import (
     Residuals,
     coverage,
     half_width,
+    inner_blocks,
     jackknife_plus,
     joined,
-    level_blocks,
+    last_blocks,
     pair_blocks,
     prefix_blocks,
     student_95,
@@ -139,16 +140,14 @@ def test_configurations_that_share_a_prefix_are_left_out_together():
 def test_levels_between_and_last_levels():
     trials = grid(bits=(16, 8, 6, 4), exit_weight=(0.0, 0.1, 0.3), hadamard=("none", "bitnet-v2"))
     levels = [levels_of(trial.axes()) for trial in trials]
-    inner, last = (
-        [{(trials[i]["bits"], trials[i]["exit_weight"]) for i in block} for block in level_blocks(levels, inner=inner)]
-        for inner in (True, False)
-    )
-    assert inner == [
-        {(8, w) for w in (0, 0.1, 0.3)},
-        {(6, w) for w in (0, 0.1, 0.3)},
-        {(b, 0.1) for b in (16, 8, 6, 4)},
-    ]
-    assert last == [{(4, w) for w in (0, 0.1, 0.3)}, {(b, 0.3) for b in (16, 8, 6, 4)}]
+    inner, around = inner_blocks(levels)
+    cells = [{(trials[i]["bits"], trials[i]["exit_weight"]) for i in block} for block in (*inner, *last_blocks(levels))]
+    # 16 bits are no bit width: 8 lies between nothing.
+    between = [{(6, w) for w in (0, 0.1, 0.3)}, {(b, 0.1) for b in (16, 8, 6, 4)}]
+    assert cells == [*between, {(4, w) for w in (0, 0.1, 0.3)}, {(b, 0.3) for b in (16, 8, 6, 4)}]
+    for block, ends in zip(inner, around, strict=True):
+        for i, pair in zip(block, ends, strict=True):
+            assert all(sum(a != b for a, b in zip(levels[i], end, strict=True)) == 1 for end in pair)
 
 
 def test_every_pair_that_could_be_missing_is_left_out_once(surface):

@@ -278,8 +278,8 @@ def test_a_metric_is_predicted_once_it_is_in_the_table(monkeypatch):
         prediction = each.predict(bits=4, hadamard=True)
         nats = fit_predictor(simulated).predict(bits=4, hadamard=True)
         assert prediction.metric == "unigram_gain"
-        assert prediction.mean == pytest.approx(6 - math.log(nats.mean))
-        assert prediction.composition_effects[0].value == pytest.approx(-nats.composition_effects[0].value)
+        assert prediction.mean == pytest.approx(6 - math.log(nats.mean), abs=1e-3)
+        assert prediction.composition_effects[0].value == pytest.approx(-nats.composition_effects[0].value, abs=1e-3)
         with pytest.raises(UserError, match="0 configuration"):  # exits do not say it
             each.predict(bits=4, exit_layer=2)
 
