@@ -81,12 +81,15 @@ def student_half(magnitudes: Array, weights: Array, count: int) -> float:
     return student_95(max(count - 1, 1)) * typical * math.sqrt(1 + 1 / count)
 
 
-def half_width(residuals: Residuals) -> float:
-    """90 % half-width for another block like these: the quantile of what was missed; Student's with few blocks."""
+def half_width(residuals: Residuals, *, few: bool = True) -> float:
+    """90 % half-width for another block like these: the quantile of what was missed; Student's with few blocks.
+
+    Without allowance for `few`, the largest that was missed.
+    """
     magnitudes, _, weights = residuals.of_trials()
     reach = NOMINAL_COVERAGE * (1 + 1 / residuals.blocks)
     half = weighted_quantile(magnitudes, weights, reach)
-    return max(half, student_half(magnitudes, weights, residuals.blocks)) if reach >= 1 else half
+    return max(half, student_half(magnitudes, weights, residuals.blocks)) if few and reach >= 1 else half
 
 
 def scaled(residuals: Residuals, scale: Array) -> Residuals:

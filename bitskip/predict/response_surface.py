@@ -255,7 +255,9 @@ def fit_surface(family: Family, metric: Metric) -> Surface:
             logarithmic=metric.logarithmic,
         ),
         seeds=data.seeds,
-        halves=HalfWidths(**{tier: half_width(own) if own else None for tier, own in apart.items()}),
+        halves=HalfWidths(
+            **{tier: half_width(own, few=tier != "between") if own else None for tier, own in apart.items()}
+        ),
         baseline=baseline,
     )
 
@@ -323,10 +325,11 @@ def _seeds(known: Sequence[SeedNoise], count: int) -> Seeds:
     if not known:
         return Seeds(count, None, None)
     variance = sum((noise.variance or 0.0) * noise.df for noise in known) / sum(noise.df for noise in known)
-    shift_df = sum(noise.shift_df for noise in known)
+    # A seed may shift all sizes alike: several strata do not know its shifts better than one.
+    shift_df = max(noise.shift_df for noise in known)
     if not shift_df:
         return Seeds(count, math.sqrt(variance), None)
-    shift = sum(noise.shift_variance * noise.shift_df for noise in known) / shift_df
+    shift = sum(noise.shift_variance * noise.shift_df for noise in known) / sum(noise.shift_df for noise in known)
     # What a new seed does to the techniques is no more seen by leaving configurations out than its common shift.
     favour = max(max((noise.variance or 0.0) - (noise.own_variance or 0.0), 0.0) for noise in known)
     return Seeds(count, math.sqrt(variance), math.sqrt((shift + favour) * (1 + 1 / count)), shift_df)
