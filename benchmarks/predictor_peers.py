@@ -180,6 +180,7 @@ def run(job: tuple[int, int, bool, bool]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=24)
+    parser.add_argument("--first", type=int, default=0, help="number of the first draw")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="")
     parser.add_argument("--no-peers", action="store_true")
