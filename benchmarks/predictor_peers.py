@@ -1,6 +1,6 @@
 """The predictor against what a user would pick instead, where the truth is known. For docs/prediction.md.
 
-python benchmarks/predictor_peers.py [--draws N] [--jobs N] [--only TEXT] [--no-peers] [--folder]
+python benchmarks/predictor_peers.py [--draws N] [--first N] [--jobs N] [--only TEXT] [--no-peers] [--folder]
 
 For every scenario of truths.py: mean error on the cells left out, in % of perplexity against the truth without noise;
 the share of a new seed's values inside the 90 % intervals; half-width of these. Peers see the means of the cells: as
@@ -193,14 +193,15 @@ def main() -> None:
         for scenario in chosen:
             jobs = [
                 (SCENARIOS.index(scenario), number, not options.no_peers, options.folder)
-                for number in range(options.draws)
+                for number in range(options.first, options.first + options.draws)
             ]
             rows = list(pool.map(run, jobs, chunksize=4))
             row = {
                 name: float(np.mean([each.get(name, 0.0) for each in rows]))
                 for name in dict.fromkeys(k for r in rows for k in r)
             }
-            summary.append(row)
+            if "tier outside" not in row:
+                summary.append(row)
             best = min((row[name], name) for name in PEERS) if not options.no_peers else (math.nan, "")
             tiers = ", ".join(f"{k[5:]} {v:.0%}" for k, v in row.items() if k.startswith("tier"))
             parts = [
@@ -210,7 +211,7 @@ def main() -> None:
             ]
             print("  ".join(parts), flush=True)
     for name in ("bitskip", *PEERS, "coverage", "half-width", "fit s"):
-        if name in summary[0]:
+        if summary and name in summary[0]:
             print(f"mean {name:<12} {np.mean([row[name] for row in summary]):.3f}")
 
 
