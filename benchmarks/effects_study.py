@@ -1,6 +1,6 @@
 """How good effects, predictor and suggestions are where the truth is known. Its numbers stand in docs/effects.md.
 
-python benchmarks/effects_study.py [effects|predict|pairs|failures|shift]… [--draws N]
+python benchmarks/effects_study.py [effects|failures]… [--draws N]
 
 The grid has 108 cells: 3 bit widths, rotation, 3 layer dropouts, 3 exit weights, 2 model sizes. A truth is drawn anew
 for every repetition; seeds are noisier with rotation and at 4 bits. Cells that a design leaves out are held out.
@@ -21,9 +21,9 @@ from bitskip.analysis.effects import UNRESOLVED, stratum_effects
 from bitskip.analysis.factorial import Cell, Family, Stratum, baseline_of
 from bitskip.analysis.levels import Levels, levels_of
 from bitskip.analysis.metrics import METRICS
-from bitskip.predict.cross_validation import r_squared, rank_correlation
+from bitskip.predict.cross_validation import r_squared
 from bitskip.predict.failure_model import fit_failures
-from bitskip.predict.response_surface import Surface, fit_surface
+from bitskip.predict.response_surface import fit_surface
 from bitskip.sweep.suggest import suggest
 from bitskip.trial.config import AXES, TrialConfig
 
@@ -171,34 +171,6 @@ def one_at_a_time() -> Array:
     return np.flatnonzero((PLACE > 0).sum(axis=1) <= 1)
 
 
-def hits(surface: Surface, levels: list[Levels], observed: Array) -> tuple[list[bool], list[float]]:
-    """(whether each trial lies in its interval, half-widths in % of perplexity)."""
-    inside, widths = [], []
-    for own, values in zip(levels, observed, strict=True):
-        low, high = surface.interval(own, trial=True)
-        inside += [bool(low <= value <= high) for value in values]
-        widths.append(100 * math.expm1((high - low) / 2))
-    return inside, widths
-
-
-def held_out(surface: Surface, observed: Array, cells: Array) -> dict[str, float]:
-    levels = [LEVELS[index] for index in cells]
-    values = observed[cells].mean(axis=1)
-    groups = [QUANTIZED_AND_SIZE[index] for index in cells]
-    residuals = values - np.array(surface.means(levels))
-    plain = values - np.array(surface.means(levels, surface.additive))
-    inside, widths = hits(surface, levels, observed[cells])
-    return {
-        "R2": r_squared(values, residuals) or math.nan,
-        "within": r_squared(values, residuals, groups) or math.nan,
-        "additive R2": r_squared(values, plain) or math.nan,
-        "MAE %": 100 * float(np.mean(np.expm1(np.abs(residuals)))),
-        "rank": rank_correlation(values - residuals, values) or math.nan,
-        "coverage": float(np.mean(inside)),
-        "half %": float(np.median(widths)),
-    }
-
-
 def show(title: str, rows: list[dict[str, float]], *, means: tuple[str, ...] = ("coverage",)) -> None:
     """Medians over draws, means of what is named."""
     parts = []
@@ -250,66 +222,6 @@ def study_effects(draws: int) -> None:
         )
 
 
-def study_predict(draws: int) -> None:
-    """Held-out cells by truth, design and fraction; the whole grid left out cell by cell."""
-    designs = {count: d_optimal(count) for count in (16, 27, 54)}
-    collected: dict[str, list[dict[str, float]]] = {}
-    for name, draw in itertools.product(TRUTHS, range(draws)):
-        source = np.random.default_rng([draw, 2])
-        truth = TRUTHS[name](source)
-        observed = observe(truth, source, 0.02, 3)
-        whole = fit_surface(family_of(observed, np.arange(108)), METRICS["ppl"]).scores
-        row = {
-            "R2": whole.loco_r2, "of ceiling": (whole.loco_r2 or 0) / (whole.r2_ceiling or 1),
-            "within/ceiling": (whole.within_r2 or 0) / (whole.within_ceiling or 1), "skill": whole.skill,
-            "skill low": whole.skill_low, "MAE %": whole.loco_mae_percent, "floor %": whole.noise_percent,
-            "coverage": whole.coverage, "permuted": whole.permuted_r2,
-        }  # fmt: skip
-        collected.setdefault(f"{name}: full, LOCO", []).append({key: float(v or 0.0) for key, v in row.items()})
-        plans = {f"D-opt {count}": cells for count, cells in designs.items()}
-        plans |= {f"random {count}": source.choice(108, count, replace=False) for count in (27, 54)}
-        for label, cells in plans.items():
-            surface = fit_surface(family_of(observed, cells), METRICS["ppl"])
-            rest = np.setdiff1d(np.arange(108), cells)
-            collected.setdefault(f"{name}: {label}", []).append(held_out(surface, observed, rest))
-    for title, rows in collected.items():
-        show(title, rows)
-    ordinary = [name for name in TRUTHS if name in ("heredity", "strong", "mechanism")]
-    for label in sorted({title.split(": ")[1] for title in collected}):
-        show(f"three truths: {label}", [row for name in ordinary for row in collected[f"{name}: {label}"]])
-
-
-def study_pairs(draws: int) -> None:
-    """A pair of levels never run together: everything else trained, that pair's cells predicted."""
-    pairs = [
-        (i, j, a, b)
-        for i, j in itertools.combinations(range(5), 2)
-        for a in range(1, SHAPE[i])
-        for b in range(1, SHAPE[j])
-    ]
-    for name in ("heredity", "strong", "mechanism", "no heredity"):
-        covered: dict[str, list[bool]] = {"all": [], "4 bit x rotation": []}
-        widths = []
-        for draw in range(draws):
-            source = np.random.default_rng([draw, 3])
-            observed = observe(TRUTHS[name](source), source, 0.02, 3)
-            for i, j, a, b in [pairs[k] for k in source.choice(len(pairs), 4, replace=False)] + [(0, 1, 2, 1)]:
-                block = np.flatnonzero((PLACE[:, i] == a) & (PLACE[:, j] == b))
-                surface = fit_surface(family_of(observed, np.setdiff1d(np.arange(108), block)), METRICS["ppl"])
-                half = surface.pair_half or 0.0
-                errors = observed[block] - np.array(surface.means([LEVELS[k] for k in block]))[:, None]
-                special = (i, j, a, b) == (0, 1, 2, 1)
-                inside = (np.abs(errors) <= half).ravel().tolist()
-                covered["4 bit x rotation" if special else "all"] += inside
-                widths.append(100 * math.expm1(half))
-        print(
-            f"pairs {name:<12} "
-            + "  ".join(f"{kind} {np.mean(own):.3f}" for kind, own in covered.items())
-            + f"  half-width {np.median(widths):.1f} %",
-            flush=True,
-        )
-
-
 def study_failures(draws: int) -> None:
     """4 bits with rotation fail the more the more is dropped; trained on 27 cells."""
     risk = np.zeros(108)
@@ -346,37 +258,9 @@ def study_failures(draws: int) -> None:
         show(f"failures, {count} cells", rows)
 
 
-def study_shift(draws: int) -> None:
-    """New seeds of held-out cells when a seed shifts all configurations by more than its noise."""
-    for seeds, shift in itertools.product((2, 3, 5), (0.0, 0.02, 0.06)):
-        inside: list[bool] = []
-        widths: list[float] = []
-        paired: list[bool] = []
-        for draw in range(draws):
-            source = np.random.default_rng([draw, 5])
-            observed = observe(heredity(source), source, 0.02, seeds + 1, shift)
-            cells = source.choice(108, 54, replace=False)
-            surface = fit_surface(family_of(observed[:, :seeds], cells), METRICS["ppl"])
-            rest = np.setdiff1d(np.arange(108), cells)
-            found, half = hits(surface, [LEVELS[index] for index in rest], observed[rest, seeds:])
-            inside += found
-            widths += half
-            for index in rest:
-                low, high = surface.interval(LEVELS[index], trial=False)
-                paired.append(bool(low <= observed[index, :seeds].mean() <= high))
-        print(
-            f"shift {shift:.0%}, {seeds} seeds: new seed {np.mean(inside):.3f}, half-width {np.median(widths):.1f} %, "
-            f"mean over the seeds run {np.mean(paired):.3f}",
-            flush=True,
-        )
-
-
 STUDIES = {
     "effects": (study_effects, 60),
-    "predict": (study_predict, 6),
-    "pairs": (study_pairs, 6),
     "failures": (study_failures, 6),
-    "shift": (study_shift, 12),
 }
 
 

@@ -14,7 +14,6 @@ from bitskip.cli.app import (
     INTERRUPTED,
     TERMINATED,
     JsonOption,
-    MetricOption,
     ResultsArgument,
     ResultsOption,
     SetOption,
@@ -156,7 +155,6 @@ def suggest(
     by_cost: Annotated[bool, typer.Option("--by-cost/--ignore-cost", help="Weigh gain against cost.")] = True,
     profile: Annotated[str | None, typer.Option(help="A profile of the file.")] = None,
     overrides: SetOption = None,
-    metric: MetricOption = "ppl",
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
 ) -> None:
@@ -190,7 +188,7 @@ def suggest(
         space |= dict.fromkeys(wanted, sweep.tuned)
     if not space and found:
         space = measured_space(found)
-    suggestions = suggest(found, space, count, by_cost=by_cost, metric=metric)
+    suggestions = suggest(found, space, count, by_cost=by_cost)
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
     written = write_sweeps(suggestions, output, {trial.configuration_id: axes for trial, axes in space.items()})

@@ -1,4 +1,4 @@
-"""How good a fit is on configurations that it has not seen, beside what could be reached (docs/effects.md, Scores)."""
+"""How good a fit is on configurations it has not seen, beside what could be reached (docs/prediction.md, Scores)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from bitskip.predict.features import Array
 
 RESAMPLES = 2000
-PERMUTATIONS = 20
 NOISE_LIMITED = 1.5
 """Mean error over noise floor below which more seeds would tell more than another model."""
 
@@ -22,8 +21,9 @@ class Scores:
 
     `r2_ceiling` is what a perfect model would reach against noisy means, 1 - mean(noise variance) / variance. `within`
     is R^2 around the means of unquantized and quantized cells of each size. `skill` is 1 - SSE / SSE(additive) with a
-    95 % bootstrap interval. `noise_percent` is the error that a perfect model would show. `permuted_r2` is R^2 after
-    the values are shuffled over configurations: near or below 0, or the scores flatter.
+    95 % bootstrap interval. `noise_percent` is the error that a perfect model would show. `coverage` is the share of
+    trials inside the 90 % intervals of left-out configurations; the others are the same for pairs of levels, for levels
+    between others, and for last levels that are left out whole.
     """
 
     loco_r2: float | None
@@ -39,7 +39,9 @@ class Scores:
     noise_percent: float | None
     rank_correlation: float | None
     coverage: float | None
-    permuted_r2: float | None
+    coverage_new_pair: float | None
+    coverage_between: float | None
+    coverage_outside: float | None
 
 
 Groups = Sequence[object] | None
@@ -101,9 +103,3 @@ def skill_over(residuals: Array, reference: Array) -> tuple[float, float, float]
     resampled = 1 - own[drawn].sum(axis=1) / np.where(sums > 0, sums, np.inf)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return 1 - float(own.sum() / other.sum()), float(low), float(high)
-
-
-def permutations(values: Array) -> Array:
-    """The values shuffled over configurations, [PERMUTATIONS, configurations], always alike."""
-    source = np.random.default_rng(0)
-    return np.array([source.permutation(values) for _ in range(PERMUTATIONS)])

@@ -1,4 +1,4 @@
-"""The risk that a trial stalls or diverges: a hurdle before the metric, never averaged into it (docs/effects.md).
+"""The risk that a trial stalls or diverges: a hurdle before the metric, never averaged into it (docs/prediction.md).
 
 Failures are rare and have another cause than a slightly worse loss, so they get a model of their own: logistic
 regression on main and pair contrasts with a normal prior (ridge), shrinking pairs twice as much, and half a failure and

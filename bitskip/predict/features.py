@@ -1,9 +1,10 @@
-"""Techniques as numbers: orthonormal sum-to-zero contrasts over the levels that were measured (docs/effects.md).
+"""Techniques as numbers: what the predictor knows of a level (docs/prediction.md, Model).
 
 Each factor's levels become features that respect their meaning (a bit width is a damage, a dropout schedule a mean
-rate, a size its place in a scaling law), which are then centred and whitened over the measured levels. Whitening makes
-a penalty independent of how the features were scaled; features never exceed the rank that the measured levels support,
-so that two or three levels are coded exactly and many levels of a numeric axis are smoothed.
+rate, a size its place in a scaling law), which are then centred and whitened over the measured levels: orthonormal
+sum-to-zero contrasts, as many as the features have rank. Where that is fewer than the levels could support, an
+indicator for each measured level stands beside them, so that a step between two levels can be fitted. A level's place
+says how far apart two levels are: their ranks where one number orders them, else the distance of their features.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels
 from bitskip.techniques import registry
-from bitskip.trial.config import ModelConfig
+from bitskip.trial.config import AXES, ModelConfig
 
 Array = npt.NDArray[np.float64]
 Codes = dict[str, Array]
@@ -52,21 +53,106 @@ def _features_of(factor: str) -> Features:
     return lambda level, layers: technique.features(dict(zip(members, level, strict=True)), layers)
 
 
+def numeric_axis(factor: str) -> int | None:
+    """Where the number stands that orders a technique's levels, all else being equal."""
+    return next((i for i, name in enumerate(FACTORS[factor]) if AXES[name].kind in (int, float)), None)
+
+
+def position(factor: str, level: Level) -> float:
+    """The number that orders a factor's levels: its non-embedding parameters of a model; 0 where there is none."""
+    if factor == "model":
+        return float(matrix_parameters(ModelConfig(*level)))
+    axis = numeric_axis(factor)
+    return 0.0 if axis is None else float(level[axis])
+
+
+def ordered(factor: str, levels: Sequence[Level]) -> dict[Level, float] | None:
+    """The number of every level, if one number orders them all; off stands where its technique says."""
+    axis = numeric_axis(factor)
+    off = NEUTRAL[factor]
+    if factor != "model" and axis is None:
+        return None
+    if factor not in SIZES:
+        on = [level for level in levels if level != off]
+        if len({level[:axis] + level[axis + 1 :] for level in on if axis is not None}) > 1:
+            return None
+    found = {level: position(factor, level) for level in levels}
+    off_at = None if factor in SIZES else registry.leader(factor).off_at()
+    if off in found and off_at is not None:
+        found[off] = off_at
+    return found if len(set(found.values())) == len(levels) else None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is known of one factor's level in some cells: contrasts [cells, columns] with a row's mean square of 1, an
+    indicator of each measured level alike (None where contrasts say as much), places [cells, dimensions], and steps
+    [cells, levels - 1]: how much of the way from each measured level to the next lies behind a cell's. Without an order
+    a level is a step of its own.
+    """
+
+    contrasts: Array
+    own: Array | None
+    place: Array
+    steps: Array
+
+    def rows(self, chosen: npt.NDArray[np.intp]) -> Inputs:
+        """Those of some of the cells."""
+        own = None if self.own is None else self.own[chosen]
+        return Inputs(self.contrasts[chosen], own, self.place[chosen], self.steps[chosen])
+
+
 @dataclass(frozen=True)
 class _FactorCode:
-    """Whitening of one factor's features over its measured levels."""
+    """Whitening of one factor's features over its measured `levels`; `numbers` are sorted where one orders them."""
 
+    factor: str
+    levels: tuple[Level, ...]
     features: Features
     names: tuple[str, ...]
     centre: Array
     scale: Array
     projection: Array
+    numbers: Array | None
+    widest: float
+
+    def standard(self, level: Level, layers: int) -> Array:
+        """Features in units of their spread over the measured levels."""
+        values = self.features(level, layers)
+        row: Array = (np.array([values.get(name, 0.0) for name in self.names]) - self.centre) / self.scale
+        return row
 
     def code(self, level: Level, layers: int) -> Array:
-        values = self.features(level, layers)
-        row = np.array([values.get(name, 0.0) for name in self.names])
-        coded: Array = ((row - self.centre) / self.scale) @ self.projection
+        coded: Array = self.standard(level, layers) @ self.projection
         return coded
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether indicators say more than contrasts."""
+        return bool(self.projection.shape[1] < len(self.levels) - 1)
+
+    def indicator(self, level: Level) -> Array:
+        """Sum-to-zero; all zero for a level that was not measured."""
+        count = len(self.levels)
+        own = np.array([float(level == known) for known in self.levels])
+        scaled: Array = (own - own.mean()) * math.sqrt(count / (count - 1))
+        return scaled
+
+    def place(self, level: Level, layers: int) -> Array:
+        """From 0 to 1 by rank, in between by the number; or features, their largest distance 1."""
+        if self.numbers is None:
+            return self.standard(level, layers) / self.widest
+        number = (ordered(self.factor, [level]) or {level: position(self.factor, level)})[level]
+        ranks = np.linspace(0.0, 1.0, len(self.numbers))
+        return np.array([np.interp(number, self.numbers, ranks)])
+
+    def steps(self, level: Level, layers: int) -> Array:
+        """Every gap between neighbours that was passed, 1 in all; without an order, which of the levels it is."""
+        gaps = len(self.levels) - 1
+        if self.numbers is None:
+            return np.array([float(level == known) for known in self.levels]) / gaps
+        passed: Array = np.clip(self.place(level, layers)[0] * gaps - np.arange(gaps), 0.0, 1.0) / gaps
+        return passed
 
 
 @dataclass(frozen=True)
@@ -75,10 +161,6 @@ class Encoding:
 
     factors: dict[str, _FactorCode]
     layers: int
-
-    @property
-    def columns(self) -> dict[str, int]:
-        return {name: code.projection.shape[1] for name, code in self.factors.items()}
 
     def codes(self, cells: Sequence[Levels]) -> Codes:
         """Every varying factor's contrasts. The phase counts from its default, at which it stands where it is idle."""
@@ -91,6 +173,24 @@ class Encoding:
                 coded[name] -= factor.code(NEUTRAL[name], self.layers)
         return coded
 
+    def inputs(self, cells: Sequence[Levels]) -> list[Inputs]:
+        """All that a kernel needs, factor by factor."""
+        found = []
+        for (name, factor), contrasts in zip(self.factors.items(), self.codes(cells).values(), strict=True):
+            own = [cell[INDEX[name]] for cell in cells]
+            places = {level: factor.place(level, self.layers) for level in set(own)}
+            steps = {level: factor.steps(level, self.layers) for level in places}
+            indicators = {level: factor.indicator(level) for level in set(own)} if factor.stepwise else None
+            found.append(
+                Inputs(
+                    contrasts / math.sqrt(max(contrasts.shape[1], 1)),
+                    None if indicators is None else np.array([indicators[level] for level in own]),
+                    np.array([places[level] for level in own]),
+                    np.array([steps[level] for level in own]),
+                )
+            )
+        return found
+
 
 def encode(cells: Sequence[Levels], layers: int) -> Encoding:
     """The encoding fixed by the measured cells; a factor with one level takes no part."""
@@ -98,18 +198,32 @@ def encode(cells: Sequence[Levels], layers: int) -> Encoding:
     for name, index in INDEX.items():
         levels = sorted({cell[index] for cell in cells}, key=repr)
         if len(levels) > 1:
-            coded[name] = _factor_code(_features_of(name), levels, layers)
+            coded[name] = _factor_code(name, levels, layers)
     return Encoding(coded, layers)
 
 
-def _factor_code(features: Features, levels: Sequence[Level], layers: int) -> _FactorCode:
+def _factor_code(factor: str, levels: Sequence[Level], layers: int) -> _FactorCode:
+    features = _features_of(factor)
     rows = [features(level, layers) for level in levels]
     names = tuple(sorted({key for row in rows for key in row}))
     matrix = np.array([[row.get(key, 0.0) for key in names] for row in rows])
     centre = matrix.mean(axis=0)
     spread = matrix.std(axis=0)
     scale = np.where(spread > 1e-12 * (1 + np.abs(centre)), spread, 1.0)
-    _, singular, rotation = np.linalg.svd((matrix - centre) / scale, full_matrices=False)
+    standard = (matrix - centre) / scale
+    _, singular, rotation = np.linalg.svd(standard, full_matrices=False)
     kept = singular > 1e-8 * max(1.0, float(singular.max(initial=0.0)))
     projection = rotation[kept].T / singular[kept] * math.sqrt(len(levels))
-    return _FactorCode(features, names, centre, scale, projection)
+    apart = np.sqrt(((standard[:, None] - standard[None]) ** 2).sum(axis=2))
+    numbers = ordered(factor, levels)
+    return _FactorCode(
+        factor,
+        tuple(levels),
+        features,
+        names,
+        centre,
+        scale,
+        projection,
+        None if numbers is None else np.sort(list(numbers.values())),
+        float(apart.max()) or 1.0,
+    )

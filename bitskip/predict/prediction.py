@@ -62,8 +62,8 @@ class Prediction:
     exponential of the expected log-perplexity, `additive_mean` what single effects alone would give. `baseline`,
     `main_effects` and `composition_effects` are on the additive scale and sum to it exactly. The metric is conditional
     on not failing, whose probability is `divergence_risk`. `assumed` names every axis that was not asked for. `tier` is
-    `interior`, `new pair` (never run together, or between measured values) or `outside` (refuse unless forced);
-    `extrapolation` gives the reasons, `notes` what else a reader must know.
+    `interior`, `new pair` (never run together), `between levels` (a value between measured ones) or `outside` (refuse
+    unless forced); `extrapolation` gives the reasons, `notes` what else a reader must know.
     """
 
     metric: str

@@ -1,4 +1,4 @@
-"""Predict a metric for any configuration, with what it rests on (docs/effects.md, Prediction).
+"""Predict a metric for any configuration, with what it rests on (docs/prediction.md).
 
 Asks are made in axes; what is not named is taken from the measured baseline and listed as assumed. Importing this
 module and predicting from a finished fit needs numpy and plain data only.
@@ -6,6 +6,8 @@ module and predicting from a finished fit needs numpy and plain data only.
 
 from __future__ import annotations
 
+import itertools
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,7 +17,7 @@ import numpy as np
 
 from bitskip.analysis.factorial import Family, Stratum, families
 from bitskip.analysis.failure_rates import Risk
-from bitskip.analysis.levels import FACTORS, Levels, cell_label, level_label, without_techniques
+from bitskip.analysis.levels import FACTORS, INDEX, Levels, cell_label, level_label, with_level, without_techniques
 from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.errors import UserError
 from bitskip.predict.completion import complete
@@ -114,7 +116,7 @@ class Predictor:
             raise UserError(f"exit_layer: {layer} is not one of 1…{depth}, the exits of {stratum.label}")
         surface = self.surface(family, None if layer == depth else (layer, depth))
         beyond = outside_of(levels, family, surface, asked.elsewhere)
-        # Beyond the measured levels no interaction is known: the additive model, widest residual.
+        # Beyond the measured levels no interaction is known.
         model = surface.additive if beyond.tier == "outside" else surface.model
         mean = surface.mean(levels, model)
         low, high = _interval(surface, levels, mean, beyond, trial=True)
@@ -219,22 +221,40 @@ def _baseline_label(baseline: Levels) -> str:
 def _interval(
     surface: Surface, levels: Levels, mean: float, beyond: Extrapolation, *, trial: bool
 ) -> tuple[float, float]:
+    """90 % interval; what an unseen pair, an unseen value and an untried technique may do is added in squares."""
     low, high = surface.interval(levels, trial=trial)
     if beyond.tier == "interior":
         return low, high
-    half = surface.widest() if beyond.tier == "outside" else surface.pair_half or surface.widest()
+    halves = surface.halves
+    inside = (high - low) / 2
+    pair = halves.new_pair or inside
+    squares = beyond.new_pairs * pair**2 + (surface.between(beyond.around) ** 2 if beyond.around else 0.0)
+    if beyond.tier == "outside":
+        squares += (halves.outside or pair) ** 2 + _untried(surface, levels, beyond) ** 2
+    half = math.sqrt(squares)
     if trial:
-        half = float(np.hypot(half, surface.seeds.shift_half or 0.0))
+        half = mean - surface.of_new_seed((mean - half, mean + half), mean)[0]
     return min(low, mean - half), max(high, mean + half)
+
+
+def _untried(surface: Surface, levels: Levels, beyond: Extrapolation) -> float:
+    """The largest effect of a technique in a pair that was never tried although one is made for the other: it may undo
+    or double what the other does.
+    """
+    start = start_of(surface, levels)
+    alone = [
+        with_level(start, factor, levels[INDEX[factor]]) for factor in dict.fromkeys(itertools.chain(*beyond.untried))
+    ]
+    return max((abs(surface.mean(own) - surface.mean(start)) for own in alone), default=0.0)
 
 
 def summary_of(surface: Surface, family: Family, beyond: Extrapolation | None = None) -> ModelSummary:
     """The model card: what it rests on and how it did on left-out configurations."""
     scores = surface.scores
-    outside = beyond is not None and beyond.tier == "outside" and surface.composes
+    outside = beyond is not None and beyond.tier == "outside"
     verdicts = []
-    if scores.skill is not None and not surface.composes:
-        verdicts.append("additive suffices: interactions do not predict better on this grid")
+    if scores.skill_low is not None and scores.skill_low <= 0:
+        verdicts.append("additive suffices: interactions do not predict better on this grid, beyond chance")
     error, noise = scores.loco_mae_percent, scores.noise_percent
     if error is not None and noise is not None and error <= NOISE_LIMITED * noise:
         verdicts.append("noise-limited: the error is that of the seeds; more seeds would tell more than another model")

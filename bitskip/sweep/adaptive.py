@@ -1,4 +1,4 @@
-"""The next configurations of a design that learns from results: Optuna, or what the effect model suggests.
+"""The next configurations of a design that learns from results: Optuna, or what `suggest` proposes around what ran.
 
 Nothing is kept between two batches but the results: the study is built from them anew each time, so that an interrupted
 sweep goes on and a level can be added to an axis.
@@ -95,7 +95,7 @@ def _losses(sweep: Sweep, results: Path, ran: Sequence[int]) -> dict[int, float]
 def choose_guided(
     sweep: Sweep, results: Path, ran: Sequence[int], count: int, suggest: Suggester | None = None
 ) -> list[int]:
-    """Positions in the grid that `suggest` finds most informative; suggested seeds are left out."""
+    """Positions in the grid that `suggest` proposes; suggested seeds are left out."""
     from bitskip.sweep.suggest import suggest as informative
 
     configurations = sweep.grid.configurations

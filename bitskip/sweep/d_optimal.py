@@ -85,11 +85,14 @@ def level_pairs(levels: Sequence[Levels]) -> Flags:
     return flags
 
 
-def d_optimal(levels: Sequence[Levels], count: int, fixed: Sequence[int] = ()) -> list[int]:
+def d_optimal(
+    levels: Sequence[Levels], count: int, fixed: Sequence[int] = (), costs: Sequence[float] | None = None
+) -> list[int]:
     """`count` cells, the `fixed` among them, that determine main and pair effects best; every pair of levels is in one.
 
     Bayesian D-optimality by Fedorov's exchange from a greedy and from random starts, in the same order every time;
-    fewer cells than it takes to cover all pairs cover as many as they can. Raises UserError for more than `MOST_TERMS`.
+    fewer cells than it takes to cover all pairs cover as many as they can. With `costs`, what a cell tells is divided
+    by what it costs. Raises UserError for more than `MOST_TERMS`.
     """
     if count >= len(levels):
         return list(range(len(levels)))
@@ -101,7 +104,11 @@ def d_optimal(levels: Sequence[Levels], count: int, fixed: Sequence[int] = ()) -
     candidates = list(range(len(levels)))
     if len(levels) > MOST_CANDIDATES:
         candidates = sorted({*random.Random(0).sample(candidates, MOST_CANDIDATES), *fixed})
-    exchange = _Exchange([levels[at] for at in candidates], [candidates.index(at) for at in dict.fromkeys(fixed)])
+    places = {at: place for place, at in enumerate(candidates)}
+    exchange = _Exchange([levels[at] for at in candidates], [places[at] for at in dict.fromkeys(fixed)])
+    if costs is not None:
+        effort = np.array([costs[at] for at in candidates])
+        exchange.rows = exchange.rows / np.sqrt(effort / effort.mean())[:, None]
     return sorted(candidates[at] for at in exchange.best(max(count, len(exchange.fixed))))
 
 

@@ -80,7 +80,7 @@ DESIGNS: dict[str, Design] = {
         note="one factor at a time: no composition effect can be estimated from these points",
     ),
     "fractional": Design("the n that determine main and pair effects best", _fractional),
-    "guided": Design("batches that the effect model finds most informative", next_batch=choose_guided),
+    "guided": Design("batches that determine main and pair effects best around what has run", next_batch=choose_guided),
     "optuna": Design("batches that Optuna proposes for the lowest loss", next_batch=choose_optuna),
 }
 """By name; a design that takes a count is written `{name: n}` in a sweep file, any other `name`."""

@@ -37,6 +37,8 @@ class ActivationQuantization(Technique):
     """The inputs of the blocks' linear layers are rounded to integers of `bits` bits, per token."""
 
     told_in_steps: ClassVar[tuple[str, ...]] = ("first_bits_share",)
+    # Between 3 and 2 bits weights stop being near their initial values (ParetoQ, arXiv 2502.02631).
+    irregular_below: ClassVar[float | None] = 4
 
     bits: int = axis(UNQUANTIZED_BITS, "activation bits; 16 = not quantized", allowed=_width)
     first_bits: int = axis(0, "activation bits of a first stage, before `bits`; 0 = one stage", allowed=_width_or_none)

@@ -73,12 +73,16 @@ class Technique:
     """One idea of the field with the axes that belong to it; the first axis switches it and names it.
 
     Off means: its axes at their neutral values. `trained_in_phase_2` says that it rests during plain training,
-    `told_in_steps` which axes are shares of the training that `before` tells in steps.
+    `told_in_steps` which axes are shares of the training that `before` tells in steps. `made_for` names factors whose
+    effect it is there to change: what both do together is never predicted unmeasured. Below `irregular_below` the
+    number that orders its levels tells nothing of a level between two others.
     """
 
     group: ClassVar[str] = "method"
     trained_in_phase_2: ClassVar[bool] = False
     told_in_steps: ClassVar[tuple[str, ...]] = ()
+    made_for: ClassVar[tuple[str, ...]] = ()
+    irregular_below: ClassVar[float | None] = None
 
     # Settings
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bitskip.errors import UserError
 from bitskip.ops.conventions import UNQUANTIZED_BITS
@@ -76,6 +76,8 @@ class IntegerQuantizer:
 @dataclass(frozen=True)
 class IntegerWeights(Technique):
     """Weights of the blocks' linear layers are integers times a scale."""
+
+    irregular_below: ClassVar[float | None] = 4  # as of activations
 
     weight_bits: int = axis(
         UNQUANTIZED_BITS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bitskip.ops.conventions import UNQUANTIZED_BITS
 from bitskip.techniques.axis import axis, bit_widths
@@ -44,6 +44,8 @@ class AsymmetricQuantizer:
 @dataclass(frozen=True)
 class KVCacheQuantization(Technique):
     """Keys (behind their rotary embedding) and values are rounded per token and head, in training and in decoding."""
+
+    irregular_below: ClassVar[float | None] = 4  # as of activations
 
     kv_bits: int = axis(
         UNQUANTIZED_BITS,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from bitskip.errors import UserError
 from bitskip.techniques.axis import axis
@@ -44,6 +44,8 @@ _SPELT_AS_BOOLEAN = {"true": "bitnet-v2", "false": "none"}
 @dataclass(frozen=True)
 class Rotation(Technique):
     """The input of a linear layer is multiplied with a Hadamard matrix before it is quantized."""
+
+    made_for: ClassVar[tuple[str, ...]] = ("bits",)
 
     hadamard: str = axis(
         "none",

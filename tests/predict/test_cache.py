@@ -73,7 +73,7 @@ def test_a_broken_file_is_replaced(root, content):
 def test_a_file_with_the_right_fingerprint_and_wrong_content_is_replaced(root):
     first, _ = asked(root)
     stored = json.loads((root / FILE_NAME).read_text())
-    stored["fits"]["surfaces"][0][1]["interacting"] = {"share": "x", "left_out": []}
+    stored["fits"]["surfaces"][0][1]["processes"][0] = {"parameters": "x", "warp": 0}
     (root / FILE_NAME).write_text(json.dumps(stored))
     assert asked(root) == (first, True)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from simulated_results import FULL_GRID, grid, simulate, with_interactions
 
 from bitskip.analysis.factorial import families, strata
+from bitskip.analysis.levels import levels_of
 from bitskip.analysis.metrics import METRICS
 from bitskip.analysis.student_t import STUDENT_95
 from bitskip.predict.cross_validation import ceiling, mean_error, r_squared, rank_correlation, skill_over
@@ -17,9 +18,14 @@ from bitskip.predict.fanova import variance_shares
 from bitskip.predict.jackknife import (
     Residuals,
     coverage,
+    half_width,
+    inner_blocks,
     jackknife_plus,
+    joined,
+    last_blocks,
     pair_blocks,
-    pair_half_width,
+    prefix_blocks,
+    student_95,
     weighted_quantile,
     widened,
 )
@@ -29,7 +35,23 @@ SOURCE = np.random.default_rng(0)
 COUNT = 40
 TRIALS = tuple(SOURCE.normal(size=int(SOURCE.integers(1, 4))) for _ in range(COUNT))
 VALUES = np.array([own.mean() for own in TRIALS])
-RESIDUALS = Residuals(TRIALS, VALUES, SOURCE.normal(size=COUNT))
+EXPECTED = VALUES - SOURCE.normal(size=COUNT)
+BLOCKS = SOURCE.integers(0, 30, COUNT)
+RESIDUALS = Residuals(TRIALS, EXPECTED, BLOCKS)
+
+
+def singles(values, expected):
+    return Residuals(tuple(values[:, None]), expected, np.arange(len(values)))
+
+
+def points_of(residuals):
+    """(configuration, |trial - prediction|, weight) of every trial: a block weighs one, its configurations alike."""
+    sizes = {block: list(residuals.block).count(block) for block in residuals.block}
+    return [
+        (i, abs(y - residuals.expected[i]), 1 / len(own) / sizes[residuals.block[i]])
+        for i, own in enumerate(residuals.trials)
+        for y in own
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +76,8 @@ def brute_quantile(points, level):
 def test_jackknife_plus_equals_its_definition():
     without = SOURCE.normal(size=COUNT)
     low, high = jackknife_plus(without, RESIDUALS, 0.0, trial=True)
-    expected = VALUES - RESIDUALS.left_out
-    level = 0.9 * (1 + 1 / COUNT)
-    points = [(i, abs(y - expected[i]), 1 / len(own)) for i, own in enumerate(TRIALS) for y in own]
+    level = 0.9 * (1 + 1 / len(set(BLOCKS)))
+    points = points_of(RESIDUALS)
     assert high == pytest.approx(brute_quantile([(without[i] + r, w) for i, r, w in points], level))
     assert low == pytest.approx(-brute_quantile([(r - without[i], w) for i, r, w in points], level))
 
@@ -68,29 +89,65 @@ def test_jackknife_plus_covers_exchangeable_data():
         source = np.random.default_rng(draw)
         values, new = source.normal(size=25), source.normal()
         without = (values.sum() - values) / 24
-        residuals = Residuals(tuple(values[:, None]), values, values - without)
-        low, high = jackknife_plus(without, residuals, float(values.mean()), trial=True)
+        low, high = jackknife_plus(without, singles(values, without), float(values.mean()), trial=True)
         inside += low <= new <= high
     assert 0.86 <= inside / 600 <= 0.95
 
 
 def test_few_configurations_get_at_least_students_interval():
-    values = np.array([1.0, 2.0, 4.0])
-    residuals = Residuals(tuple(values[:, None]), values, np.array([-1.0, 0.5, 2.0]))
-    low, high = jackknife_plus(values, residuals, 2.0, trial=False)
+    values, missed = np.array([1.0, 2.0, 4.0]), np.array([-1.0, 0.5, 2.0])
+    low, high = jackknife_plus(values, singles(values, values - missed), 2.0, trial=False)
     half = STUDENT_95[2] * math.sqrt((1 + 0.25 + 4) / 3) * math.sqrt(4 / 3)
     assert (low, high) == (min(2 - half, low), max(2 + half, high))
     assert high - 2 >= half - 1e-12
 
 
 def test_coverage_equals_its_definition():
-    magnitudes, groups, weights = RESIDUALS.of_trials()
+    points = points_of(RESIDUALS)
     shares = []
-    for i in range(COUNT):
-        rest = [(m, w) for m, g, w in zip(magnitudes, groups, weights, strict=True) if g != i]
-        half = brute_quantile(rest, 0.9 * (1 + 1 / (COUNT - 1)))
-        shares.append(np.mean(np.abs(TRIALS[i] - RESIDUALS.expected[i]) <= half))
+    for block in sorted(set(BLOCKS)):
+        rest = [(r, w) for i, r, w in points if BLOCKS[i] != block]
+        half = brute_quantile(rest, 0.9 * (1 + 1 / (len(set(BLOCKS)) - 1)))
+        own = [(r <= half, w) for i, r, w in points if BLOCKS[i] == block]
+        shares.append(sum(inside * w for inside, w in own) / sum(w for _, w in own))
     assert coverage(RESIDUALS) == pytest.approx(np.mean(shares))
+
+
+def test_half_widths_cover_another_block():
+    """Blocks that differ in size and in how far they are missed: 90 % of the trials of one more, on average."""
+    inside = []
+    for draw in range(400):
+        source = np.random.default_rng(draw)
+        sizes = source.integers(1, 6, 21)
+        missed = [source.normal(source.normal(), 0.3, size) for size in sizes]
+        blocks = [list(range(int(sum(sizes[:i])), int(sum(sizes[: i + 1])))) for i in range(20)]
+        trials = [np.array([y]) for own in missed[:-1] for y in own]
+        half = half_width(joined(blocks, trials, [np.zeros(len(block)) for block in blocks]))
+        inside.append(np.mean(np.abs(missed[-1]) <= half))
+    assert 0.87 <= np.mean(inside) <= 0.94
+
+
+def test_configurations_that_share_a_prefix_are_left_out_together():
+    trials = grid(bits=(16, 4), dropout=("none", "quadratic"), exit_weight=(0.0, 0.3), phase=("2", "1+2"))
+    levels = [levels_of(trial.axes()) for trial in trials]
+    found = [[trials[i] for i in block] for block in prefix_blocks(levels)]
+    assert sorted(len(block) for block in found) == [1] * 8 + [3, 3]
+    for block in found:
+        if len(block) > 1:
+            assert {(trial["bits"], trial["phase"]) for trial in block} in ({(16, "1+2")}, {(4, "1+2")})
+
+
+def test_levels_between_and_last_levels():
+    trials = grid(bits=(16, 8, 6, 4), exit_weight=(0.0, 0.1, 0.3), hadamard=("none", "bitnet-v2"))
+    levels = [levels_of(trial.axes()) for trial in trials]
+    inner, around = inner_blocks(levels)
+    cells = [{(trials[i]["bits"], trials[i]["exit_weight"]) for i in block} for block in (*inner, *last_blocks(levels))]
+    # 16 bits are no bit width: 8 lies between nothing.
+    between = [{(6, w) for w in (0, 0.1, 0.3)}, {(b, 0.1) for b in (16, 8, 6, 4)}]
+    assert cells == [*between, {(4, w) for w in (0, 0.1, 0.3)}, {(b, 0.3) for b in (16, 8, 6, 4)}]
+    for block, ends in zip(inner, around, strict=True):
+        for i, pair in zip(block, ends, strict=True):
+            assert all(sum(a != b for a, b in zip(levels[i], end, strict=True)) == 1 for end in pair)
 
 
 def test_every_pair_that_could_be_missing_is_left_out_once(surface):
@@ -100,23 +157,6 @@ def test_every_pair_that_could_be_missing_is_left_out_once(surface):
     assert all(len(block) >= 3 for block in blocks)
 
 
-def test_pair_half_width_is_a_quantile_of_quantiles(surface):
-    blocks = pair_blocks(surface.levels, surface.baseline)
-    residuals = surface.residuals()
-    halves = []
-    for block in blocks:
-        expected = surface.values[block] - surface.model.block_residuals(block)
-        magnitudes = [
-            (abs(y - e), 1 / len(surface.trials[i]))
-            for i, e in zip(block, expected, strict=True)
-            for y in surface.trials[i]
-        ]
-        halves.append(brute_quantile(magnitudes, 0.9))
-    expected = sorted(halves)[math.ceil(0.9 * (len(halves) + 1)) - 1]
-    assert pair_half_width(surface.model, residuals, blocks) == pytest.approx(expected)
-    assert pair_half_width(surface.model, residuals, []) is None
-
-
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0.1, 3)), min_size=1, max_size=12), st.floats(0.05, 0.99))
 def test_weighted_quantile_equals_brute_force(points, level):
@@ -124,8 +164,21 @@ def test_weighted_quantile_equals_brute_force(points, level):
     assert weighted_quantile(values, weights, level) == brute_quantile(points, level)
 
 
-def test_independent_errors_add_in_squares():
-    assert widened((7.0, 14.0), 10.0, 4.0) == pytest.approx((5.0, 10 + math.hypot(4, 4)))
+@pytest.mark.parametrize(("own", "own_df", "sd", "df"), [(1.0, 30, 0.3, 1), (1.0, 30, 1.0, 2), (0.3, 20, 1.0, 3)])
+def test_intervals_widened_by_a_shift_hold_what_they_say(own, own_df, sd, df):
+    source = np.random.default_rng(0)
+    inside = []
+    for _ in range(4000):
+        half = student_95(own_df) * own * math.sqrt(source.chisquare(own_df) / own_df)
+        known = sd * math.sqrt(source.chisquare(df) / df)
+        low, high = widened((5 - half, 5 + half), 5.0, own_df, known, df)
+        inside.append(low <= 5 + source.normal(0, math.hypot(own, sd)) <= high)
+    assert 0.885 <= np.mean(inside) <= 0.95
+
+
+def test_students_quantile_without_scipy():
+    for df in (1, 1.5, 2, 3, 7.5, 10, 25, 1000):
+        assert student_95(df) == pytest.approx(scipy.stats.t.ppf(0.95, df), rel=0.04)
 
 
 def test_scores_equal_their_definitions():

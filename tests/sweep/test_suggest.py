@@ -10,15 +10,8 @@ from ruamel.yaml import YAML
 from simulated_results import grid, results_from, simulate, trial_row, with_interactions
 
 from bitskip.analysis.levels import NEUTRAL, levels_of
-from bitskip.predict.features import encode
-from bitskip.predict.kernel_ridge import graded_covariance
-from bitskip.sweep.suggest import (
-    INTERACTION_SHARE,
-    NOISE,
-    measured_space,
-    suggest,
-    sweep_documents,
-)
+from bitskip.sweep.d_optimal import model_matrix
+from bitskip.sweep.suggest import measured_space, suggest, sweep_documents
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import make_trial
 
@@ -42,12 +35,10 @@ def pairs_of(trials):
 
 
 def information(trials):
-    """log det(I + K / noise) of the design, up to the constant of the intercept."""
-    cells = [levels_of(trial.axes()) for trial in trials]
-    encoding = encode([levels_of(trial.axes()) for trial in SPACE], 6)
-    codes = encoding.codes(cells)
-    covariance = graded_covariance(INTERACTION_SHARE, codes, codes)
-    return np.linalg.slogdet(np.eye(len(cells)) + covariance / NOISE)[1]
+    """ln det(X'X + K) of main and pair effects, those of docs/designs.md."""
+    rows, precision = model_matrix([levels_of(trial.axes()) for trial in SPACE])
+    picked = rows[[SPACE.index(trial) for trial in trials]]
+    return np.linalg.slogdet(picked.T @ picked + np.diag(precision))[1]
 
 
 def test_a_design_from_nothing_covers_every_pair_of_levels():
@@ -65,7 +56,7 @@ def test_the_design_teaches_more_than_random_ones():
     assert ours > np.mean(random) + 2 * np.std(random)
 
 
-def test_greedy_choice_equals_brute_force():
+def test_one_more_is_the_one_that_tells_most():
     run = suggest_trials(None, SPACE, 20)
     results = simulate(run, with_interactions, seeds=1)
     (found,) = suggest_trials(results, SPACE, 1, by_cost=False)
@@ -81,11 +72,11 @@ def test_a_pair_never_run_together_comes_first():
     assert first.reason == "bits 4 and dropout quadratic 0.1 were never run together"
 
 
-def test_seeds_go_where_a_verdict_hangs_once_the_space_is_run():
-    results = simulate(SPACE, with_interactions, seeds=2, sigma=0.03)
-    chosen = suggest(results, SPACE, 8)
-    assert {each.trial.seed for each in chosen} == {2}
-    assert "hangs on seeds" in chosen[0].reason
+def test_seeds_come_once_every_configuration_was_run():
+    results = simulate(SPACE[1:], with_interactions, seeds=2, sigma=0.03)
+    chosen = suggest(results, SPACE, 5)
+    assert (chosen[0].trial.configuration_id, chosen[0].trial.seed) == (SPACE[0].configuration_id, 0)
+    assert "fewest seeds" in chosen[1].reason
     known = {row["trial_id"] for row in results.trials.to_pylist()}
     assert not known & {each.trial.trial_id for each in chosen}
 

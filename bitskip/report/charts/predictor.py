@@ -37,7 +37,7 @@ def calibration(sheet: Sheet) -> Content | None:
             "predicted": math.exp(float(guess)),
             "bits": levels[INDEX["bits"]][0],
         }
-        for levels, value, guess in zip(surface.levels, surface.values, surface.residuals().expected, strict=True)
+        for levels, value, guess in zip(surface.levels, surface.values, surface.expected, strict=True)
     ]
 
     def draw(axes: Any) -> None:

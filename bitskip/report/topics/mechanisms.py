@@ -107,8 +107,6 @@ def record(model: ModelSummary) -> list[str]:
         lines.append(
             f"left out one at a time: R² {model.loco_r2:.3f}{beside}, mean error {model.loco_mae_percent:.1f} %{floor}"
         )
-        if model.coverage is not None:
-            lines[-1] += f", coverage {model.coverage:.0%}"
         if model.rank_correlation is not None:
             lines[-1] += f", rank correlation {model.rank_correlation:.2f}"
     if model.within_r2 is not None:
@@ -117,7 +115,15 @@ def record(model: ModelSummary) -> list[str]:
     if model.skill is not None and model.additive_r2 is not None and model.additive_mae_percent is not None:
         lines.append(
             f"single effects alone: R² {model.additive_r2:.3f}, mean error {model.additive_mae_percent:.1f} %; "
-            f"skill of interactions {model.skill:.2f} ({model.skill_low:.2f} to {model.skill_high:.2f}); "
-            f"shuffled control R² {model.permuted_r2:.2f}"
+            f"skill of interactions {model.skill:.2f} ({model.skill_low:.2f} to {model.skill_high:.2f})"
         )
+    held = {
+        "a configuration": model.coverage,
+        "a pair of levels": model.coverage_new_pair,
+        "a level between others": model.coverage_between,
+        "a last level": model.coverage_outside,
+    }
+    known = [f"{name} {share:.0%}" for name, share in held.items() if share is not None]
+    if known:
+        lines.append(f"share of trials inside the 90 % intervals when left out whole: {', '.join(known)}")
     return lines + list(model.verdicts)
