@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -180,36 +181,50 @@ def false_verdicts(effects: Sequence[Effect]) -> int:
     return sum(len(e.techniques) > 1 and e.verdict in ("super-additive", "sub-additive") for e in effects)
 
 
-def coverage(name: str, cells: Sequence[Levels], noise: Noise, seeds: int, grids: int) -> str:
-    inside: dict[tuple[tuple[str, ...], str], list[bool]] = {}
+@dataclass(frozen=True)
+class Coverage:
+    """Shares of intervals that hold the truth and median half-widths by kind, the worst single effect's share, and the
+    share of grids with a false composition verdict."""
+
+    kinds: Mapping[str, float]
+    halves: Mapping[str, float]
+    worst: float
+    false: float
+
+    def __str__(self) -> str:
+        shown = [f"{kind} {share:.3f} (± {100 * self.halves[kind]:.1f} %)" for kind, share in self.kinds.items()]
+        return f"{'  '.join(shown)}  worst {self.worst:.3f}  grids with a false verdict {self.false:.3f}"
+
+
+def coverage(cells: Sequence[Levels], noise: Noise, seeds: int, grids: int) -> Coverage:
+    inside: dict[tuple[str, tuple[str, ...]], list[bool]] = {}
     widths: dict[str, list[float]] = {}
     false = 0
     for draw in range(grids):
         source = np.random.default_rng([draw, seeds, len(cells)])
         truth = additive(source, cells)
         effects = effects_of(stratum_of(cells, truth[:, None] + noise(source, seeds)))
-        true = {
-            (effect.techniques, effect.estimand): effect.value
-            for effect in effects_of(stratum_of(cells, truth[:, None]), (1,))
-        }
+        exact = effects_of(stratum_of(cells, truth[:, None]), (1,))
+        true = {(effect.techniques, effect.estimand): effect.value for effect in exact}
         false += false_verdicts(effects) > 0
         for effect in effects:
             if effect.low is None or effect.high is None:
                 continue
             expected = 0.0 if len(effect.techniques) > 1 else true.get((effect.techniques, effect.estimand))
             if expected is not None:
-                held = effect.low <= expected <= effect.high
-                inside.setdefault((effect.techniques, effect.estimand), []).append(held)
                 kind = f"{('single', 'pair')[len(effect.techniques) - 1]} {effect.estimand}"
+                held = effect.low <= expected <= effect.high
+                inside.setdefault((kind, effect.techniques), []).append(held)
                 widths.setdefault(kind, []).append(effect.high - effect.low)
     kinds: dict[str, list[bool]] = {}
-    for (techniques, estimand), own in inside.items():
-        kinds.setdefault(f"{('single', 'pair')[len(techniques) - 1]} {estimand}", []).extend(own)
-    worst = min(np.mean(own) for own in inside.values() if len(own) >= grids / 2)
-    shown = "  ".join(
-        f"{kind} {np.mean(own):.3f} (± {50 * np.median(widths[kind]):.1f} %)" for kind, own in kinds.items()
+    for (kind, _), own in inside.items():
+        kinds.setdefault(kind, []).extend(own)
+    return Coverage(
+        {kind: float(np.mean(own)) for kind, own in kinds.items()},
+        {kind: float(np.median(own)) / 2 for kind, own in widths.items()},
+        min(float(np.mean(own)) for own in inside.values() if len(own) >= grids / 2),
+        false / grids,
     )
-    return f"{name:<18} {seeds} seeds: {shown}  worst {worst:.3f}  grids with a false verdict {false / grids:.3f}"
 
 
 def requested(name: str, cells: Sequence[Levels], noise: Noise, seeds: int, grids: int, whole: bool) -> str:
@@ -262,7 +277,7 @@ def main() -> None:
             if options.requested:
                 lines = [requested(name, cells, noise, seeds, options.grids, whole) for whole in (False, True)]
             else:
-                lines = [coverage(name, cells, noise, seeds, options.grids)]
+                lines = [f"{name:<18} {seeds} seeds: {coverage(cells, noise, seeds, options.grids)}"]
             print("\n".join(lines) + f"  ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
