@@ -1,12 +1,12 @@
 """Whether intervals and verdicts of effects hold where the truth is known. Its numbers stand in docs/effects.md.
 
-python benchmarks/effect_coverage.py [SCENARIO]… [--grids N] [--seeds 2 3 5] [--requested]
+python benchmarks/effect_coverage.py [SCENARIO]… [--grids N] [--seeds 2 3 5] [--requested | --pooled]
 
 Truths are additive: every composition effect is nothing, and a verdict of one is false. Grids have 66 cells (3 bit
 widths, rotation, 3 layer dropouts, 2 exit weights, 2 phases), or those of a reference grid with its own variance
 components. For every kind of effect the share of 95 % intervals that hold the truth, the worst single effect's, and the
 share of grids with a false composition verdict somewhere. With `--requested`, that share where seeds are added to the
-cells of open verdicts until none is open.
+cells of open verdicts until none is open; with `--pooled`, the intervals of one variance for all trials.
 """
 
 from __future__ import annotations
@@ -173,8 +173,9 @@ def stratum_of(cells: Sequence[Levels], losses: Array, seeds: Array | None = Non
     return Stratum("simulated", SCALE, built, baseline_of(built))
 
 
-def effects_of(stratum: Stratum, orders: Sequence[int] = (1, 2)) -> list[Effect]:
-    return [effect for order in orders for effect in stratum_effects(stratum, "ppl", METRICS["ppl"], order)]
+def effects_of(stratum: Stratum, orders: Sequence[int] = (1, 2), variance: str = "own") -> list[Effect]:
+    found = (stratum_effects(stratum, "ppl", METRICS["ppl"], order, variance=variance) for order in orders)
+    return [effect for effects in found for effect in effects]
 
 
 def false_verdicts(effects: Sequence[Effect]) -> int:
@@ -196,14 +197,14 @@ class Coverage:
         return f"{'  '.join(shown)}  worst {self.worst:.3f}  grids with a false verdict {self.false:.3f}"
 
 
-def coverage(cells: Sequence[Levels], noise: Noise, seeds: int, grids: int) -> Coverage:
+def coverage(cells: Sequence[Levels], noise: Noise, seeds: int, grids: int, variance: str = "own") -> Coverage:
     inside: dict[tuple[str, tuple[str, ...]], list[bool]] = {}
     widths: dict[str, list[float]] = {}
     false = 0
     for draw in range(grids):
         source = np.random.default_rng([draw, seeds, len(cells)])
         truth = additive(source, cells)
-        effects = effects_of(stratum_of(cells, truth[:, None] + noise(source, seeds)))
+        effects = effects_of(stratum_of(cells, truth[:, None] + noise(source, seeds)), variance=variance)
         exact = effects_of(stratum_of(cells, truth[:, None]), (1,))
         true = {(effect.techniques, effect.estimand): effect.value for effect in exact}
         false += false_verdicts(effects) > 0
@@ -264,6 +265,7 @@ def main() -> None:
     parser.add_argument("--grids", type=int, default=150)
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5])
     parser.add_argument("--requested", action="store_true")
+    parser.add_argument("--pooled", action="store_true")
     options = parser.parse_args()
     cases: dict[str, tuple[Sequence[Levels], Noise]] = {name: (CELLS, noise) for name, noise in SCENARIOS.items()}
     for stratum in strata(load_results(REFERENCE))[:2]:
@@ -277,7 +279,8 @@ def main() -> None:
             if options.requested:
                 lines = [requested(name, cells, noise, seeds, options.grids, whole) for whole in (False, True)]
             else:
-                lines = [f"{name:<18} {seeds} seeds: {coverage(cells, noise, seeds, options.grids)}"]
+                found = coverage(cells, noise, seeds, options.grids, "pooled" if options.pooled else "own")
+                lines = [f"{name:<18} {seeds} seeds: {found}"]
             print("\n".join(lines) + f"  ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
