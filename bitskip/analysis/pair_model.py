@@ -7,7 +7,6 @@ interval, and what seeds do is told from the effect's own values by seed, as eve
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -16,7 +15,7 @@ import numpy as np
 from bitskip.analysis.contrasts import Values, Weights
 from bitskip.analysis.design_matrix import Array, indicators, pair_products
 from bitskip.analysis.levels import INDEX, Levels
-from bitskip.analysis.student_t import Estimate, satterthwaite
+from bitskip.analysis.student_t import Estimate, of_parts
 
 TOLERANCE = 1e-6
 FEWEST_SEEDS = 1.5
@@ -52,8 +51,7 @@ class PairModel:
         if over_seeds is None:
             return Estimate(value, None, 0, len(self.seeds))
         misfit = self._misfit(of_trial)
-        variance, df = satterthwaite([over_seeds, misfit] if misfit else [over_seeds])
-        return Estimate(value, math.sqrt(variance), df, len(self.seeds))
+        return of_parts(value, [over_seeds, misfit] if misfit else [over_seeds], len(self.seeds))
 
     @cached_property
     def _run_terms(self) -> Array:
