@@ -1,12 +1,12 @@
 """Whether intervals and verdicts of effects hold where the truth is known. Its numbers stand in docs/effects.md.
 
-python benchmarks/effect_coverage.py [SCENARIO]… [--grids N] [--seeds 2 3 5] [--requested]
+python benchmarks/effect_coverage.py [SCENARIO]… [--grids N] [--seeds 2 3 5] [--requested | --pooled]
 
 Truths are additive: every composition effect is nothing, and a verdict of one is false. Grids have 66 cells (3 bit
 widths, rotation, 3 layer dropouts, 2 exit weights, 2 phases), or those of a reference grid with its own variance
 components. For every kind of effect the share of 95 % intervals that hold the truth, the worst single effect's, and the
 share of grids with a false composition verdict somewhere. With `--requested`, that share where seeds are added to the
-cells of open verdicts until none is open.
+cells of open verdicts until none is open; with `--pooled`, the intervals of one variance for all trials.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -172,44 +173,59 @@ def stratum_of(cells: Sequence[Levels], losses: Array, seeds: Array | None = Non
     return Stratum("simulated", SCALE, built, baseline_of(built))
 
 
-def effects_of(stratum: Stratum, orders: Sequence[int] = (1, 2)) -> list[Effect]:
-    return [effect for order in orders for effect in stratum_effects(stratum, "ppl", METRICS["ppl"], order)]
+def effects_of(stratum: Stratum, orders: Sequence[int] = (1, 2), variance: str = "own") -> list[Effect]:
+    found = (stratum_effects(stratum, "ppl", METRICS["ppl"], order, variance=variance) for order in orders)
+    return [effect for effects in found for effect in effects]
 
 
 def false_verdicts(effects: Sequence[Effect]) -> int:
     return sum(len(e.techniques) > 1 and e.verdict in ("super-additive", "sub-additive") for e in effects)
 
 
-def coverage(name: str, cells: Sequence[Levels], noise: Noise, seeds: int, grids: int) -> str:
-    inside: dict[tuple[tuple[str, ...], str], list[bool]] = {}
+@dataclass(frozen=True)
+class Coverage:
+    """Shares of intervals that hold the truth and median half-widths by kind, the worst single effect's share, and the
+    share of grids with a false composition verdict."""
+
+    kinds: Mapping[str, float]
+    halves: Mapping[str, float]
+    worst: float
+    false: float
+
+    def __str__(self) -> str:
+        shown = [f"{kind} {share:.3f} (± {100 * self.halves[kind]:.1f} %)" for kind, share in self.kinds.items()]
+        return f"{'  '.join(shown)}  worst {self.worst:.3f}  grids with a false verdict {self.false:.3f}"
+
+
+def coverage(cells: Sequence[Levels], noise: Noise, seeds: int, grids: int, variance: str = "own") -> Coverage:
+    inside: dict[tuple[str, tuple[str, ...]], list[bool]] = {}
     widths: dict[str, list[float]] = {}
     false = 0
     for draw in range(grids):
         source = np.random.default_rng([draw, seeds, len(cells)])
         truth = additive(source, cells)
-        effects = effects_of(stratum_of(cells, truth[:, None] + noise(source, seeds)))
-        true = {
-            (effect.techniques, effect.estimand): effect.value
-            for effect in effects_of(stratum_of(cells, truth[:, None]), (1,))
-        }
+        effects = effects_of(stratum_of(cells, truth[:, None] + noise(source, seeds)), variance=variance)
+        exact = effects_of(stratum_of(cells, truth[:, None]), (1,))
+        true = {(effect.techniques, effect.estimand): effect.value for effect in exact}
         false += false_verdicts(effects) > 0
         for effect in effects:
             if effect.low is None or effect.high is None:
                 continue
             expected = 0.0 if len(effect.techniques) > 1 else true.get((effect.techniques, effect.estimand))
             if expected is not None:
-                held = effect.low <= expected <= effect.high
-                inside.setdefault((effect.techniques, effect.estimand), []).append(held)
                 kind = f"{('single', 'pair')[len(effect.techniques) - 1]} {effect.estimand}"
+                held = effect.low <= expected <= effect.high
+                inside.setdefault((kind, effect.techniques), []).append(held)
                 widths.setdefault(kind, []).append(effect.high - effect.low)
     kinds: dict[str, list[bool]] = {}
-    for (techniques, estimand), own in inside.items():
-        kinds.setdefault(f"{('single', 'pair')[len(techniques) - 1]} {estimand}", []).extend(own)
-    worst = min(np.mean(own) for own in inside.values() if len(own) >= grids / 2)
-    shown = "  ".join(
-        f"{kind} {np.mean(own):.3f} (± {50 * np.median(widths[kind]):.1f} %)" for kind, own in kinds.items()
+    for (kind, _), own in inside.items():
+        kinds.setdefault(kind, []).extend(own)
+    return Coverage(
+        {kind: float(np.mean(own)) for kind, own in kinds.items()},
+        {kind: float(np.median(own)) / 2 for kind, own in widths.items()},
+        min(float(np.mean(own)) for own in inside.values() if len(own) >= grids / 2),
+        false / grids,
     )
-    return f"{name:<18} {seeds} seeds: {shown}  worst {worst:.3f}  grids with a false verdict {false / grids:.3f}"
 
 
 def requested(name: str, cells: Sequence[Levels], noise: Noise, seeds: int, grids: int, whole: bool) -> str:
@@ -249,6 +265,7 @@ def main() -> None:
     parser.add_argument("--grids", type=int, default=150)
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5])
     parser.add_argument("--requested", action="store_true")
+    parser.add_argument("--pooled", action="store_true")
     options = parser.parse_args()
     cases: dict[str, tuple[Sequence[Levels], Noise]] = {name: (CELLS, noise) for name, noise in SCENARIOS.items()}
     for stratum in strata(load_results(REFERENCE))[:2]:
@@ -262,7 +279,8 @@ def main() -> None:
             if options.requested:
                 lines = [requested(name, cells, noise, seeds, options.grids, whole) for whole in (False, True)]
             else:
-                lines = [coverage(name, cells, noise, seeds, options.grids)]
+                found = coverage(cells, noise, seeds, options.grids, "pooled" if options.pooled else "own")
+                lines = [f"{name:<18} {seeds} seeds: {found}"]
             print("\n".join(lines) + f"  ({time.perf_counter() - start:.0f} s)", flush=True)
 
 

@@ -1,6 +1,5 @@
-"""How good effects, predictor and suggestions are where the truth is known. Its numbers stand in docs/effects.md.
+"""How good predictor and suggestions are where the truth is known. Its numbers stand in docs/effects.md.
 
-python benchmarks/effects_study.py [effects|failures]… [--draws N]
 
 The grid has 108 cells: 3 bit widths, rotation, 3 layer dropouts, 3 exit weights, 2 model sizes. A truth is drawn anew
 for every repetition; seeds are noisier with rotation and at 4 bits. Cells that a design leaves out are held out.
@@ -17,7 +16,6 @@ from collections.abc import Callable
 import numpy as np
 
 from bitskip import make_trial
-from bitskip.analysis.effects import UNRESOLVED, stratum_effects
 from bitskip.analysis.factorial import Cell, Family, Stratum, baseline_of
 from bitskip.analysis.levels import Levels, levels_of
 from bitskip.analysis.metrics import METRICS
@@ -167,10 +165,6 @@ def d_optimal(count: int) -> Array:
     return np.array([LEVELS.index(levels) for levels in chosen])
 
 
-def one_at_a_time() -> Array:
-    return np.flatnonzero((PLACE > 0).sum(axis=1) <= 1)
-
-
 def show(title: str, rows: list[dict[str, float]], *, means: tuple[str, ...] = ("coverage",)) -> None:
     """Medians over draws, means of what is named."""
     parts = []
@@ -178,48 +172,6 @@ def show(title: str, rows: list[dict[str, float]], *, means: tuple[str, ...] = (
         values = np.array([row[name] for row in rows], dtype=float)
         parts.append(f"{name} {np.nanmean(values) if name in means else np.nanmedian(values):.3f}")
     print(f"{title:<34} {'  '.join(parts)}", flush=True)
-
-
-def study_effects(draws: int) -> None:
-    """Bias, coverage of 95 % intervals and false verdicts, on the nano half of the grid."""
-    cells = np.flatnonzero(PLACE[:, 4] == 0)
-    for name, sigma in itertools.product(("heredity", "additive"), (0.01, 0.02, 0.04)):
-        errors: dict[str, list[float]] = {"anchored": [], "averaged": []}
-        covered: dict[str, list[bool]] = {"anchored": [], "averaged": []}
-        wrong, any_wrong, found = [], [], []
-        by_draw: dict[str, list[float]] = {"anchored": [], "averaged": []}
-        for draw in range(draws):
-            source = np.random.default_rng([draw, 1])
-            truth = TRUTHS[name](source)
-            losses = observe(truth, source, sigma, 3, shift=2 * sigma)
-            noisy, exact = (family_of(each, cells).strata[0] for each in (losses, truth[:, None]))
-            measured = stratum_effects(noisy, "ppl", METRICS["ppl"], 2)
-            true = {(e.techniques, e.estimand): e.value for e in stratum_effects(exact, "ppl", METRICS["ppl"], 2)}
-            false = []
-            for effect in measured:
-                expected = true[effect.techniques, effect.estimand] or 0.0
-                if effect.value is None or effect.low is None or effect.high is None:
-                    continue
-                errors[effect.estimand].append(effect.value - expected)
-                covered[effect.estimand].append(effect.low <= expected <= effect.high)
-                sign = {"super-additive": 1, "sub-additive": -1}.get(effect.verdict, 0)
-                false.append(bool(sign and expected * sign < 1e-9))
-                found.append(effect.verdict != UNRESOLVED)
-            for kind, own in errors.items():
-                by_draw[kind].append(float(np.mean(own[-len(measured) // 2 :])))
-            wrong += false
-            any_wrong.append(any(false))
-        print(
-            f"effects {name:<10} sigma {sigma:.0%}: "
-            + "  ".join(
-                f"{kind}: bias {1e3 * np.mean(errors[kind]):+.2f} "
-                f"± {1e3 * np.std(by_draw[kind]) / math.sqrt(draws):.2f} e-3, coverage {np.mean(covered[kind]):.3f}"
-                for kind in errors
-            )
-            + f"  false verdicts {np.mean(wrong):.3f}, grids with one {np.mean(any_wrong):.3f}, "
-            + f"resolved {np.mean(found):.2f}",
-            flush=True,
-        )
 
 
 def study_failures(draws: int) -> None:
@@ -259,7 +211,6 @@ def study_failures(draws: int) -> None:
 
 
 STUDIES = {
-    "effects": (study_effects, 60),
     "failures": (study_failures, 6),
 }
 

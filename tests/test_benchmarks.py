@@ -57,3 +57,19 @@ def test_naive_versions_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         kv_width = sizes.kv_heads * sizes.head_width
         block = 2 * sizes.width * (sizes.width + kv_width) + 3 * sizes.width * sizes.ffn_width
         assert count == sizes.layers * block
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["ternary 3x", "seed x rotation", "forks"])
+def test_intervals_of_effects_cover_where_one_noise_model_does_not(
+    monkeypatch: pytest.MonkeyPatch, scenario: str
+) -> None:
+    """60 grids; shares within three standard errors of their means over effects."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    study = importlib.import_module("effect_coverage")
+    found = study.coverage(study.CELLS, study.SCENARIOS[scenario], 3, 60)
+    assert set(found.kinds) == {
+        f"{kind} {estimand}" for kind in ("single", "pair") for estimand in ("anchored", "averaged")
+    }
+    assert all(0.91 <= share <= 0.99 for share in found.kinds.values())
+    assert found.false <= 0.1

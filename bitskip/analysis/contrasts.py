@@ -17,7 +17,7 @@ from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.factorial import Stratum
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Level, Levels, inert, with_level
 from bitskip.analysis.seed_noise import SeedNoise
-from bitskip.analysis.student_t import Estimate, satterthwaite
+from bitskip.analysis.student_t import Estimate, of_parts
 
 Treatment = tuple[str, Level]
 """A technique at a level off the baseline."""
@@ -94,8 +94,7 @@ def estimate(
     of_text = _over_text(by_trial, text or {})
     if of_text is not None:
         parts.append(of_text)
-    variance, df = satterthwaite(parts)
-    return Estimate(value, math.sqrt(variance), df, fewest, None if of_text is None else math.sqrt(of_text[0]))
+    return of_parts(value, parts, fewest, None if of_text is None else math.sqrt(of_text[0]))
 
 
 def _over_text(by_trial: Mapping[tuple[int, Levels], float], text: Sequences) -> tuple[float, float] | None:

@@ -5,7 +5,8 @@ An effect is a contrast over cells of one stratum. What was not run is *not esti
 - anchored: all other techniques at the baseline (the Möbius term);
 - averaged: the mean over every setting of the other techniques in which all cells of the contrast were run;
 - nested: anchored at another level of one technique, where the baseline's was never run together with the others;
-- modelled: none of these can be had, but least squares of single effects and pairs determine the anchored one.
+- modelled: none of these can be had, but least squares of single effects and pairs determine the anchored one;
+  `reference` says whether of all pairs, or of this one with the others taken as chance.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ class _Measure:
             return self._modelled(treatments, anchored)
         found = self._estimate(anchored)
         if found is None:
-            return _Contrast(treatments, estimand, None, reason=self._missing(anchored))
+            return _Contrast(treatments, estimand, None, reason=self._missing(treatments, anchored))
         crossover = self._crosses_over(treatments)
         return _Contrast(treatments, estimand, found, self._looks(anchored), crossover=crossover)
 
@@ -252,13 +253,25 @@ class _Measure:
         """Where no cells tell it and a model of pairs does."""
         if shared_seeds(anchored, self.values) or self._averaged(treatments) or self._nested(treatments):
             return None
-        found = self._pair_model.estimate(anchored)
-        cells = len(self._pair_model.run)
-        return None if found is None else _Contrast(treatments, "modelled", found, contexts=cells)
+        for name, model in self._models(treatments).items():
+            found = model.estimate(anchored)
+            if found is not None:
+                return _Contrast(treatments, "modelled", found, contexts=len(model.run), reference=name)
+        return None
+
+    def _models(self, treatments: tuple[Treatment, ...]) -> dict[str, PairModel]:
+        """By what they suppose, the one that supposes least first."""
+        known, factors = self._pair_models, frozenset(factor for factor, _ in treatments)
+        cells = [cell.levels for cell in self.stratum.cells]
+        for pair in (None, *([factors] if len(factors) < 3 else [])):
+            if pair not in known:
+                known[pair] = PairModel(cells, self.values, pair)
+        models = {"a model of all pairs": known[None]}
+        return models if len(factors) > 2 else models | {"a model without other pairs": known[factors]}
 
     @cached_property
-    def _pair_model(self) -> PairModel:
-        return PairModel([cell.levels for cell in self.stratum.cells], self.values)
+    def _pair_models(self) -> dict[frozenset[str] | None, PairModel]:
+        return {}
 
     def _crosses_over(self, treatments: tuple[Treatment, ...]) -> bool:
         """Whether one of two techniques' effects changes sign with the other, both beyond their 95 % intervals."""
@@ -271,14 +284,15 @@ class _Measure:
                 return True
         return False
 
-    def _missing(self, weights: Weights) -> str:
+    def _missing(self, treatments: tuple[Treatment, ...], weights: Weights) -> str:
         """Which cells of a contrast lack values."""
         lacking = []
         for levels in weights:
             if not self.values.get(levels):
                 label = cell_label(levels, self.stratum.baseline)
                 lacking.append(f"{label} ({'no trial finished' if levels in self.values else 'not run'})")
-        told = "" if self._pair_model.estimate(weights) else "; nor does a model of pairs determine it"
+        known = any(model.estimate(weights) for model in self._models(treatments).values())
+        told = "" if known else "; nor does a model of pairs determine it"
         return ("; ".join(lacking) or "the cells share no seed") + told
 
 

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bitskip.analysis.factorial import Cell, Stratum, strata
+from bitskip.analysis.factorial import Cell, Stratum
 from bitskip.analysis.levels import INDEX, NEUTRAL, TECHNIQUES, Levels, cell_label, levels_of, with_level
 from bitskip.analysis.metrics import METRICS
 from bitskip.analysis.student_t import mean_estimate
 from bitskip.store.schema import NO_LOSS
 from bitskip.trial.config import AXES, POINTS, make_trial
-
-if TYPE_CHECKING:
-    from bitskip.store.tables import Results
 
 ORDER = "quantizes before it rotates"
 DEFECTS: tuple[str, ...] = tuple(name for name, entry in AXES.items() if entry.group == "artefacts")
@@ -75,10 +71,10 @@ class Attribution:
     below_counting: bool = False
 
 
-def attributions(results: Results) -> list[Attribution]:
-    """Of every model that was run with two sets of defects or more, at every scale."""
+def attributions(strata: Sequence[Stratum]) -> list[Attribution]:
+    """Of every model that was run with two sets of defects or more, at every scale; `strata` include artefacts."""
     found = []
-    for stratum in strata(results, include_artefacts=True):
+    for stratum in strata:
         models: dict[Levels, dict[frozenset[str], Cell]] = {}
         for cell in stratum.cells:
             model, defects = _told_apart(cell.levels)

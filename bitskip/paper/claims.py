@@ -13,21 +13,15 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import ERROR_RATE, compare
-from bitskip.analysis.factorial import SEQUENCES, Cell, Stratum, strata
+from bitskip.analysis.factorial import Cell, Stratum
 from bitskip.analysis.levels import TECHNIQUES, levels_of
 from bitskip.analysis.metrics import METRICS, Row
 from bitskip.analysis.multiple_testing import holm
 from bitskip.analysis.student_t import Estimate, mean_estimate
 from bitskip.trial.config import POINTS, make_trial
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from bitskip.store.tables import Results
 
 SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_MEASURED = "supported", "contradicted", "unresolved", "not measured"
 PUBLISHED_DEPTH = 18 / 24
@@ -196,13 +190,12 @@ CLAIMS: tuple[Claim, ...] = (
 """Both versions' statements that trials can decide. v1 of October 2025, v2 of March 2026."""
 
 
-def judged_claims(results: Results, found: Sequence[Stratum] | None = None) -> list[JudgedClaim]:
+def judged_claims(found: Sequence[Stratum], exits: Mapping[str, Rows], layers: Mapping[str, Rows]) -> list[JudgedClaim]:
     """Every claim at every scale that can say something to one of them; all of them as not measured if none can.
 
-    `found` are the strata of the results, where they are known.
+    Given are the strata of the results, and the rows of their exits and layers by trial.
     """
-    exits, layers = (_by_trial(table) for table in (results.exits, results.layers))
-    scales = [_Scale(stratum, exits, layers) for stratum in _one_of_each_search(found or strata(results))]
+    scales = [_Scale(stratum, exits, layers) for stratum in _one_of_each_search(found)]
     judged = [[scale.judge(claim) for claim in CLAIMS] for scale in scales]
     telling = [rows for rows in judged if any(row.verdict != NOT_MEASURED for row in rows)]
     telling = [rows for rows in telling if any(row.seeds > 1 for row in rows)] or telling
@@ -229,13 +222,6 @@ def _together(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
         )
         for index, row in enumerate(judged)
     ]
-
-
-def _by_trial(table: pa.Table) -> dict[str, list[Row]]:
-    grouped: dict[str, list[Row]] = {}
-    for row in table.select([name for name in table.schema.names if name != SEQUENCES]).to_pylist():
-        grouped.setdefault(row["trial_id"], []).append(row)
-    return grouped
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bitskip.analysis.factorial import Cell, Stratum, as_plain, strata
+from bitskip.analysis.factorial import SEQUENCES, Cell, Stratum, as_plain, strata
 from bitskip.analysis.metrics import Row, metric_named
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def measure(results: Results, metric: str = "ppl", *, include_artefacts: bool = 
     exits: dict[str, dict[int, list[float | None]]] = {
         str(row["trial_id"]): {} for stratum in found for cell in stratum.cells for row in cell.rows
     }
-    for row in results.exits.to_pylist():
+    names = [name for name in results.exits.schema.names if name != SEQUENCES]
+    for row in results.exits.select(names).to_pylist():
         if row["trial_id"] in exits:
             exits[row["trial_id"]][row["exit_layer"]] = [read(row), row["speed_gain"]]
     return Measurements(

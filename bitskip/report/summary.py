@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.effects import compare, stratum_effects
-from bitskip.analysis.factorial import Cell, Family, Stratum, strata
+from bitskip.analysis.factorial import SEQUENCES, Cell, Family, Stratum, strata
 from bitskip.analysis.failure_rates import failure_compositions
 from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label, levels_of
 from bitskip.analysis.metrics import METRICS, Metric, Row, metric_named
@@ -45,6 +45,8 @@ from bitskip.training.exits import WITHIN, best_exit
 from bitskip.trial.config import POINTS, make_trial
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from bitskip.store.tables import Results
 
 TOP_WITH_EXITS = 3
@@ -79,10 +81,14 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A report, and what its tables and figures are made from: a sheet per section, and the results themselves."""
+    """A report, and what its tables and figures are made from: a sheet per section, and the results themselves.
+
+    `everything` are the strata with the trials that carry an artefact.
+    """
 
     report: Report
     sheets: tuple[Sheet, ...]
+    everything: tuple[Stratum, ...]
     results: Results
     source: Path
 
@@ -107,9 +113,10 @@ def summarise(results: Results, within: float = WITHIN, metric: str = "ppl") -> 
 def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", source: Path = Path("results")) -> Analysis:
     """`summarise`, with what it has fitted; `source` is the folder that the results are from."""
     metric_named(metric)
-    exits, curves, layers = (_by_trial(table.to_pylist()) for table in (results.exits, results.curves, results.layers))
+    exits, curves, layers = map(_by_trial, (results.exits, results.curves, results.layers))
     sheets = []
-    for stratum in strata(results):
+    found, everything = strata(results), tuple(strata(results, include_artefacts=True))
+    for stratum in found:
         surface = _surface(stratum)
         section = _section(stratum, surface, exits, within, metric)
         fitted = surface if isinstance(surface, Surface) else None
@@ -117,16 +124,17 @@ def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", sourc
     report = Report(
         _overview(results),
         tuple(sheet.section for sheet in sheets),
-        tuple(judged_claims(results)),
-        tuple(attributions(results)),
+        tuple(judged_claims(found, exits, layers)),
+        tuple(attributions(everything)),
         provenance(results.trials.to_pylist()),
     )
-    return Analysis(report, tuple(sheets), results, source)
+    return Analysis(report, tuple(sheets), everything, results, source)
 
 
-def _by_trial(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def _by_trial(table: pa.Table) -> dict[str, list[Row]]:
+    """Rows by trial, without the losses of every sequence."""
     grouped: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in table.select([name for name in table.schema.names if name != SEQUENCES]).to_pylist():
         grouped.setdefault(row["trial_id"], []).append(row)
     return grouped
 

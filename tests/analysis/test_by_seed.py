@@ -1,15 +1,19 @@
 """Errors of contrasts from their own values by seed, against textbook formulas, brute force and simulation."""
 
+import dataclasses
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_results import exit_rows, results_from, trial_row
 
 from bitskip.analysis.by_seed import BLOCKS, variance_over_seeds, variance_over_text
 from bitskip.analysis.contrasts import estimate
+from bitskip.analysis.effects import main_effects
 from bitskip.analysis.levels import levels_of
 from bitskip.analysis.student_t import satterthwaite
 from bitskip.trial.config import make_trial
@@ -94,3 +98,24 @@ def test_satterthwaite_equals_welch():
     found = scipy.stats.ttest_ind(one, other, equal_var=False)
     assert (one.mean() - other.mean()) / math.sqrt(variance) == pytest.approx(found.statistic)
     assert df == pytest.approx(found.df)
+
+
+def test_losses_by_sequence_are_read_from_the_exits_and_older_rows_have_none():
+    source = np.random.default_rng(5)
+    trials = [make_trial(hadamard=on, seed=seed) for on in (False, True) for seed in range(3)]
+    text = source.normal(0, 0.5, 64)
+    losses = [3 + text * trial["hadamard"].startswith("b") + source.normal(0, 0.1, 64) for trial in trials]
+    rows = [trial_row(trial, float(own.mean())) for trial, own in zip(trials, losses, strict=True)]
+    exits = [row for trial, own in zip(trials, losses, strict=True) for row in exit_rows(trial, float(own.mean()))]
+    plain = results_from(rows, exits)
+    kept = iter(losses)
+    by_exit = [next(kept).tolist() if row["exit_layer"] == row["depth"] else None for row in exits]
+    column = pa.array(by_exit, pa.list_(pa.float32()))
+    (before,) = main_effects(plain, estimands=("anchored",))
+    (after,) = main_effects(
+        dataclasses.replace(plain, exits=plain.exits.append_column("sequence_losses", column)), estimands=("anchored",)
+    )
+    assert before.text_se is None
+    assert after.text_se == pytest.approx(0.5 / 8, rel=0.4)
+    assert after.value == before.value
+    assert after.se == pytest.approx(math.hypot(before.se, after.text_se))

@@ -11,6 +11,7 @@ from bitskip.analysis.student_t import (
     STUDENT_95,
     Estimate,
     mean_estimate,
+    of_parts,
     student_t_quantile,
     student_t_tail,
 )
@@ -43,3 +44,17 @@ def test_without_a_variance_there_is_no_interval_and_without_noise_no_doubt():
     assert unknown.interval() is unknown.p_value is unknown.detectable is None
     assert (exact.p_value, nothing.p_value) == (0.0, 1.0)
     assert exact.interval() == (0.1, 0.1)
+
+
+def test_errors_of_two_parts_cover_where_one_has_a_single_degree_of_freedom():
+    source = np.random.default_rng(0)
+    seeds, text = source.normal(0, 1.0, (2000, 2)), source.normal(0, 2.0, (2000, 32))
+    found = [
+        of_parts(a.mean() + b.mean(), [(a.var(ddof=1) / 2, 1), (b.var(ddof=1) / 32, 31)], 2)
+        for a, b in zip(seeds, text, strict=True)
+    ]
+    inside = [low <= 0 <= high for low, high in (each.interval() for each in found)]
+    assert 0.945 <= np.mean(inside) <= 0.98
+    assert [each.p_value >= 0.05 for each in found] == inside
+    alone = of_parts(0.3, [(0.01, 2), (0.0, 31)], 3)
+    assert alone.interval() == Estimate(0.3, 0.1, 2, 3).interval()

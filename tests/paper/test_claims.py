@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from simulated_results import results_from, trial_row
 
+from bitskip.analysis.factorial import strata
 from bitskip.paper.attribution import ORDER, attributions, change
 from bitskip.paper.claims import (
     CLAIMS,
@@ -35,7 +36,15 @@ def measured(losses: dict[str, list[float]], **extra: object) -> Results:
 
 
 def found(results: Results) -> dict[str, JudgedClaim]:
-    return {each.claim: each for each in judged_claims(results)}
+    return {each.claim: each for each in judged(results)}
+
+
+def judged(results: Results) -> list[JudgedClaim]:
+    exits, layers = {}, {}
+    for table, by_trial in ((results.exits, exits), (results.layers, layers)):
+        for row in table.to_pylist():
+            by_trial.setdefault(row["trial_id"], []).append(row)
+    return judged_claims(strata(results), exits, layers)
 
 
 def test_verdicts_follow_from_interval_and_region() -> None:
@@ -65,8 +74,8 @@ def test_noise_and_single_seeds_decide_nothing() -> None:
 def test_failed_trials_and_artefacts_are_no_evidence() -> None:
     losses = {"baseline": [3.0, 3.0], "V1": [2.0, 2.1]}
     assert found(measured(losses, status="diverged"))["quantized-beats-full"].verdict == NOT_MEASURED
-    assert all(each.verdict == NOT_MEASURED for each in judged_claims(measured(losses, artefact=True)))
-    assert judged_claims(results_from([])) == []
+    assert all(each.verdict == NOT_MEASURED for each in judged(measured(losses, artefact=True)))
+    assert judged(results_from([])) == []
 
 
 @pytest.mark.parametrize(("depth", "layer"), [(24, 18), (6, 4), (12, 9), (4, 3), (2, 1), (1, None)])
@@ -83,10 +92,10 @@ def test_claims_are_corrected_together_and_a_search_of_the_rate_is_one_scale() -
         for name, values in losses.items()
         for seed, loss in enumerate(values)
     ]
-    judged = judged_claims(results_from(rows))
-    assert len(judged) == len(CLAIMS)
-    tested = sorted(each.p_value for each in judged if each.p_value is not None)
-    better = next(each for each in judged if each.claim == "quantized-beats-full")
+    found = judged(results_from(rows))
+    assert len(found) == len(CLAIMS)
+    tested = sorted(each.p_value for each in found if each.p_value is not None)
+    better = next(each for each in found if each.claim == "quantized-beats-full")
     assert better.p_adjusted == pytest.approx(
         max((len(tested) - i) * p for i, p in enumerate(tested) if p <= better.p_value)
     )
@@ -139,7 +148,7 @@ def audit() -> Results:
 
 
 def test_causes_are_added_and_removed_alone() -> None:
-    (told,) = attributions(audit())
+    (told,) = attributions(strata(audit(), include_artefacts=True))
     assert (told.model, told.correct.ppl) == ("V3", pytest.approx(math.exp(3.0)))
     assert told.total.ratio == pytest.approx(math.exp(4.2))
     causes = {cause.defect: cause for cause in told.causes}
@@ -168,5 +177,5 @@ def test_failed_runs_are_counted() -> None:
         for seed in (0, 1)
         for artefacts, loss, status in (({}, 3.0, "ok"), ({"tiny_init": True}, None, "diverged"))
     ]
-    (told,) = attributions(results_from(rows))
+    (told,) = attributions(strata(results_from(rows), include_artefacts=True))
     assert (told.published.ppl, told.published.failed, told.total) == (None, 2, None)

@@ -35,11 +35,16 @@ def pareto_speed(sheet: Sheet) -> Content:
 @PARETO.chart("pareto-bytes", "Perplexity against weight bytes")
 def pareto_bytes(sheet: Sheet) -> Content:
     """{what}; lower and further left is better. {note}"""
-    return _pareto(sheet, "weight_bytes", "bytes to store the weights in use", _bytes_at, largest=False)
+    found: dict[tuple[str, int], float] = {}
 
+    def bytes_at(row: Row, at: Row) -> float:
+        """The same for every seed of a configuration."""
+        key = row["configuration_id"], at["exit_layer"]
+        if key not in found:
+            found[key] = exit_weight_bytes(stored_trial(row), at["exit_layer"])
+        return found[key]
 
-def _bytes_at(row: Row, at: Row) -> float:
-    return exit_weight_bytes(stored_trial(row), at["exit_layer"])
+    return _pareto(sheet, "weight_bytes", "bytes to store the weights in use", bytes_at, largest=False)
 
 
 def _pareto(

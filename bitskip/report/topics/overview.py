@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import JOINT_VERDICTS, Effect
-from bitskip.analysis.factorial import strata
 from bitskip.analysis.levels import cell_label
 from bitskip.analysis.metrics import METRICS, Row
 from bitskip.paper.claims import CONTRADICTED, SUPPORTED, UNRESOLVED
@@ -211,7 +210,7 @@ def trial_ids(analysis: Analysis) -> Iterator[Block]:
 def all_trials(analysis: Analysis) -> Iterator[Block]:
     """Every trial, to sort and to filter; those with defects, too."""
     rows = []
-    for stratum in strata(analysis.results, include_artefacts=True):
+    for stratum in analysis.everything:
         for cell in stratum.cells:
             label = cell_label(cell.levels, stratum.baseline)
             for row in cell.rows:
