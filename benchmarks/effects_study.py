@@ -1,4 +1,4 @@
-"""How good predictor and suggestions are where the truth is known. Its numbers stand in docs/effects.md.
+"""How well the risk to fail is predicted where the truth is known.
 
 
 The grid has 108 cells: 3 bit widths, rotation, 3 layer dropouts, 3 exit weights, 2 model sizes. A truth is drawn anew
