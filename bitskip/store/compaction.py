@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bitskip.atomic_file import sync_file
@@ -52,6 +54,17 @@ def compact(folder: Path) -> int:
     return sum(_compact_table(folder, name, finished) for name in sorted(TABLES, key=lambda n: n == COMMIT_TABLE))
 
 
+def write_merged(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store finished trials in a folder that holds none, as `compact` would leave them: one file, not one a trial."""
+    table = tables.table_of(COMMIT_TABLE, rows)
+    tables.write_file(table, _merged_file(folder, COMMIT_TABLE, 1, table))
+
+
+def _merged_file(folder: Path, name: str, generation: int, table: pa.Table) -> Path:
+    digest = parquet_files.digest_of(table["trial_id"].to_pylist())
+    return SweepFolder(folder).table(name) / f"{COMPACT_PREFIX}{generation:06d}-{digest}.parquet"
+
+
 def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int:
     paths = parquet_files.table_files(folder, name)
     parts = [path for path in paths if path.stem in finished]
@@ -67,10 +80,7 @@ def _compact_table(folder: Path, name: str, finished: Mapping[str, Path]) -> int
         table = tables.counted(files, {trial_id: row for trial_id, row in counts.items() if trial_id in finished})
     else:
         table = tables.last_rows(files, finished, name)
-    ids = table["trial_id"].to_pylist()
-    generation = 1 + max((_generation(path) for path in earlier), default=0)
-    digest = parquet_files.digest_of(ids)
-    target = SweepFolder(folder).table(name) / f"{COMPACT_PREFIX}{generation:06d}-{digest}.parquet"
+    target = _merged_file(folder, name, 1 + max((_generation(path) for path in earlier), default=0), table)
     tables.write_file(table, target)
     written = parquet_files.read_file(target, wanted)
     if written.problem or not written.table.equals(table):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.errors import UserError, nearest
-from bitskip.store.compaction import compact
-from bitskip.store.schema import COMMIT_TABLE, NO_LOSS, Status, attempt_columns, columns
+from bitskip.store.compaction import compact, write_merged
+from bitskip.store.schema import COMMIT_TABLE, FINISHED, NO_LOSS, Status, attempt_columns, columns
 from bitskip.store.tables import stored_results, write_trial
 from bitskip.trial.config import TrialConfig, axis_names, make_trial
 
@@ -41,8 +41,12 @@ def save_results(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> Path:
     if changed:
         told = f"the results of {len(changed)} trials in {folder} are replaced by others: {', '.join(changed[:3])}"
         warnings.warn(told, stacklevel=2)
+    alone = [] if earlier else [row for row in stored.values() if row["status"] in FINISHED]
+    if alone:
+        write_merged(folder, alone)
     for found in stored.values():
-        write_trial(folder, found)
+        if not alone or found["status"] not in FINISHED:
+            write_trial(folder, found)
     compact(folder)
     return folder
 

@@ -83,7 +83,7 @@ class Results:
     problems: list[str] = field(default_factory=list)
 
 
-def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def table_of(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """A missing number is NULL in Parquet, never NaN. Raises KeyError for a column that the schema does not know."""
     schema = arrow_schema(name)
     unknown = {key for row in rows for key in row} - set(schema.names)
@@ -115,7 +115,7 @@ def write_trial(
     rows = {"exits": exits, "curves": curves, "layers": layers, COMMIT_TABLE: [row]}
     # All are built before the first is written: a wrong row leaves nothing behind.
     tables = {
-        name: _table(name, [{**entry, "trial_id": trial_id} for entry in entries]) for name, entries in rows.items()
+        name: table_of(name, [{**entry, "trial_id": trial_id} for entry in entries]) for name, entries in rows.items()
     }
     if row["status"] not in FINISHED:
         with contextlib.suppress(UserError):  # nothing is known of a part that cannot be read
