@@ -16,10 +16,10 @@ from typing import Any
 
 from bitskip.analysis.factorial import Family
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels, idle, level_label
-from bitskip.predict.features import matrix_parameters
 from bitskip.predict.response_surface import Surface
 from bitskip.techniques import registry
 from bitskip.trial.config import AXES, ModelConfig
+from bitskip.trial.cost import matrix_parameters
 
 TIERS = ("interior", "new pair", "outside")
 
