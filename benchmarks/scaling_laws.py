@@ -78,7 +78,7 @@ class Ladder:
             for tokens in BUDGETS[:budgets]:
                 shape = {"layers": layers, "width": width, "heads": 4, "kv_heads": 2, "ffn_width": 4 * width}
                 trials = [
-                    make_trial(model=shape, tokens=tokens, bits=b, hadamard=h, dropout=name, dropout_max=rate)
+                    make_trial(model=shape, tokens=tokens, bits=b, hadamard=h, dropout=name, dropout_max=rate, phase="2")
                     for b in (16, 4)
                     for h in ("none", "bitnet-v2")
                     for name, rate in settings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,10 @@ import numpy as np
 from bitskip.analysis.contrasts import Treatment, Values, Weights, estimate, moebius, shared_seeds, treated
 from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.factorial import Stratum, strata
-from bitskip.analysis.levels import INDEX, TECHNIQUES, Level, level_label
+from bitskip.analysis.levels import INDEX, TECHNIQUES, Level, Levels, axes_of, inert, level_label, levels_of
 from bitskip.analysis.metrics import Metric
 from bitskip.errors import UserError, nearest
-from bitskip.trial.config import AXES, PLACES, ModelConfig, model_label
+from bitskip.trial.config import AXES, PLACES, ModelConfig, make_trial, model_label
 from bitskip.trial.cost import matrix_parameters
 
 if TYPE_CHECKING:
@@ -160,10 +161,16 @@ def effects_along(ladder: Sequence[Stratum], treatments: Sequence[Treatment], me
     Where several strata are of one size and budget, as in a scan of rates, the one with most settings and then the lowest
     baseline is taken. Raises UserError where nothing of it was measured, or no rung has two seeds.
     """
-    candidates = [own for own in (_Measured.of(stratum, treatments, metric) for stratum in ladder) if own.contexts]
+    contexts = dict.fromkeys(
+        treated(cell.levels, [(factor, stratum.baseline[INDEX[factor]]) for factor, _ in treatments])[: len(TECHNIQUES)]
+        for stratum in ladder
+        for cell in stratum.cells
+    )
+    candidates = [_Measured.of(stratum, treatments, contexts, metric) for stratum in ladder]
     by_scale: dict[tuple[int, int], _Measured] = {}
     for own in sorted(candidates, key=lambda each: (-len(each.contexts), each.reference)):
-        by_scale.setdefault(scale_of(own.stratum), own)
+        if own.contexts:
+            by_scale.setdefault(scale_of(own.stratum), own)
     if not by_scale:
         labels = " × ".join(level_label(*each) for each in treatments)
         raise UserError(f"{labels}: no rung has all cells of this contrast with a seed in common; run them together")
@@ -186,15 +193,21 @@ class _Measured:
     contexts: Mapping[Context, Weights]
 
     @classmethod
-    def of(cls, stratum: Stratum, treatments: Sequence[Treatment], metric: Metric) -> _Measured:
+    def of(
+        cls, stratum: Stratum, treatments: Sequence[Treatment], contexts: Iterable[Context], metric: Metric
+    ) -> _Measured:
         values = {cell.levels: cell.values(metric) for cell in stratum.cells}
-        off = [(factor, stratum.baseline[INDEX[factor]]) for factor, _ in treatments]
-        contexts = {}
-        for context in {treated(cell.levels, off) for cell in stratum.cells}:
-            weights = moebius(context, treatments)
+        sizes = stratum.baseline[len(TECHNIQUES) :]
+        found = {}
+        for context in contexts:
+            weights: dict[Levels, float] = {}
+            for levels, weight in moebius((*context, *sizes), treatments).items():
+                here = levels if levels in values else _as_known_at_its_size(levels)
+                weights[here] = weights.get(here, 0.0) + weight
+            weights = {levels: weight for levels, weight in weights.items() if weight}
             if shared_seeds(weights, values):
-                contexts[context[: len(TECHNIQUES)]] = weights
-        return cls(stratum, values, metric, contexts)
+                found[context] = weights
+        return cls(stratum, values, metric, found)
 
     @property
     def reference(self) -> float:
@@ -234,6 +247,15 @@ class _Measured:
             text_se,
             {seed: float(np.mean([each[seed] for each in by_seed])) for seed in common},
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def _as_known_at_its_size(levels: Levels) -> Levels:
+    """Canonical form depends on depth: in three layers, quadratic dropout of 0.5 is linear dropout of 0.25."""
+    try:
+        return inert(levels_of(make_trial(**axes_of(levels)).axes()))
+    except UserError:  # not possible at this size
+        return levels
 
 
 @dataclass(frozen=True)
