@@ -2,9 +2,9 @@
 
 python benchmarks/scaling_laws.py [TRUTH]… [--draws N] [--plain]
 
-Ladders have 3 sizes (0.05 to 1.5 M parameters) × 3 budgets (1 to 16 M tokens), the four cells of 4 bits × rotation at two
-settings of a bystander (`--plain`: at one), 2 seeds that shift all cells, and noise of 1 % a trial. Asked is one rung
-beyond in both, 7.9 M parameters and 64 M tokens. Against it: each law alone by least squares, and the largest rung.
+Ladders have 3 sizes (0.05 to 1.5 M parameters) × 3 budgets (1 to 16 M tokens), the four cells of 4 bits × rotation at
+two settings of a bystander (`--plain`: at one), 2 seeds that shift all cells, and noise of 1 % a trial. Asked is one
+X
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from dataclasses import replace
 import numpy as np
 
 from bitskip import UserError, make_trial
-from bitskip.analysis.contrasts import treatment_combinations
 from bitskip.analysis.factorial import Cell, Stratum, baseline_of
-from bitskip.analysis.levels import TECHNIQUES, levels_of, scale_axes
+from bitskip.analysis.levels import levels_of, scale_axes
 from bitskip.analysis.student_t import student_t_quantile
 from bitskip.scaling.contrast_laws import ScaledEffect, Scaling
-from bitskip.scaling.ladder import Effects, effects_along
+from bitskip.scaling.ladder import Effects
 from bitskip.trial.config import AXES
 from bitskip.trial.cost import matrix_parameters
 
@@ -76,9 +75,11 @@ class Ladder:
         self.factors: list[list[tuple[float, float, bool, bool, bool]]] = []
         for layers, width in SIZES[:sizes]:
             for tokens in BUDGETS[:budgets]:
-                shape = {"layers": layers, "width": width, "heads": 4, "kv_heads": 2, "ffn_width": 4 * width}
+                shape = shape_of(layers, width)
                 trials = [
-                    make_trial(model=shape, tokens=tokens, bits=b, hadamard=h, dropout=name, dropout_max=rate, phase="2")
+                    make_trial(
+                        model=shape, tokens=tokens, bits=b, hadamard=h, dropout=name, dropout_max=rate, phase="2"
+                    )
                     for b in (16, 4)
                     for h in ("none", "bitnet-v2")
                     for name, rate in settings
@@ -107,7 +108,11 @@ class Ladder:
         return found
 
 
-TARGET = (matrix_parameters(make_trial(model={"layers": 8, "width": 256, "heads": 4, "kv_heads": 2, "ffn_width": 1024}).model), BUDGETS[3])
+def shape_of(layers: int, width: int) -> dict[str, int]:
+    return {"layers": layers, "width": width, "heads": 4, "kv_heads": 2, "ffn_width": 4 * width}
+
+
+TARGET = (matrix_parameters(make_trial(model=shape_of(*SIZES[3])).model), BUDGETS[3])
 
 Interval = tuple[float, float, float]
 """Mean, low, high."""
@@ -119,9 +124,8 @@ def linear_alone(effects: Effects) -> Interval:
     asked = np.array([1.0, *np.log(TARGET)])
     found, squares, *_ = np.linalg.lstsq(design, effects.values, rcond=None)
     df = len(effects.values) - 3
-    half = student_t_quantile(0.95, df) * math.sqrt(
-        float(squares[0]) / df * float(asked @ np.linalg.pinv(design.T @ design) @ asked)
-    ) if df else math.nan
+    spread = float(asked @ np.linalg.inv(design.T @ design) @ asked)
+    half = student_t_quantile(0.95, df) * math.sqrt(float(squares[0]) / df * spread)
     mean = float(asked @ found)
     return mean, mean - half, mean + half
 
@@ -142,7 +146,7 @@ def power_alone(effects: Effects) -> Interval:
     df = len(effects.values) - 3
     mean = float(law(best.x, asked))
     slope = np.array([np.exp(np.clip(asked @ best.x[1:], -30, 30)), *(mean * asked)])
-    variance = slope @ np.linalg.pinv(best.jac.T @ best.jac) @ slope * 2 * best.cost / df if df else math.nan
+    variance = slope @ np.linalg.pinv(best.jac.T @ best.jac) @ slope * 2 * best.cost / df
     half = student_t_quantile(0.95, df) * math.sqrt(max(variance, 0.0))
     return mean, mean - half, mean + half
 
@@ -159,10 +163,6 @@ RIVALS: dict[str, Callable[[Effects], Interval]] = {
     "linear law alone": linear_alone,
     "largest rung": largest_rung,
 }
-
-
-def treatments_in(ladder: Ladder) -> tuple[tuple[str, object], tuple[str, object]]:
-    return (("bits", 4), ("hadamard", "bitnet-v2"))
 
 
 def answers(strata: list[Stratum]) -> tuple[dict[str, Interval], ScaledEffect]:
@@ -218,7 +218,13 @@ def main() -> None:
     options = parser.parse_args()
     start = time.perf_counter()
     ladder = Ladder(3, 3, bystander=not options.plain)
-    head = ["truth", "% at target", *(f"{name}: error %, coverage, sign" for name in ("bitskip", *RIVALS)), "verdicts", "held-out %"]
+    head = [
+        "truth",
+        "% at target",
+        *(f"{name}: error %, coverage, sign" for name in ("bitskip", *RIVALS)),
+        "verdicts",
+        "held-out %",
+    ]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for name in options.truth or TRUTHS:
         print(study(name, ladder, options.draws), flush=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LEVEL = 0.90
 
 FARTHEST = 8.0
-"""Times the largest measured model: beyond it nothing has been shown to hold, here or in the literature of such laws."""
+"""Times the largest measured model: what laws of effects say farther off has not been tested."""
 
 FARTHEST_TOKENS = FARTHEST**2
 """Times the largest measured budget: at equal size, tokens a parameter may grow by as much again."""
@@ -87,7 +87,7 @@ class Scaling:
         self.ladder = tuple(ladder)
         self.metric = metric_named(metric)
         self.notes = tuple(notes)
-        self._measured: dict[tuple[Treatment, ...], Effects] = {}
+        self._measured: dict[tuple[tuple[Treatment, ...], bool], Effects] = {}
 
     @property
     def scales(self) -> list[tuple[int, int]]:
@@ -98,13 +98,14 @@ class Scaling:
         """The effect of one technique, or of several beyond their smaller combinations, at a scale.
 
         Treatments are `("bits", 4)`, or mappings of several axes of a technique; `parameters` are non-embedding ones.
-        Raises UserError for what was not measured, and, unless forced, where the ladder can't carry the answer: beyond 8
-        times its largest model, or beyond fewer than three sizes or budgets.
+        Raises UserError for what was not measured, and, unless forced, where the ladder can't carry the answer: beyond
+        8 times its largest model, or beyond fewer than three sizes or budgets.
         """
-        for name, value in (("parameters", parameters), ("tokens", tokens)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise UserError(f"{name}: expected a positive number, got {value!r}")
         return self._scaled(treatments_of(self.ladder, treatments), parameters, tokens, force)
+
+    def difference(self, *treatments: Any, parameters: float, tokens: float, force: bool = False) -> ScaledEffect:
+        """All treatments together against none of them, at a scale; otherwise as `contrast`."""
+        return self._scaled(treatments_of(self.ladder, treatments), parameters, tokens, force, whole=True)
 
     def contrasts(self, *, parameters: float, tokens: float, order: int = 2, force: bool = False) -> list[ScaledEffect]:
         """Every effect of an order (1 main, 2 composition) that was measured with two seeds on enough rungs."""
@@ -120,11 +121,20 @@ class Scaling:
         return found
 
     def _scaled(
-        self, treatments: tuple[Treatment, ...], parameters: float, tokens: float, force: bool
+        self,
+        treatments: tuple[Treatment, ...],
+        parameters: float,
+        tokens: float,
+        force: bool,
+        *,
+        whole: bool = False,
     ) -> ScaledEffect:
-        if treatments not in self._measured:
-            self._measured[treatments] = effects_along(self.ladder, treatments, self.metric)
-        effects = self._measured[treatments]
+        for name, value in (("parameters", parameters), ("tokens", tokens)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise UserError(f"{name}: expected a positive number, got {value!r}")
+        if (treatments, whole) not in self._measured:
+            self._measured[treatments, whole] = effects_along(self.ladder, treatments, self.metric, whole=whole)
+        effects = self._measured[treatments, whole]
         labels = tuple(level_label(*each) for each in treatments)
         lacking = missing(effects.rungs, parameters, tokens)
         if lacking and not force:
@@ -140,7 +150,9 @@ class Scaling:
         held_out = held_out_error(effects)
         notes = [*self.notes, *(f"forced: {reason}" for reason in lacking)]
         if any(rung.below_counting for rung in effects.rungs):
-            notes.append("some rungs compare a model that is not below bigrams: they may tell of the start of training only")
+            notes.append(
+                "some rungs compare a model that is not below bigrams: they may tell of the start of training only"
+            )
         if held_out and not held_out.inside:
             notes.append("the largest rung lies outside what the others predicted of it: a law is missing")
         return ScaledEffect(

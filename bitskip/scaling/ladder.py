@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bitskip.store.tables import Results
 
 PRIOR_DF = 8.0
-"""Degrees of freedom that all rungs' seed noise together counts beside a rung's own: a rung has few seeds, and the noise
-of one contrast, with one text, is of one order all along a ladder."""
+"""Degrees of freedom that all rungs' seed noise together counts beside a rung's own: a rung has few seeds, and the
+noise of one contrast, with one text, is of one order all along a ladder."""
 
 Context = tuple[Level, ...]
 """Levels of the techniques that stay as they are in a contrast; the sizes are the rung's."""
@@ -50,7 +50,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class Effects:
-    """One effect along a ladder: its rungs, the covariance [rungs, rungs] of their errors, and its degrees of freedom."""
+    """One effect along a ladder: its rungs, the covariance [rungs, rungs] of their errors, and degrees of freedom."""
 
     rungs: tuple[Rung, ...]
     covariance: Array
@@ -134,9 +134,7 @@ def _treatment(ladder: Sequence[Stratum], asked: Any) -> Treatment:
     ((factor, members),) = factors.items()
     wanted = {name: AXES[name].check(value) for name, value in given.items()}
     index = INDEX[factor]
-    held = Counter(
-        level for s in ladder for level in {cell.levels[index] for cell in s.cells} - {s.baseline[index]}
-    )
+    held = Counter(level for s in ladder for level in {cell.levels[index] for cell in s.cells} - {s.baseline[index]})
     fitting = {
         level: count
         for level, count in held.items()
@@ -155,18 +153,21 @@ def _treatment(ladder: Sequence[Stratum], asked: Any) -> Treatment:
     return factor, chosen[0]
 
 
-def effects_along(ladder: Sequence[Stratum], treatments: Sequence[Treatment], metric: Metric) -> Effects:
+def effects_along(
+    ladder: Sequence[Stratum], treatments: Sequence[Treatment], metric: Metric, *, whole: bool = False
+) -> Effects:
     """The effect of the treatments at every rung where it was measured, over the same settings of other techniques.
 
-    Where several strata are of one size and budget, as in a scan of rates, the one with most settings and then the lowest
-    baseline is taken. Raises UserError where nothing of it was measured, or no rung has two seeds.
+    With `whole`, all treatments together against none of them. Where several strata are of one size and budget, as in a
+    scan of rates, the one with most settings and then the lowest baseline is taken. Raises UserError where nothing of it
+    was measured, or no rung has two seeds.
     """
     contexts = dict.fromkeys(
         treated(cell.levels, [(factor, stratum.baseline[INDEX[factor]]) for factor, _ in treatments])[: len(TECHNIQUES)]
         for stratum in ladder
         for cell in stratum.cells
     )
-    candidates = [_Measured.of(stratum, treatments, contexts, metric) for stratum in ladder]
+    candidates = [_Measured.of(stratum, treatments, contexts, metric, whole) for stratum in ladder]
     by_scale: dict[tuple[int, int], _Measured] = {}
     for own in sorted(candidates, key=lambda each: (-len(each.contexts), each.reference)):
         if own.contexts:
@@ -194,14 +195,21 @@ class _Measured:
 
     @classmethod
     def of(
-        cls, stratum: Stratum, treatments: Sequence[Treatment], contexts: Iterable[Context], metric: Metric
+        cls,
+        stratum: Stratum,
+        treatments: Sequence[Treatment],
+        contexts: Iterable[Context],
+        metric: Metric,
+        whole: bool,
     ) -> _Measured:
         values = {cell.levels: cell.values(metric) for cell in stratum.cells}
         sizes = stratum.baseline[len(TECHNIQUES) :]
         found = {}
         for context in contexts:
             weights: dict[Levels, float] = {}
-            for levels, weight in moebius((*context, *sizes), treatments).items():
+            at = (*context, *sizes)
+            asked = {inert(treated(at, treatments)): 1.0, inert(at): -1.0} if whole else moebius(at, treatments)
+            for levels, weight in asked.items():
                 here = levels if levels in values else _as_known_at_its_size(levels)
                 weights[here] = weights.get(here, 0.0) + weight
             weights = {levels: weight for levels, weight in weights.items() if weight}
@@ -223,7 +231,10 @@ class _Measured:
         found = estimate(contrasts, self.values, text=text)
         assert found is not None  # every context has a seed that all of its cells share
         by_seed = [
-            {s: sum(w * self.values[levels][s] for levels, w in weights.items()) for s in shared_seeds(weights, self.values)}
+            {
+                s: sum(w * self.values[levels][s] for levels, w in weights.items())
+                for s in shared_seeds(weights, self.values)
+            }
             for weights in contrasts
         ]
         common = set.intersection(*(set(own) for own in by_seed))
@@ -272,8 +283,8 @@ class _AtRung:
 def _joined(found: Sequence[_AtRung]) -> Effects:
     """All rungs with the covariance of their errors.
 
-    A rung's own variance is drawn towards that of all, per seed. What a seed does to all rungs, or to those of one size,
-    whose budgets may share a trunk, is told by products of its deviations over pairs of rungs. The text is the same.
+    A rung's own variance is drawn towards that of all, per seed. What a seed does to all rungs, or to those of one
+    size, whose budgets may share a trunk, is told by products of its deviations over pairs of rungs. The text is one.
     """
     known = [own for own in found if own.variance is not None and own.df > 0]
     if not known:

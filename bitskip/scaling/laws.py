@@ -24,8 +24,8 @@ EXPONENT, EXPONENT_SD = 0.1, 0.25
 """Prior of p and q: effects of low precision grow with tokens and fade with parameters, with exponents of 0 to 0.5."""
 
 LEVEL_SD, SLOPE_SD = 2.0, 0.5
-"""Prior deviations of levels, and of slopes per factor e, in root mean squares of the measured effects: weak beside what
-two rungs a factor 4 apart tell, and of one order with what the exponents' prior lets a power law do."""
+"""Prior deviations of levels, and of slopes per factor e, in root mean squares of the measured effects: weak beside
+what rungs a factor 4 apart tell, and of one order with what the exponents' prior lets a power law do."""
 
 FLOOR = 0.1
 STARTS = ((0.1, 0.1), (-0.3, 0.4), (0.5, -0.3), (-0.3, -0.3))

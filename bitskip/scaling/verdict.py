@@ -12,9 +12,9 @@ Interval = tuple[float, float]
 def verdict(rungs: Sequence[Interval], target: Interval, change: Interval, margin: float) -> str:
     """One of VERDICTS, from 90 % intervals of the laws' mixture.
 
-    `rungs` are those of the effect at every rung, the smallest first, `target` at the scale asked for, `change` from the
-    smallest rung to it. Flips: on the other side of zero than at some rung. Grows, fades: the change is away from zero,
-    or towards it. Holds: on the same side without a change that can be told; or nowhere beyond the margin.
+    `rungs` are those of the effect at every rung, the smallest first, `target` at the scale asked for, `change` from
+    the smallest rung to it. Flips: on the other side of zero than at some rung. Grows, fades: the change is away from
+    zero, or towards it. Holds: on the same side without a change that can be told; or nowhere beyond the margin.
     """
     signs = [_sign(each) for each in rungs]
     at_target = _sign(target)
