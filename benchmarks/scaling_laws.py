@@ -4,7 +4,9 @@ python benchmarks/scaling_laws.py [TRUTH]… [--draws N] [--plain]
 
 Ladders have 3 sizes (0.05 to 1.5 M parameters) × 3 budgets (1 to 16 M tokens), the four cells of 4 bits × rotation at
 two settings of a bystander (`--plain`: at one), 2 seeds that shift all cells, and noise of 1 % a trial. Asked is one
-X
+rung beyond in both, 7.9 M parameters and 64 M tokens. Against it: each law alone by least squares, and copying the
+largest rung. A field has the mean absolute error in %, the share of 90 % intervals that hold the truth, the share of
+right signs, and the median half-width.
 """
 
 from __future__ import annotations

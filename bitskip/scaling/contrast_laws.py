@@ -22,7 +22,7 @@ from bitskip.analysis.metrics import metric_named
 from bitskip.analysis.student_t import student_t_quantile
 from bitskip.errors import UserError
 from bitskip.scaling.ladder import Effects, Rung, effects_along, ladders, scale_of, treatments_of
-from bitskip.scaling.laws import Mixture, fit_laws, mix
+from bitskip.scaling.laws import Fit, fit_laws, mix
 from bitskip.scaling.verdict import verdict
 
 if TYPE_CHECKING:
@@ -139,14 +139,20 @@ class Scaling:
         lacking = missing(effects.rungs, parameters, tokens)
         if lacking and not force:
             raise UserError(f"{' × '.join(labels)}: {'; '.join(lacking)}, or pass --force (force=True) for a guess")
-        target = np.log([[parameters, tokens]])
-        mixture = _fitted(effects, np.concatenate([effects.places, target]), even=bool(lacking))
+        asked = np.concatenate([effects.places, np.log([[parameters, tokens]])])
+        fits = _fitted(effects, asked)
+        everywhere, fitting = mix(fits, even=bool(lacking)), mix(fits, floor=0.0)
         reach = student_t_quantile((1 + LEVEL) / 2, effects.df)
-        intervals = [_interval(m, v, reach) for m, v in zip(mixture.mean, np.diag(mixture.covariance), strict=True)]
-        step = np.zeros(len(mixture.mean))
+        low, high = _interval(everywhere.mean[-1], everywhere.covariance[-1, -1], reach)
+        # Inside the ladder the data speak: the floor of the weights is for what lies beyond it.
+        at_rungs = [
+            _interval(mean, variance, reach)
+            for mean, variance in zip(fitting.mean[:-1], np.diag(fitting.covariance)[:-1], strict=True)
+        ]
+        step = np.zeros(len(asked))
         step[-1], step[0] = 1.0, -1.0
-        change = _interval(float(step @ mixture.mean), float(step @ mixture.covariance @ step), reach)
-        low, high = intervals[-1]
+        change = _interval(float(step @ fitting.mean), float(step @ fitting.covariance @ step), reach)
+        above = everywhere.above_zero(-1, effects.df)
         held_out = held_out_error(effects)
         notes = [*self.notes, *(f"forced: {reason}" for reason in lacking)]
         if any(rung.below_counting for rung in effects.rungs):
@@ -159,11 +165,11 @@ class Scaling:
             labels,
             parameters,
             tokens,
-            float(mixture.mean[-1]),
+            float(everywhere.mean[-1]),
             low,
             high,
-            verdict(intervals[:-1], intervals[-1], change, self.metric.margin),
-            mixture.weights,
+            verdict(at_rungs, (low, high), above, change, self.metric.margin),
+            everywhere.weights,
             effects.rungs,
             held_out,
             tuple(notes),
@@ -221,18 +227,17 @@ def held_out_error(effects: Effects) -> HeldOut | None:
     if len(rest.rungs) < FEWEST_VALUES:
         return None
     lacking = bool(missing(rest.rungs, rung.parameters, rung.tokens))
-    mixture = _fitted(rest, effects.places[[last]], even=lacking)
+    mixture = mix(_fitted(rest, effects.places[[last]]), even=lacking)
     mean = float(mixture.mean[0])
     variance = float(mixture.covariance[0, 0] + effects.covariance[last, last])
     low, high = _interval(mean, variance, student_t_quantile((1 + LEVEL) / 2, effects.df))
     return HeldOut(rung, mean, low, high, rung.value - mean)
 
 
-def _fitted(effects: Effects, asked: Array, *, even: bool) -> Mixture:
-    """The mixture at `asked`, logarithms of (parameters, tokens); `even` weights where the rungs can't weigh laws."""
+def _fitted(effects: Effects, asked: Array) -> list[Fit]:
+    """The laws at `asked`, logarithms of (parameters, tokens)."""
     centre = effects.places.mean(axis=0)
-    fits = fit_laws(effects.places - centre, effects.values, effects.covariance, asked - centre)
-    return mix(fits, even=even)
+    return fit_laws(effects.places - centre, effects.values, effects.covariance, asked - centre)
 
 
 def _interval(mean: float, variance: float, reach: float) -> tuple[float, float]:

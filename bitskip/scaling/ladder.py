@@ -158,9 +158,9 @@ def effects_along(
 ) -> Effects:
     """The effect of the treatments at every rung where it was measured, over the same settings of other techniques.
 
-    With `whole`, all treatments together against none of them. Where several strata are of one size and budget, as in a
-    scan of rates, the one with most settings and then the lowest baseline is taken. Raises UserError where nothing of it
-    was measured, or no rung has two seeds.
+    With `whole`, all treatments together against none of them. Where several strata are of one size and budget, as in
+    a scan of rates, the one with most settings and then the lowest baseline is taken. Raises UserError where nothing of
+    it was measured, or no rung has two seeds.
     """
     contexts = dict.fromkeys(
         treated(cell.levels, [(factor, stratum.baseline[INDEX[factor]]) for factor, _ in treatments])[: len(TECHNIQUES)]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitskip.analysis.design_matrix import Array
+from bitskip.analysis.student_t import student_t_tail
 
 EXPONENT, EXPONENT_SD = 0.1, 0.25
 """Prior of p and q: effects of low precision grow with tokens and fade with parameters, with exponents of 0 to 0.5."""
@@ -47,11 +48,20 @@ class Fit:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The laws' weights, and mean [points] and covariance [points, points] of their mixture."""
+    """Laws with their weights, and mean [points] and covariance [points, points] of their mixture."""
 
+    fits: tuple[Fit, ...]
     weights: dict[str, float]
     mean: Array
     covariance: Array
+
+    def above_zero(self, point: int, df: float) -> float:
+        """Probability of being above zero at a point, with Student's t for each law's own error."""
+        return math.fsum(
+            self.weights[fit.law]
+            * student_t_tail(-float(fit.mean[point]) / max(math.sqrt(fit.covariance[point, point]), SMALLEST), df)
+            for fit in self.fits
+        )
 
 
 def fit_laws(places: Array, values: Array, covariance: Array, asked: Array) -> list[Fit]:
@@ -73,11 +83,11 @@ def fit_laws(places: Array, values: Array, covariance: Array, asked: Array) -> l
     ]
 
 
-def mix(fits: Sequence[Fit], *, even: bool = False) -> Mixture:
+def mix(fits: Sequence[Fit], floor: float = FLOOR, *, even: bool = False) -> Mixture:
     """The fits weighed by their evidence, w = (w + floor) / sum(w + floor), or evenly; laws that disagree widen it."""
     evidence = np.array([fit.evidence for fit in fits])
     weights = np.zeros(len(fits)) if even else np.exp(evidence - evidence.max())
-    weights = weights / max(weights.sum(), 1.0) + FLOOR
+    weights = weights / max(weights.sum(), 1.0) + (FLOOR if even else floor)
     weights /= weights.sum()
     means = np.stack([fit.mean for fit in fits])
     mean = weights @ means
@@ -85,7 +95,8 @@ def mix(fits: Sequence[Fit], *, even: bool = False) -> Mixture:
     covariance = sum(
         w * (fit.covariance + np.outer(own, own)) for w, fit, own in zip(weights, fits, apart, strict=True)
     )
-    return Mixture(dict(zip((fit.law for fit in fits), weights.tolist(), strict=True)), mean, np.asarray(covariance))
+    by_law = dict(zip((fit.law for fit in fits), weights.tolist(), strict=True))
+    return Mixture(tuple(fits), by_law, mean, np.asarray(covariance))
 
 
 def _linear(law: str, design: Array, values: Array, noise: Array, asked: Array, prior: Sequence[float]) -> Fit:
@@ -127,7 +138,7 @@ def _power(places: Array, values: Array, noise: Array, asked: Array, level: floa
         shape = whiten @ law(np.array([1.0, p, q]), places)
         return np.array([shape @ (whiten @ values) / (shape @ shape + level**-2), p, q])
 
-    fits = [least_squares(residuals, start(p, q), jac=jacobian, x_scale=sd) for p, q in STARTS]
+    fits = [least_squares(residuals, start(p, q), jac=jacobian, x_scale=sd, max_nfev=200) for p, q in STARTS]
     best = min(fits, key=lambda fit: float(fit.cost)).x
     at_best = jacobian(best)
     precision = at_best.T @ at_best
