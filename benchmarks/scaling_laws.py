@@ -154,9 +154,9 @@ def power_alone(effects: Effects) -> Interval:
 
 
 def largest_rung(effects: Effects) -> Interval:
-    """The effect at the largest rung, with its own Student interval."""
+    """The effect at the largest rung, with the interval of its noise, which all rungs tell."""
     rung = max(effects.rungs, key=lambda each: (each.parameters, each.tokens))
-    half = student_t_quantile(0.95, rung.seeds - 1) * (rung.se or 0.0)
+    half = student_t_quantile(0.95, effects.df) * rung.se
     return rung.value, rung.value - half, rung.value + half
 
 

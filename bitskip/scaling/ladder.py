@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,9 +33,9 @@ Context = tuple[Level, ...]
 
 @dataclass(frozen=True)
 class Rung:
-    """An effect as measured at one scale, in nats per token; `se` is None where no seed was repeated.
+    """An effect as measured at one scale, in nats per token.
 
-    `settings` counts those of the other techniques that were averaged over. `below_counting`: some model of it is not
+    `se` is its own error, drawn towards that of all rungs, and the only one of a single seed. `settings` counts those of the other techniques that were averaged over. `below_counting`: some model of it is not
     below bigrams counted on its tokens.
     """
 
@@ -42,7 +43,7 @@ class Rung:
     parameters: int
     tokens: int
     value: float
-    se: float | None
+    se: float
     seeds: int
     settings: int
     below_counting: bool
@@ -248,7 +249,7 @@ class _Measured:
                 parameters,
                 tokens,
                 found.value,
-                found.se,
+                math.nan,
                 found.seeds,
                 len(contrasts),
                 any(cells[levels].below_counting for levels in used),
@@ -306,7 +307,9 @@ def _joined(found: Sequence[_AtRung]) -> Effects:
     np.fill_diagonal(shared, 0.0)
     text = np.array([own.text_se for own in found])
     covariance = shared + np.diag(np.maximum(diagonal, np.abs(shared).max(axis=1, initial=0.0))) + np.outer(text, text)
-    return Effects(tuple(own.rung for own in found), _positive(covariance), df)
+    covariance = _positive(covariance)
+    rungs = (replace(own.rung, se=math.sqrt(covariance[i, i])) for i, own in enumerate(found))
+    return Effects(tuple(rungs), covariance, df)
 
 
 def _overlap(one: _AtRung, other: _AtRung) -> float:
