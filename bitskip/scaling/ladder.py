@@ -35,8 +35,9 @@ Context = tuple[Level, ...]
 class Rung:
     """An effect as measured at one scale, in nats per token.
 
-    `se` is its own error, drawn towards that of all rungs, and the only one of a single seed. `settings` counts those of the other techniques that were averaged over. `below_counting`: some model of it is not
-    below bigrams counted on its tokens.
+    `se` is its own error, drawn towards that of all rungs, and the only one of a single seed. `settings` counts those
+    of the other techniques that were averaged over. `below_counting`: some model of it is not below bigrams counted on
+    its tokens.
     """
 
     model: str
