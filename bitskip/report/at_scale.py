@@ -22,6 +22,11 @@ def at_scale_blocks(found: AtScale, metric: str) -> Iterator[Block]:
     name = " × ".join(subject.techniques)
     interval = range_text(subject.low, subject.high, shown)
     yield Text([f"{name} at {where}: {shown(subject.mean)} ({interval}), {subject.verdict}"], tone="strong")
+    if found.total and found.baseline:
+        mean, low, high = found.total
+        off = abs(100 * found.baseline.held_out_error)
+        record = f"by a law of the baseline's loss, which was off by {off:.1f} % on the largest rung, held out"
+        yield Text([f"{metric} there {mean:.4g} ({low:.4g} to {high:.4g}), {record}"])
     effects: list[Column[ScaledEffect]] = [
         Column("effect", lambda each: " × ".join(each.techniques)),
         Column(f"on {metric}", lambda each: number(each.mean, shown)),

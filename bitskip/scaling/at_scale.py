@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bitskip.analysis.factorial import as_plain
 from bitskip.analysis.levels import TECHNIQUES
+from bitskip.analysis.metrics import Metric
+from bitskip.analysis.student_t import NORMAL_95
 from bitskip.errors import UserError
 from bitskip.scaling.contrast_laws import LEVEL, ScaledEffect, Scaling
+from bitskip.scaling.loss_law import LossAtScale
 from bitskip.trial.config import AXES, flatten_axes
 
 
@@ -27,6 +31,18 @@ class AtScale:
     whole: ScaledEffect
     main_effects: tuple[ScaledEffect, ...]
     composition_effects: tuple[ScaledEffect, ...]
+    metric: Metric
+    baseline: LossAtScale | None
+
+    @property
+    def total(self) -> tuple[float, float, float] | None:
+        """(mean, low, high) of the metric itself, 90 %: the baseline by its law of the loss, and the whole effect."""
+        if self.baseline is None:
+            return None
+        mean = self.baseline.mean + self.whole.mean
+        half = NORMAL_95 * math.hypot(self.baseline.se, self.whole.se)
+        show = self.metric.show
+        return show(mean), show(mean - half), show(mean + half)
 
     @property
     def subject(self) -> ScaledEffect:
@@ -34,14 +50,22 @@ class AtScale:
         return (*self.composition_effects, self.whole)[0]
 
     def to_json_object(self, metric: str) -> dict[str, Any]:
-        """The object of `predict --parameters --json`: effects in nats per token, with the rungs of the first."""
+        """The object of `predict --parameters --json`: effects in nats per token, with the rungs of the first.
+
+        `mean`, `low` and `high` are the metric itself; None where the rungs are too few for a law of the loss.
+        """
         subject = self.subject
         held_out = subject.held_out
+        mean, low, high = self.total or (None, None, None)
         plain: dict[str, Any] = as_plain(
             {
                 "metric": metric,
+                "mean": mean,
+                "low": low,
+                "high": high,
                 "level": LEVEL,
                 "configuration": list(self.whole.techniques),
+                "baseline": self.baseline,
                 "effect": _brief(self.whole),
                 "main_effects": [_brief(each) for each in self.main_effects],
                 "composition_effects": [_brief(each) for each in self.composition_effects],
@@ -66,7 +90,7 @@ class AtScale:
 
 def _brief(effect: ScaledEffect) -> dict[str, Any]:
     """An effect without its rungs."""
-    own = {"techniques", "mean", "low", "high", "verdict", "weights"}
+    own = {"techniques", "mean", "se", "low", "high", "verdict", "weights"}
     return {name: value for name, value in vars(effect).items() if name in own} | {
         "held_out_error": effect.held_out and effect.held_out.error
     }
@@ -93,4 +117,6 @@ def at_scale(scaling: Scaling, treatments: list[dict[str, Any]], *, force: bool 
         scaling.difference(*treatments, force=force, **scale),
         tuple(scaling.contrast(each, force=force, **scale) for each in treatments),
         tuple(scaling.contrast(*pair, force=force, **scale) for pair in itertools.combinations(treatments, 2)),
+        scaling.metric,
+        scaling.baseline(**scale),
     )

@@ -17,12 +17,13 @@ import numpy as np
 from bitskip.analysis.contrasts import Treatment, treatment_combinations
 from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.factorial import Stratum
-from bitskip.analysis.levels import level_label
+from bitskip.analysis.levels import level_label, without_techniques
 from bitskip.analysis.metrics import metric_named
 from bitskip.analysis.student_t import student_t_quantile
 from bitskip.errors import UserError
 from bitskip.scaling.ladder import Effects, Rung, effects_along, ladders, scale_of, treatments_of
 from bitskip.scaling.laws import Fit, fit_laws, mix
+from bitskip.scaling.loss_law import LossAtScale, loss_at_scale
 from bitskip.scaling.verdict import verdict
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class ScaledEffect:
     low: float
     high: float
     verdict: str
+    se: float
     weights: Mapping[str, float]
     rungs: tuple[Rung, ...]
     held_out: HeldOut | None
@@ -106,6 +108,20 @@ class Scaling:
     def difference(self, *treatments: Any, parameters: float, tokens: float, force: bool = False) -> ScaledEffect:
         """All treatments together against none of them, at a scale; otherwise as `contrast`."""
         return self._scaled(treatments_of(self.ladder, treatments), parameters, tokens, force, whole=True)
+
+    def baseline(self, *, parameters: float, tokens: float) -> LossAtScale | None:
+        """The baseline's metric on its additive scale, by a law of the loss; None where the rungs are too few."""
+        measured: dict[tuple[int, int], list[float]] = {}
+        for stratum in self.ladder:
+            cell = stratum.cell(stratum.baseline)
+            if stratum.baseline == without_techniques(stratum.baseline) and cell and cell.values(self.metric):
+                values = list(cell.values(self.metric).values())
+                measured.setdefault(scale_of(stratum), []).append(math.fsum(values) / len(values))
+        losses = np.array([min(own) for own in measured.values()])
+        if not len(losses) or losses.min() <= 0:
+            return None
+        places = np.log([list(scale) for scale in measured])
+        return loss_at_scale(places, losses, np.log([parameters, tokens]))
 
     def contrasts(self, *, parameters: float, tokens: float, order: int = 2, force: bool = False) -> list[ScaledEffect]:
         """Every effect of an order (1 main, 2 composition) that was measured with two seeds on enough rungs."""
@@ -169,6 +185,7 @@ class Scaling:
             low,
             high,
             verdict(at_rungs, (low, high), above, change, self.metric.margin),
+            math.sqrt(everywhere.covariance[-1, -1]),
             everywhere.weights,
             effects.rungs,
             held_out,

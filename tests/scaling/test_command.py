@@ -1,6 +1,7 @@
 """`bitskip predict --parameters`."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bitskip.save_results(rows(flipping, crossed(), sigma=0.004), folder)
 
 
+def loss_there() -> float:
+    n, d = 7.9e6, 64e6
+    return 2 + 60 * n**-0.34 + 60 * d**-0.28 + 0.1 * (d / 4e6) ** 0.2 - 0.02 + flipping(n, d)
+
+
 def predict(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bitskip", "predict", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -29,6 +35,7 @@ def test_answers_in_words_and_as_json(ladder: Path) -> None:
     assert "flips" in printed.stdout
     assert "held out" in printed.stdout
     found = json.loads(predict(*asked, "--json").stdout)
+    assert found["low"] < math.exp(loss_there()) < found["high"]
     scaling = found["scaling"]
     assert len(scaling["rungs"]) == 9
     assert sum(scaling["weights"].values()) == pytest.approx(1)
