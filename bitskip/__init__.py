@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bitskip.ops.quantizers import quantize_activations as quantize_activations
     from bitskip.ops.quantizers import ternarize as ternarize
     from bitskip.predict.predictor import fit_predictor as fit_predictor
+    from bitskip.scaling.contrast_laws import fit_scaling as fit_scaling
     from bitskip.store.save import save_results as save_results
     from bitskip.store.tables import load_results as load_results
     from bitskip.sweep.sweep_file import load_sweep as load_sweep
@@ -45,6 +46,7 @@ _WHERE = {
     "main_effects": "analysis.effects",
     "composition_effects": "analysis.effects",
     "fit_predictor": "predict.predictor",
+    "fit_scaling": "scaling.contrast_laws",
     # Arithmetic
     "ternarize": "ops.quantizers",
     "quantize_activations": "ops.quantizers",

@@ -97,7 +97,10 @@ def predict(
     phase: Annotated[str | None, typer.Option(help="1, 2 or 1+2.")] = None,
     exit_layer: Annotated[int | None, typer.Option(help="Perplexity after this many blocks.")] = None,
     model: Annotated[str | None, typer.Option(help="Model preset.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Training tokens.")] = None,
+    tokens: Annotated[float | None, typer.Option(help="Training tokens, as 400000 or 20e9.")] = None,
+    parameters: Annotated[
+        float | None, typer.Option(help="Non-embedding parameters of another scale, by laws over a ladder.")
+    ] = None,
     others: SetOption = None,
     metric: MetricOption = "ppl",
     force: Annotated[bool, typer.Option("--force", help="Answer outside the measured space, too.")] = False,
@@ -119,10 +122,13 @@ def predict(
         "exit_weight": exit_weight,
         "phase": phase,
         "model": model,
-        "tokens": tokens,
+        "tokens": int(tokens) if tokens is not None and tokens.is_integer() else tokens,
     }
     axes = {name: value for name, value in named.items() if value is not None} | settings_of(others or ())
     results = or_reference(results)
+    if parameters is not None:
+        _predict_at_scale(results, axes, metric, exit_layer, parameters, force, as_json)
+        return
     predictor, fingerprint = open_predictor(results, metric)
     known = predictor.fitted
     prediction = predictor.predict(exit_layer=exit_layer, **axes)
@@ -139,6 +145,39 @@ def predict(
         print(json.dumps(prediction.to_json_object()))
     else:
         print_blocks(prediction_blocks(prediction))
+
+
+def _predict_at_scale(
+    results: Path,
+    axes: dict[str, Any],
+    metric: str,
+    exit_layer: int | None,
+    parameters: float,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """What the techniques do at another scale: effects, not the metric itself."""
+    from bitskip.scaling.at_scale import at_scale, techniques_in
+    from bitskip.scaling.contrast_laws import fit_scaling
+    from bitskip.store.tables import load_results
+
+    tokens = axes.pop("tokens", None)
+    if tokens is None:
+        raise UserError("--parameters needs --tokens: a scale is both")
+    if "model" in axes or exit_layer is not None:
+        raise UserError("--parameters does not go with --model or --exit-layer: it is of full models of any shape")
+    treatments, scale = techniques_in(axes)
+    loaded = load_results(results)
+    found = at_scale(
+        fit_scaling(loaded, metric, **scale), treatments, parameters=parameters, tokens=float(tokens), force=force
+    )
+    if as_json:
+        print(json.dumps(found.to_json_object(metric)))
+        return
+    from bitskip.report.at_scale import at_scale_blocks
+
+    tell_problems(loaded.problems)
+    print_blocks(at_scale_blocks(found, metric))
 
 
 @app.command()

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels
 from bitskip.techniques import registry
 from bitskip.trial.config import AXES, ModelConfig
+from bitskip.trial.cost import matrix_parameters
 
 Array = npt.NDArray[np.float64]
 Codes = dict[str, Array]
@@ -33,12 +34,6 @@ PARAMETERS_EXPONENT, TOKENS_EXPONENT = 0.34, 0.28
 def _model(level: Level, layers: int) -> dict[str, float]:
     params = matrix_parameters(ModelConfig(*level))
     return {"log parameters": math.log(params), "law": params**-PARAMETERS_EXPONENT}
-
-
-def matrix_parameters(sizes: ModelConfig) -> int:
-    """Non-embedding parameters N of the scaling law: the blocks' matrices."""
-    key_value = sizes.kv_heads * sizes.head_width
-    return sizes.layers * sizes.width * (2 * sizes.width + 2 * key_value + 3 * sizes.ffn_width)
 
 
 def _tokens(level: Level, layers: int) -> dict[str, float]:

@@ -43,6 +43,12 @@ def parameter_count(trial: TrialConfig) -> int:
     return sizes.layers * block + width + 2 * vocab * width + own
 
 
+def matrix_parameters(sizes: ModelConfig) -> int:
+    """Non-embedding parameters N of the scaling law: the blocks' matrices."""
+    key_value = sizes.kv_heads * sizes.head_width
+    return sizes.layers * sizes.width * (2 * sizes.width + 2 * key_value + 3 * sizes.ffn_width)
+
+
 def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:
     """Training cost: 6 FLOPs per multiplied weight and token, plus attention; heads count once per trained exit."""
     sizes, training, vocab = trial.model, trial.training, trial.data.vocab_size

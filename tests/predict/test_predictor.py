@@ -28,9 +28,9 @@ from bitskip.analysis.levels import axes_of, levels_of
 from bitskip.analysis.metrics import METRICS, Metric
 from bitskip.errors import UserError
 from bitskip.predict.dataset import measurements_from, plain_measurements
-from bitskip.predict.features import matrix_parameters
 from bitskip.predict.predictor import Predictor, fit_predictor
 from bitskip.trial.config import POINTS, make_trial
+from bitskip.trial.cost import matrix_parameters
 
 EARLIER, LATER = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
 

@@ -1,0 +1,1 @@
+"""Ladders: how effects, and the loss, go on with parameters and training tokens (docs/scaling.md)."""
