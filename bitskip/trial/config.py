@@ -21,6 +21,7 @@ from bitskip.techniques.base import Technique, Techniques, plain
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.canonical_form import canonical as canonical
+from bitskip.trial.schedule import step_count
 
 T = TypeVar("T", bound=Technique)
 
@@ -103,8 +104,21 @@ class TrainingConfig:
     batch_size: int = axis(8, "sequences per optimizer step", low=1)
     micro_batch: int = axis(0, "sequences per forward pass; 0 = the whole batch", low=0)
     lr: float = axis(3e-3, "peak learning rate", low=0.0)
-    min_lr: float = axis(0.1, "final learning rate as a share of the peak", low=0.0, high=1.0)
+    schedule: str = axis(
+        "cosine",
+        "learning rate after the warm-up: cosine or linear to min_lr; wsd = constant, which all budgets share, then "
+        "linear to zero in the cooldown (docs/designs.md)",
+        choices=("cosine", "linear", "wsd"),
+        since="0.2",
+    )
+    min_lr: float = axis(0.1, "final learning rate as a share of the peak; cosine and linear", low=0.0, high=1.0)
+    cooldown: float = axis(
+        0.2, "share of the steps in which wsd goes to zero, at least one step", low=0.0, high=1.0, since="0.2"
+    )
     warmup: float = axis(0.05, "share of the steps spent in linear warm-up", low=0.0, high=1.0)
+    warmup_steps: int = axis(
+        0, "steps of the linear warm-up, whatever the budget; 0 = by the share warmup", low=0, since="0.2"
+    )
     weight_decay: float = axis(0.1, "AdamW decay of matrices (none on norms and embeddings)", low=0.0)
     beta1: float = axis(0.9, "AdamW", low=0.0, below=1.0)
     beta2: float = axis(0.95, "AdamW", low=0.0, below=1.0)
@@ -145,8 +159,7 @@ class TrialConfig:
     @property
     def steps(self) -> int:
         """Optimizer steps of the token budget, at least one."""
-        training = self.training
-        return max(1, training.tokens // (training.batch_size * training.seq_len))
+        return step_count(self.training)
 
     @property
     def phase_steps(self) -> int:
@@ -259,7 +272,7 @@ AXES: Mapping[str, Axis] = registry.Table(_collect_axes)
 """Every axis by name, those of plug-ins included. `model`, `data` and `artefacts` stand for their groups: a preset or
 corpus name, or a mapping."""
 
-RECIPE_AXES = ("lr", "min_lr", "warmup", "weight_decay", "beta1", "beta2", "grad_clip")
+RECIPE_AXES = ("lr", "min_lr", "warmup", "warmup_steps", "cooldown", "weight_decay", "beta1", "beta2", "grad_clip")
 """How a trial is optimized: what may be tuned for each configuration without making a comparison unfair."""
 
 
@@ -411,6 +424,11 @@ def _check_sizes(trial: TrialConfig) -> None:
         raise UserError(f"model: heads ({model.heads}) must be a multiple of kv_heads ({model.kv_heads})")
     if training.micro_batch and training.batch_size % training.micro_batch:
         raise UserError(f"micro_batch: {training.micro_batch} does not divide batch_size {training.batch_size}")
+    if training.schedule == "wsd" and training.warmup and not training.warmup_steps:
+        raise UserError(
+            "schedule: wsd needs a warm-up that does not depend on the budget, else budgets share nothing: set "
+            "warmup_steps, such as 20, or warmup: 0 for none"
+        )
     if (data.corpus == "files") != bool(data.files):
         raise UserError(
             "data: corpus 'files' needs data.files, a list of paths"
