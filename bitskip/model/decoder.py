@@ -168,7 +168,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, techniques: Techniques) -> None:
-        """Normal(0, init_std); the matrices that write to the residual stream are scaled by 1/sqrt(2L).
+        """Normal with `initial_std`; the matrices that write to the residual stream are scaled by 1/sqrt(2L).
 
         Each parameter draws from its own stream, so that models share the weights they have in common.
         """
@@ -181,7 +181,7 @@ class Decoder(nn.Module):
                 writes_residual = name.endswith((".o.weight", ".down.weight"))
                 scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
                 drawn = torch.randn(parameter.shape, generator=generator(self.seed, "init", name))
-                drawn *= self.sizes.init_std * scale
+                drawn *= initial_std(self.sizes, parameter.shape) * scale
             parameter.copy_(drawn)
 
     def use(self, techniques: Techniques) -> None:
@@ -300,6 +300,15 @@ class Decoder(nn.Module):
             penalty = technique.penalty(self)  # asked for in any case: it is of this pass
             total = total + penalty if penalties and penalty is not None else total
         return total, main
+
+
+def initial_std(sizes: ModelConfig, shape: Sequence[int]) -> float:
+    """Standard deviation of a matrix's initial weights, the scale of residual branches left aside.
+
+    `fan-in` is c / sqrt(inputs), which keeps outputs as large at every width (LeCun et al. 1998, Efficient BackProp,
+    §4.6), and c / sqrt(D) for the embedding [V, D].
+    """
+    return sizes.init_std if sizes.init == "normal" else sizes.init_gain / math.sqrt(shape[-1])
 
 
 @functools.lru_cache(maxsize=64)

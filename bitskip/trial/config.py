@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,13 @@ METHOD_VERSION = 1
 """Part of every trial's identity: raised when the same configuration would train differently."""
 
 
+INIT_GAIN = math.sqrt(2 / 5)
+"""SmallInit, sqrt(2 / 5D) (Nguyen & Salazar, arXiv 1910.05895): between GPT-2's 0.02 at D = 1600 (0.8) and at 768."""
+
+SIZES = ("layers", "width", "heads", "kv_heads", "ffn_width")
+"""Fields of a model that its label tells as sizes."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes of the Llama-style decoder. Widths fed to a Hadamard transform must be powers of two."""
@@ -40,7 +48,14 @@ class ModelConfig:
     ffn_width: int = axis(256, "hidden width of the SwiGLU feed-forward", low=8)
     rope_theta: float = axis(10_000.0, "base of the rotary position embedding", low=1.0)
     norm_eps: float = axis(1e-5, "epsilon of RMSNorm", low=0.0)
-    init_std: float = axis(0.02, "standard deviation of the normal initialisation", low=0.0)
+    init_std: float = axis(0.02, "standard deviation of the normal initialisation; init normal", low=0.0)
+    init: str = axis(
+        "normal",
+        "scale of the initial weights: normal = init_std at every width; fan-in = init_gain / sqrt(inputs)",
+        choices=("normal", "fan-in"),
+        since="0.2",
+    )
+    init_gain: float = axis(INIT_GAIN, "c of the initial scale c / sqrt(inputs); init fan-in", low=0.0, since="0.2")
 
     @property
     def head_width(self) -> int:
@@ -287,8 +302,7 @@ def model_label(model: ModelConfig) -> str:
         if preset == model:
             return name
     sizes = f"{model.layers}x{model.width}h{model.heads}kv{model.kv_heads}f{model.ffn_width}"
-    others = {name: getattr(model, name) for name in ("rope_theta", "norm_eps", "init_std")}
-    told = [f"{name} {plain(value)}" for name, value in others.items() if value != getattr(ModelConfig, name)]
+    told = [f"{k} {plain(v)}" for k, v in vars(model).items() if k not in SIZES and v != getattr(ModelConfig, k)]
     return " ".join([sizes, *told])
 
 
@@ -328,7 +342,9 @@ def _expand_model(value: Any) -> dict[str, Any]:
                 f"model: unknown preset '{preset}'{nearest(preset, PRESETS)}"
                 f" (one of {', '.join(PRESETS)}, or a mapping of sizes)"
             )
-        expanded = {f"model.{k}": v for k, v in vars(PRESETS[preset]).items()}
+        # Sizes, and what the first version spelt out: how a model of any size is made is not a preset's to say.
+        names = {k for k in _names_in("model") if AXES[f"model.{k}"].since is None}
+        expanded = {f"model.{k}": v for k, v in vars(PRESETS[preset]).items() if k in names}
     return expanded | _prefixed("model", sizes)
 
 
