@@ -1,4 +1,4 @@
-"""Learning rates against their definitions; settings of a schedule that do not act are no part of a trial's identity."""
+"""Learning rates against their definitions; settings of a schedule that do not act are no part of a trial's id."""
 
 from __future__ import annotations
 
