@@ -66,6 +66,10 @@ class Attention(nn.Module):
         self.k = BitLinear(width, kv_width, "k")
         self.v = BitLinear(width, kv_width, "v")
         self.o = BitLinear(width, width, "o")
+        # As in Qwen3 (arXiv 2505.09388): per head, before the positions, so that a cache holds normed keys.
+        self.query_norm, self.key_norm = (
+            RMSNorm(sizes.head_width, eps=sizes.norm_eps) if sizes.qk_norm else nn.Identity() for _ in range(2)
+        )
         self.key_value_ops: tuple[Op, ...] = ()
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None, attended: Tensor | None = None) -> Tensor:
@@ -73,9 +77,11 @@ class Attention(nn.Module):
         batch, length, width = x.shape
 
         def heads(y: Tensor) -> Tensor:
-            return y.view(batch, length, -1, self.sizes.head_width).transpose(1, 2)  # [B, H|G, T, K]
+            return y.view(batch, length, -1, self.sizes.head_width)  # [B, T, H|G, K]
 
         query, key, value = map(heads, shared_input(x, self.q, self.k, self.v))
+        query, key = self.query_norm(query), self.key_norm(key)
+        query, key, value = (each.transpose(1, 2) for each in (query, key, value))
         query, key = rotate(query, rotary), rotate(key, rotary)
         for op in self.key_value_ops:
             key, value = op(key), op(value)
@@ -159,6 +165,8 @@ class Decoder(nn.Module):
             self.blocks.append(Block(sizes, layer, self.defects.causal_mask, around))
         self.norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.head = nn.Linear(sizes.width, vocab_size, bias=False)
+        if sizes.tie_embeddings:  # Press & Wolf, arXiv 1608.05859
+            self.head.weight = self.embedding.weight
         early, exit_head = sizes.layers - 1, techniques.of(EarlyExit).exit_head
         own_norm, own_head = exit_head != "shared", exit_head == "own-head"
         self.exit_norms = nn.ModuleList(RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm))

@@ -56,6 +56,8 @@ class ModelConfig:
         since="0.2",
     )
     init_gain: float = axis(INIT_GAIN, "c of the initial scale c / sqrt(inputs); init fan-in", low=0.0, since="0.2")
+    qk_norm: bool = axis(False, "RMSNorm of every head's queries and keys, before their positions", since="0.2")
+    tie_embeddings: bool = axis(False, "the head is the embedding, transposed", since="0.2")
 
     @property
     def head_width(self) -> int:
