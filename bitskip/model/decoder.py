@@ -286,10 +286,12 @@ class Decoder(nn.Module):
         weights: Sequence[float],
         keep: Tensor | None = None,
         penalties: bool = True,
+        z_loss: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """(training loss, full model's cross-entropy) in nats per token; `targets` [B, T] are the next tokens.
 
-        The training loss is sum_l weights[l] CE_l and, with `penalties`, what techniques add to it.
+        The training loss is sum_l weights[l] (CE_l + z_loss Z_l), Z as in `cross_entropies`, and, with `penalties`,
+        what techniques add to it.
         Exits of weight zero are not computed; targets of -100 do not count.
         """
         final = self.sizes.layers - 1
@@ -301,9 +303,9 @@ class Decoder(nn.Module):
             shift = self.defects.exit_target_shift if index < final else self.defects.target_shift
             entry = self.training_state(hidden, index + 1), compared_tokens(tokens, targets, shift), weights[index]
             exits.setdefault(self.head_of(index + 1), []).append(entry)
-        total, main = cross_entropies(self.head.weight, exits.pop(self.head))
+        total, main = cross_entropies(self.head.weight, exits.pop(self.head), z_loss)
         for head, entries in exits.items():
-            total = total + cross_entropies(head.weight, entries)[0]
+            total = total + cross_entropies(head.weight, entries, z_loss)[0]
         for technique in self.in_force:
             penalty = technique.penalty(self)  # asked for in any case: it is of this pass
             total = total + penalty if penalties and penalty is not None else total

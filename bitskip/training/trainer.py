@@ -313,7 +313,7 @@ def _accumulate(
             rows = slice(start, start + micro_batch)
             kept = None if keep is None else keep[:, rows]
             with precision_context(training, inputs.device):
-                total, main = model.losses(inputs[rows], targets[rows], weights, kept)
+                total, main = model.losses(inputs[rows], targets[rows], weights, kept, z_loss=training.z_loss)
             share = 1.0 if whole else sum(counted[rows]) / sum(counted)
             (total * share).backward()  # type: ignore[no-untyped-call]
             losses += torch.stack([total.detach(), main.detach()]).double() * share

@@ -140,6 +140,9 @@ class TrainingConfig:
     beta1: float = axis(0.9, "AdamW", low=0.0, below=1.0)
     beta2: float = axis(0.95, "AdamW", low=0.0, below=1.0)
     grad_clip: float = axis(1.0, "largest global gradient norm; 0 = no clipping", low=0.0)
+    z_loss: float = axis(
+        0.0, "weight of (log of the softmax's denominator)^2 in the loss of every exit, as 1e-4", low=0.0, since="0.2"
+    )
     precision: str = axis("auto", "auto = bf16 autocast on GPU, fp32 on CPU", choices=("auto", "fp32", "bf16"))
     compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
     curve_points: int = axis(8, "validation points along training", low=1)

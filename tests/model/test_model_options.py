@@ -68,6 +68,15 @@ def test_stored_weights_decode_as_the_model_does(axes: dict[str, object], tmp_pa
     assert found[0].tokens == found[1].tokens
 
 
+def test_z_loss_is_an_axis_of_the_training_loss_alone() -> None:
+    """Off it is absent; on, a loss that is reported does not contain it, and micro-batches change nothing of it."""
+    assert a_trial(z_loss=0.0).trial_id == a_trial().trial_id != a_trial(z_loss=0.1).trial_id
+    plain, with_it = losses_of(a_trial()), losses_of(a_trial(z_loss=0.1))
+    assert plain[0] == with_it[0]  # before the first update
+    assert plain[2:] != with_it[2:]
+    assert losses_of(a_trial(z_loss=0.1, micro_batch=2)) == pytest.approx(with_it, rel=1e-4)
+
+
 class _Stopped(Exception):
     pass
 
