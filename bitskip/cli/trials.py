@@ -43,7 +43,7 @@ def train(
     from bitskip.trial.config import make_trial
 
     trial = make_trial(**settings_of(settings or ()))
-    from bitskip.data import load_data
+    from bitskip.data import load_data, training_tokens
     from bitskip.data.corpora import pinned, summaries
     from bitskip.engine.job import Job
     from bitskip.engine.worker import check_device, run_job
@@ -65,7 +65,8 @@ def train(
     def tell(text: str) -> None:
         print(text, file=progress, flush=True)
 
-    for note in check_text(trial, load_data(trial.data, training.tokens, training.held_out_tokens, report=tell), tell):
+    loaded = load_data(trial.data, training_tokens(trial), training.held_out_tokens, report=tell)
+    for note in check_text(trial, loaded, tell):
         tell(note)
     earlier = stored_result(folder, trial.trial_id)
     if earlier:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ import numpy as np
 
 from bitskip import progress
 from bitskip.data.cache import cache_folder, content_key, publish
-from bitskip.data.corpora import Corpus, Side, open_corpus
+from bitskip.data.corpora import Corpus, Side, endless, open_corpus
 from bitskip.data.pretrained import OWN
 from bitskip.data.round_trip import RoundTrip
 from bitskip.data.tokenizer import Tokenizer, load_tokenizer
 from bitskip.errors import UserError
-from bitskip.trial.config import DataConfig
+from bitskip.trial.config import DataConfig, TrialConfig
 
 SIZE_CLASS = 262_144
 """An endless corpus is cut at a power-of-two multiple of this many tokens: similar budgets share one stream."""
@@ -47,7 +48,8 @@ class TokenData:
 
     `validation` is None where the text has two parts only: the test then has both its roles. `test_bytes` says how many
     UTF-8 bytes of the text each token of `test` stands for; they add up to those of its documents. `unigram_entropy` is
-    that of the training tokens, in nats: what counting alone achieves.
+    that of the training tokens, in nats: what counting alone achieves. `source` is the `fingerprint` of an endless
+    corpus wherever its training part is cut: what is read from the beginning is the same in all of these.
     """
 
     train: np.ndarray
@@ -58,6 +60,7 @@ class TokenData:
     end_of_document: int
     unigram_entropy: float
     fingerprint: str
+    source: str | None = None
 
 
 def load_data(
@@ -81,15 +84,17 @@ def load_data(
         )
     check = partial(RoundTrip, tokenizer, config.tokenizer, report)
     streams: dict[str, _Stream] = {}
-    keys: dict[str, str] = {}
     wanted: dict[Side, int] = {side: train_tokens if side == "train" else held_out_tokens for side in corpus.sides}
     limits = {side: size_class(tokens) if corpus.endless else None for side, tokens in wanted.items()}
-    for side, limit in limits.items():
+
+    def key(side: Side, limit: int | None) -> str:
         named = side if side != "test" or corpus.of_three else "validation"  # older keys of caches stay
         parts = {"side": named, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT}
         parts |= {"parts": 3} if corpus.of_three and side != "train" else {}
         parts |= {"pretrained": PRETRAINED_FORMAT} if pretrained else {}
-        keys[side] = content_key({**parts, **corpus.identity()})
+        return content_key({**parts, **corpus.identity()})
+
+    keys: dict[str, str] = {side: key(side, limit) for side, limit in limits.items()}
     paths = {side: folder / f"tokens-{keys[side]}.bin" for side in wanted}
     if missing := {side: path for side, path in paths.items() if not _is_whole(path)}:
         if report:
@@ -111,6 +116,7 @@ def load_data(
         end_of_document=tokenizer.end_of_document,
         unigram_entropy=_unigram_entropy(train.tokens, tokenizer.vocab_size),
         fingerprint=content_key(keys),
+        source=content_key({**keys, "train": key("train", None)}),
     )
 
 
@@ -146,6 +152,27 @@ def size_class(tokens: int) -> int:
     while size < tokens + 1:
         size *= 2
     return size
+
+
+def window(trial: TrialConfig) -> int | None:
+    """How many sequences are shuffled among themselves before the next ones are read; None: all of the text.
+
+    With the schedule `wsd` budgets train alike until the shorter one's cooldown, wherever an endless corpus is cut for
+    them: so its stream is read by windows of a fixed size. Padded documents are not: how many of them a stream has is
+    known only when it is there.
+    """
+    training = trial.training
+    if training.schedule != "wsd" or training.documents != "packed" or not endless(trial.data):
+        return None
+    return max(1, (SIZE_CLASS - 1) // training.seq_len)
+
+
+def training_tokens(trial: TrialConfig) -> int:
+    """Tokens of an endless corpus that a trial asks for: its budget, or all of the windows that it begins."""
+    training, size = trial.training, window(trial)
+    if size is None:
+        return training.tokens
+    return math.ceil(trial.steps * training.batch_size / size) * size * training.seq_len
 
 
 @dataclass(frozen=True)

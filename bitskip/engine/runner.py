@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 
 from bitskip import progress
 from bitskip.atomic_file import write_atomically
-from bitskip.data import load_data
+from bitskip.data import load_data, training_tokens
 from bitskip.engine.executors import Executor
 from bitskip.engine.executors.inline import Inline
 from bitskip.engine.job import Setting
@@ -242,7 +242,7 @@ def _prepare_data(plan: Plan, listener: Listener) -> None:
         by_text.setdefault(trial.data, []).append(trial)
     with progress.shown(listener.preparing):  # whoever watches the sweep has the terminal
         for data, trials in by_text.items():
-            train = max(trial.training.tokens for trial in trials)
+            train = max(training_tokens(trial) for trial in trials)
             held_out = max(trial.training.held_out_tokens for trial in trials)
             text = load_data(data, train, held_out, report=listener.preparing)
             alike: dict[object, TrialConfig] = {}

@@ -66,6 +66,10 @@ class Attention(nn.Module):
         self.k = BitLinear(width, kv_width, "k")
         self.v = BitLinear(width, kv_width, "v")
         self.o = BitLinear(width, width, "o")
+        # As in Qwen3 (arXiv 2505.09388): per head, before the positions, so that a cache holds normed keys.
+        self.query_norm, self.key_norm = (
+            RMSNorm(sizes.head_width, eps=sizes.norm_eps) if sizes.qk_norm else nn.Identity() for _ in range(2)
+        )
         self.key_value_ops: tuple[Op, ...] = ()
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None, attended: Tensor | None = None) -> Tensor:
@@ -73,9 +77,11 @@ class Attention(nn.Module):
         batch, length, width = x.shape
 
         def heads(y: Tensor) -> Tensor:
-            return y.view(batch, length, -1, self.sizes.head_width).transpose(1, 2)  # [B, H|G, T, K]
+            return y.view(batch, length, -1, self.sizes.head_width)  # [B, T, H|G, K]
 
         query, key, value = map(heads, shared_input(x, self.q, self.k, self.v))
+        query, key = self.query_norm(query), self.key_norm(key)
+        query, key, value = (each.transpose(1, 2) for each in (query, key, value))
         query, key = rotate(query, rotary), rotate(key, rotary)
         for op in self.key_value_ops:
             key, value = op(key), op(value)
@@ -159,6 +165,8 @@ class Decoder(nn.Module):
             self.blocks.append(Block(sizes, layer, self.defects.causal_mask, around))
         self.norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.head = nn.Linear(sizes.width, vocab_size, bias=False)
+        if sizes.tie_embeddings:  # Press & Wolf, arXiv 1608.05859
+            self.head.weight = self.embedding.weight
         early, exit_head = sizes.layers - 1, techniques.of(EarlyExit).exit_head
         own_norm, own_head = exit_head != "shared", exit_head == "own-head"
         self.exit_norms = nn.ModuleList(RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm))
@@ -168,7 +176,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, techniques: Techniques) -> None:
-        """Normal(0, init_std); the matrices that write to the residual stream are scaled by 1/sqrt(2L).
+        """Normal with `initial_std`; the matrices that write to the residual stream are scaled by 1/sqrt(2L).
 
         Each parameter draws from its own stream, so that models share the weights they have in common.
         """
@@ -181,7 +189,7 @@ class Decoder(nn.Module):
                 writes_residual = name.endswith((".o.weight", ".down.weight"))
                 scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
                 drawn = torch.randn(parameter.shape, generator=generator(self.seed, "init", name))
-                drawn *= self.sizes.init_std * scale
+                drawn *= initial_std(self.sizes, parameter.shape) * scale
             parameter.copy_(drawn)
 
     def use(self, techniques: Techniques) -> None:
@@ -278,10 +286,12 @@ class Decoder(nn.Module):
         weights: Sequence[float],
         keep: Tensor | None = None,
         penalties: bool = True,
+        z_loss: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """(training loss, full model's cross-entropy) in nats per token; `targets` [B, T] are the next tokens.
 
-        The training loss is sum_l weights[l] CE_l and, with `penalties`, what techniques add to it.
+        The training loss is sum_l weights[l] (CE_l + z_loss Z_l), Z as in `cross_entropies`, and, with `penalties`,
+        what techniques add to it.
         Exits of weight zero are not computed; targets of -100 do not count.
         """
         final = self.sizes.layers - 1
@@ -293,13 +303,22 @@ class Decoder(nn.Module):
             shift = self.defects.exit_target_shift if index < final else self.defects.target_shift
             entry = self.training_state(hidden, index + 1), compared_tokens(tokens, targets, shift), weights[index]
             exits.setdefault(self.head_of(index + 1), []).append(entry)
-        total, main = cross_entropies(self.head.weight, exits.pop(self.head))
+        total, main = cross_entropies(self.head.weight, exits.pop(self.head), z_loss)
         for head, entries in exits.items():
-            total = total + cross_entropies(head.weight, entries)[0]
+            total = total + cross_entropies(head.weight, entries, z_loss)[0]
         for technique in self.in_force:
             penalty = technique.penalty(self)  # asked for in any case: it is of this pass
             total = total + penalty if penalties and penalty is not None else total
         return total, main
+
+
+def initial_std(sizes: ModelConfig, shape: Sequence[int]) -> float:
+    """Standard deviation of a matrix's initial weights, the scale of residual branches left aside.
+
+    `fan-in` is c / sqrt(inputs), which keeps outputs as large at every width (LeCun et al. 1998, Efficient BackProp,
+    §4.6), and c / sqrt(D) for the embedding [V, D].
+    """
+    return sizes.init_std if sizes.init == "normal" else sizes.init_gain / math.sqrt(shape[-1])
 
 
 @functools.lru_cache(maxsize=64)

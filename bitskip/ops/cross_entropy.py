@@ -30,22 +30,30 @@ CHUNK_LOGITS = {"cpu": 2**19, "cuda": 2**27}
 
 
 def cross_entropies(
-    head: Float[Tensor, "vocabulary width"], exits: Sequence[tuple[Tensor, Tensor, float]]
+    head: Float[Tensor, "vocabulary width"], exits: Sequence[tuple[Tensor, Tensor, float]], z_loss: float = 0.0
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """(sum of weight_i CE_i, the last CE) of exits (state, targets, weight), in nats per token, fp32.
+    """(sum of weight_i (CE_i + z_loss Z_i), the last CE) of exits (state, targets, weight), in nats per token, fp32.
 
-    CE_i is that of softmax(state head^T). Shapes: head [V, D], states [B, T, D], targets [B, T]; targets of -100 do not
-    count. Both results can be differentiated.
+    CE_i is that of softmax(state head^T), Z_i the mean of (log sum exp(state head^T))^2, which keeps the logits from
+    drifting (PaLM, arXiv 2204.02311, section 5). Shapes: head [V, D], states [B, T, D], targets [B, T]; targets of -100
+    do not count. Both results can be differentiated.
     """
     flat = [state.reshape(-1, state.shape[-1]) for state, _, _ in exits]
     compared = [targets.flatten() for _, targets, _ in exits]
     weights = tuple(weight for _, _, weight in exits)
     if transformed():
-        losses = [F.cross_entropy(F.linear(h, head).float(), t) for h, t in zip(flat, compared, strict=True)]
-        return cast(Tensor, sum(w * loss for w, loss in zip(weights, losses, strict=True))), losses[-1]
+        logits = [F.linear(state, head).float() for state in flat]
+        losses = [F.cross_entropy(own, t) for own, t in zip(logits, compared, strict=True)]
+        total = cast(Tensor, sum(w * loss for w, loss in zip(weights, losses, strict=True)))
+        if z_loss:
+            squares = [own.logsumexp(-1).square() for own in logits]
+            counted = [(t != IGNORED_TARGET).float() for t in compared]
+            found = zip(weights, squares, counted, strict=True)
+            total = total + z_loss * sum(w * (s * c).sum() / c.sum() for w, s, c in found)
+        return total, losses[-1]
     return cast(
         "tuple[Tensor, Tensor]",
-        _CrossEntropies.apply(head, weights, compared, *flat),  # type: ignore[no-untyped-call]
+        _CrossEntropies.apply(head, weights, compared, z_loss, *flat),  # type: ignore[no-untyped-call]
     )
 
 
@@ -93,15 +101,17 @@ class _CrossEntropies(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, head: Tensor, weights: tuple[float, ...], targets: list[Tensor], *states: Tensor
+        ctx: Any, head: Tensor, weights: tuple[float, ...], targets: list[Tensor], z_loss: float, *states: Tensor
     ) -> tuple[Tensor, Tensor]:
-        wanted = ctx.needs_input_grad[0] or any(ctx.needs_input_grad[3:])
+        wanted = ctx.needs_input_grad[0] or any(ctx.needs_input_grad[4:])
         ctx.set_materialize_grads(False)
         ctx.dtype = _product_dtype(head)
-        losses, of_states, of_head = _losses(head, weights, targets, states, ctx.dtype, wanted)
+        losses, squares, of_states, of_head = _losses(head, weights, targets, states, ctx.dtype, wanted, z_loss)
         ctx.kept = [gradient is not None for gradient in of_states]
         ctx.save_for_backward(head, targets[-1], states[-1], of_head, *(g for g in of_states if g is not None))
         total = cast(Tensor, sum(weight * loss for weight, loss in zip(weights, losses, strict=True)))
+        if z_loss:
+            total = total + z_loss * sum(weight * square for weight, square in zip(weights, squares, strict=True))
         return total, losses[-1].clone()
 
     @staticmethod
@@ -115,12 +125,12 @@ class _CrossEntropies(torch.autograd.Function):
             remaining = iter(gradients)
             results = [next(remaining) * of_total if kept else None for kept in ctx.kept]
         if of_last is not None:
-            _, (last,), only = _losses(head, (1.0,), [targets], [state], ctx.dtype, True)
+            _, _, (last,), only = _losses(head, (1.0,), [targets], [state], ctx.dtype, True)
             assert last is not None
             assert only is not None
             results[-1] = last * of_last if results[-1] is None else results[-1] + last * of_last
             total = only * of_last if total is None else total + only * of_last
-        return total, None, None, *results
+        return total, None, None, None, *results
 
 
 @torch.no_grad()
@@ -131,15 +141,18 @@ def _losses(
     states: Sequence[Tensor],
     dtype: torch.dtype,
     with_gradients: bool,
-) -> tuple[list[Tensor], list[Tensor | None], Tensor | None]:
-    """Losses, and the gradients of their weighted sum: of every state [N, D] with a weight, and of the head [V, D].
+    z_loss: float = 0.0,
+) -> tuple[list[Tensor], list[Tensor], list[Tensor | None], Tensor | None]:
+    """(losses, means of (log sum exp)^2, and the gradients of `cross_entropies`' sum).
 
+    The gradients are of every state [N, D] with a weight, and of the head [V, D]; without `z_loss` the squares are 0.
     Matrix products are in `dtype`, everything else in fp32, or fp64 for an fp64 head.
     """
     exact = _exact_dtype(head)
     matrix = head.to(dtype)
     of_head = torch.zeros_like(head, dtype=exact) if with_gradients else None
     losses: list[Tensor] = []
+    squares: list[Tensor] = []
     of_states: list[Tensor | None] = []
     with torch.autocast(head.device.type, enabled=False):
         for weight, target, state in zip(weights, targets, states, strict=True):
@@ -148,16 +161,23 @@ def _losses(
             share = counts / count
             wanted = with_gradients and weight != 0.0
             of_state = torch.empty_like(state) if wanted else None
-            loss = share.new_zeros(())
+            loss, square = share.new_zeros(()), share.new_zeros(())
             for chunk, logits in _logits(head, state, dtype):
                 picks, part = target[chunk, None], share[chunk, None]
-                picked, sums = _exponentials(logits, logits.amax(-1, keepdim=True), picks)
+                top = logits.amax(-1, keepdim=True)
+                picked, sums = _exponentials(logits, top, picks)
                 # Positions that do not count may hold anything, NaN too.
                 loss += torch.where(picks == IGNORED_TARGET, 0.0, sums.log() - picked).sum()
+                log_z = sums.log() + top if z_loss else None
+                if log_z is not None:
+                    square += torch.where(picks == IGNORED_TARGET, 0.0, log_z.square()).sum()
                 if of_state is None or of_head is None:
                     continue
                 # What was the logits becomes their gradient: (softmax - one-hot) * weight / tokens that count.
-                logits.mul_(part * weight / sums).scatter_add_(-1, picks.clamp(min=0), part * -weight)
+                scale = part * weight / sums
+                if log_z is not None:  # d(log Z)^2 = 2 log Z softmax
+                    scale *= 1 + 2 * z_loss * log_z
+                logits.mul_(scale).scatter_add_(-1, picks.clamp(min=0), part * -weight)
                 gradient, inputs = logits.to(dtype), state[chunk].to(dtype)
                 of_state[chunk] = gradient @ matrix
                 if dtype == exact:
@@ -165,8 +185,9 @@ def _losses(
                 else:
                     of_head += gradient.T @ inputs
             losses.append(loss / count)
+            squares.append(square / count)
             of_states.append(of_state)
-    return losses, of_states, None if of_head is None else of_head.to(head.dtype)
+    return losses, squares, of_states, None if of_head is None else of_head.to(head.dtype)
 
 
 def _logits(head: Tensor, state: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bitskip.data import TokenData
 from bitskip.data.sequences import Sequences
+from bitskip.data.stream import window
 from bitskip.model.decoder import Decoder
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
@@ -117,20 +119,22 @@ class Loop:
         model: Decoder,
         optimizer: torch.optim.Optimizer,
         train_on: Sequences,
-        fingerprint: str,
+        text: TokenData,
         on_point: Callable[[CurvePoint, int], None] | None = None,
         checkpoint: CheckpointPlace | None = None,
         prefixes: Prefixes | None = None,
         report: Report | None = None,
     ) -> None:
-        self.trial, self.fingerprint, self.device = trial, fingerprint, model.head.weight.device
+        self.trial, self.fingerprint, self.device = trial, text.fingerprint, model.head.weight.device
+        shuffled = window(trial)
+        self.read_from = (text.source or text.fingerprint) if shuffled else text.fingerprint
         self.train_on, self.on_point, self.checkpoint, self.prefixes = train_on, on_point, checkpoint, prefixes
         self.report = report
         self.steps = step_count(trial.training)
         began = time.perf_counter()
         self.progress, codes = self._resumed(model, optimizer)
         self.diagnostics = Diagnostics(codes)
-        self.order = batch_order(trial.seed, train_on.count, trial.training.batch_size, self.progress.step)
+        self.order = batch_order(trial.seed, train_on.count, trial.training.batch_size, self.progress.step, shuffled)
         self.shared = {prefix.step: prefix for prefix in prefixes.write} if prefixes else {}
         self.own_points = measured_steps(trial, self.steps)
         self.points: Set[int] = self.own_points | prefixes.measure if prefixes else self.own_points
@@ -259,17 +263,26 @@ class Loop:
 
     def _made_of(self) -> str:
         """Text and kind of device of a prefix: a trial on the CPU takes over nothing that a GPU has computed."""
-        return f"{self.fingerprint} {self.device.type}"
+        return f"{self.read_from} {self.device.type}"
 
 
-def batch_order(seed: int, count: int, batch_size: int, start: int = 0) -> Iterator[list[int]]:
-    """Endless batches of sequence indices from batch `start` on: a fresh permutation every epoch, by seed alone."""
-    epoch, offset = divmod(start * batch_size, count)
+def batch_order(
+    seed: int, count: int, batch_size: int, start: int = 0, window: int | None = None
+) -> Iterator[list[int]]:
+    """Endless batches of sequence indices from batch `start` on: a fresh permutation every epoch, by seed alone.
+
+    With `window` so many consecutive sequences are permuted, then the next ones: which come first does not depend on
+    `count`. What is left at the end is too little for a window and stays unread.
+    """
+    size = min(window or count, count)
+    number, offset = divmod(start * batch_size, size)
     pending: list[int] = []
     while True:
         while len(pending) < batch_size:
-            pending += torch.randperm(count, generator=generator(seed, "order", epoch)).tolist()[offset:]
-            epoch, offset = epoch + 1, 0
+            begins = number % (count // size) * size
+            order = torch.randperm(size, generator=generator(seed, "order", number)) + begins
+            pending += order.tolist()[offset:]
+            number, offset = number + 1, 0
         yield pending[:batch_size]
         del pending[:batch_size]
 

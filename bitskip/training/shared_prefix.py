@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from bitskip.data.corpora import endless
-from bitskip.data.stream import size_class
+from bitskip.data.stream import size_class, window
 from bitskip.store.folder import SAFETENSORS
 from bitskip.techniques.base import Techniques
+from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import AXES, TrialConfig, canonical
 from bitskip.trial.schedule import (
+    cooldown_steps,
     measured_steps,
     sampled_steps,
     step_count,
@@ -59,7 +61,9 @@ class Prefixes:
         return self.folder / f"{prefix.key}{SAFETENSORS}"
 
 
-ELSEWHERE = ("tokens", "warmup", "min_lr", "curve_points", "diagnostic_points", "eval_tokens")
+ELSEWHERE = (
+    "tokens", "warmup", "warmup_steps", "cooldown", "min_lr", "curve_points", "diagnostic_points", "eval_tokens",
+)  # fmt: skip
 """Fields of the recipe that a prefix's content tells in steps, or that do not change its training."""
 
 
@@ -75,12 +79,16 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
     earlier = [technique.before(step, steps) for technique in trial.techniques]
     for _, own_facts in earlier:
         facts |= own_facts
-    if step > facts["warm_up"] and training.min_lr != 1.0:
-        facts |= {"of": steps, "min_lr": training.min_lr}  # on the cosine
+    if cooldown := cooldown_steps(training, steps):
+        facts |= {"of": steps, "cooldown": cooldown} if step > steps - cooldown else {}
+    elif step > facts["warm_up"] and training.min_lr != 1.0:
+        facts |= {"of": steps, "min_lr": training.min_lr}  # on the way down
     # Weight flips are counted from the sample before: only runs that sample at the same steps have the same rows.
     facts["samples"] = sorted(sample for sample in sampled_steps(training, steps) if sample <= step)
     if endless(trial.data):  # its stream depends on how many tokens a trial asks for
-        facts["streams"] = [size_class(training.tokens), size_class(training.held_out_tokens)]
+        # Read by windows, what follows does not matter, unless the curve is measured on it.
+        whole = window(trial) is None or trial.of(PublishedDefects).eval_on_train
+        facts["streams"] = [size_class(training.tokens) if whole else None, size_class(training.held_out_tokens)]
     techniques = trial.techniques.with_(*(technique for technique, _ in earlier))
     # Made canonical with its own number of steps, which settings may be shares of; what that resets stays reset.
     alike = canonical(replace(trial, techniques=techniques))
@@ -109,8 +117,9 @@ def prefix_key(trial: TrialConfig, step: int) -> str:
 def shared_prefixes(trials: Iterable[TrialConfig]) -> dict[str, tuple[Prefix, ...]]:
     """The prefixes that are worth storing: where trials part that have trained alike so far.
 
-    Trials part at a hand-over from phase 1 to 2, at the end of a first stage of bits, or where the shorter run ends;
-    that they also agree up to the end of the warm-up is too little to wait for.
+    Trials part at a hand-over from phase 1 to 2, at the end of a first stage of bits, where the rate of the shorter run
+    goes down after a constant one, or where that run ends; that they also agree up to the end of the warm-up is too
+    little to wait for.
     """
     alike: dict[tuple[object, ...], list[TrialConfig]] = {}
     for trial in trials:
@@ -145,7 +154,8 @@ def _branches(family: Sequence[TrialConfig]) -> dict[str, tuple[Prefix, ...]]:
 
 
 def _partings(trial: TrialConfig, steps: int) -> set[int]:
-    return {steps}.union(*(technique.partings(steps) for technique in trial.techniques))
+    own = {steps, steps - cooldown_steps(trial.training, steps)}
+    return own.union(*(technique.partings(steps) for technique in trial.techniques))
 
 
 def start_steps(trials: Iterable[TrialConfig], paths: Paths, stored: Iterable[str] = ()) -> dict[str, int]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitskip.data import TokenData, load_data
+from bitskip.data import TokenData, load_data, training_tokens
 from bitskip.data.sequences import Extent, Sequences, cut
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
@@ -134,14 +134,14 @@ class Ready:
         report: Report | None = None,
     ) -> Loop:
         """The trial's way through its training, from where it was interrupted or can start from another."""
-        text = self.text.fingerprint
-        return Loop(self.trial, self.model, optimizer, self.train_on, text, on_point, checkpoint, prefixes, report)
+        text, train_on = self.text, self.train_on
+        return Loop(self.trial, self.model, optimizer, train_on, text, on_point, checkpoint, prefixes, report)
 
 
 def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:
     """Text and model of a trial. Raises UserError and GuardError as `run_trial` does."""
     training = trial.training
-    text = data or load_data(trial.data, training.tokens, training.held_out_tokens)
+    text = data or load_data(trial.data, training_tokens(trial), training.held_out_tokens)
     if text.vocab_size != trial.data.vocab_size:
         raise UserError(
             f"data.vocab_size is {trial.data.vocab_size}, but the tokenizer '{trial.data.tokenizer}' has "
@@ -313,7 +313,7 @@ def _accumulate(
             rows = slice(start, start + micro_batch)
             kept = None if keep is None else keep[:, rows]
             with precision_context(training, inputs.device):
-                total, main = model.losses(inputs[rows], targets[rows], weights, kept)
+                total, main = model.losses(inputs[rows], targets[rows], weights, kept, z_loss=training.z_loss)
             share = 1.0 if whole else sum(counted[rows]) / sum(counted)
             (total * share).backward()  # type: ignore[no-untyped-call]
             losses += torch.stack([total.detach(), main.detach()]).double() * share

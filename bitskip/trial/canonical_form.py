@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bitskip.errors import UserError
 from bitskip.techniques import registry
 from bitskip.techniques.base import Technique
 from bitskip.techniques.phases import Phases
+from bitskip.techniques.published_defects import PublishedDefects
+from bitskip.trial.schedule import warm_up_steps
 
 if TYPE_CHECKING:
-    from bitskip.trial.config import DataConfig, TrialConfig
+    from bitskip.trial.config import DataConfig, ModelConfig, TrainingConfig, TrialConfig
+
+T = TypeVar("T", "ModelConfig", "TrainingConfig")
 
 MOST_ROUNDS = 20
 """Of asking all techniques for their canonical forms: more than any chain of them is long."""
@@ -41,7 +46,39 @@ def canonical(trial: TrialConfig) -> TrialConfig:
         if len(moved) > MOST_ROUNDS:
             chasing = " and ".join(sorted(registry.told(kind) for kind in set().union(*moved[-3:])))
             raise UserError(f"{chasing}: their canonical forms change one another for ever; leave one out")
-    return replace(trial, data=_canonical_data(trial.data))
+    return replace(
+        trial,
+        model=_canonical_model(trial.model, trial.of(PublishedDefects)),
+        data=_canonical_data(trial.data),
+        training=_canonical_training(trial.training, trial.steps),
+    )
+
+
+def _with_defaults(part: T, names: Iterable[str]) -> T:
+    """A part of a trial with these fields at their defaults."""
+    fields: dict[str, Any] = {name: getattr(type(part), name) for name in names}
+    return part if all(getattr(part, n) == v for n, v in fields.items()) else replace(part, **fields)
+
+
+def _canonical_model(model: ModelConfig, defects: PublishedDefects) -> ModelConfig:
+    """One of the two scales of initial weights acts, and neither where the published ones take their place."""
+    inert = {"init_std"} if model.init == "fan-in" else {"init_gain"}
+    return _with_defaults(model, {"init", "init_gain"} if defects.tiny_init else inert)
+
+
+STEPS_ALIKE = 3
+"""After the warm-up in which a line and a cosine are the same: at the peak, half-way and at the end."""
+
+
+def _canonical_training(training: TrainingConfig, steps: int) -> TrainingConfig:
+    """A warm-up in steps leaves its share without meaning, a cooldown the rate at the end, and the other way round."""
+    inert = {"min_lr"} if training.schedule == "wsd" else {"cooldown"}
+    if training.warmup_steps:
+        inert.add("warmup")
+    falling = steps - warm_up_steps(training, steps)
+    if training.schedule == "linear" and (training.min_lr == 1.0 or falling <= STEPS_ALIKE):
+        inert.add("schedule")
+    return _with_defaults(training, inert)
 
 
 def _canonical_data(data: DataConfig) -> DataConfig:

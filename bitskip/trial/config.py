@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,11 +22,19 @@ from bitskip.techniques.base import Technique, Techniques, plain
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.canonical_form import canonical as canonical
+from bitskip.trial.schedule import step_count
 
 T = TypeVar("T", bound=Technique)
 
 METHOD_VERSION = 1
 """Part of every trial's identity: raised when the same configuration would train differently."""
+
+
+INIT_GAIN = math.sqrt(2 / 5)
+"""SmallInit, sqrt(2 / 5D) (Nguyen & Salazar, arXiv 1910.05895): between GPT-2's 0.02 at D = 1600 (0.8) and at 768."""
+
+SIZES = ("layers", "width", "heads", "kv_heads", "ffn_width")
+"""Fields of a model that its label tells as sizes."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,16 @@ class ModelConfig:
     ffn_width: int = axis(256, "hidden width of the SwiGLU feed-forward", low=8)
     rope_theta: float = axis(10_000.0, "base of the rotary position embedding", low=1.0)
     norm_eps: float = axis(1e-5, "epsilon of RMSNorm", low=0.0)
-    init_std: float = axis(0.02, "standard deviation of the normal initialisation", low=0.0)
+    init_std: float = axis(0.02, "standard deviation of the normal initialisation; init normal", low=0.0)
+    init: str = axis(
+        "normal",
+        "scale of the initial weights: normal = init_std at every width; fan-in = init_gain / sqrt(inputs)",
+        choices=("normal", "fan-in"),
+        since="0.2",
+    )
+    init_gain: float = axis(INIT_GAIN, "c of the initial scale c / sqrt(inputs); init fan-in", low=0.0, since="0.2")
+    qk_norm: bool = axis(False, "RMSNorm of every head's queries and keys, before their positions", since="0.2")
+    tie_embeddings: bool = axis(False, "the head is the embedding, transposed", since="0.2")
 
     @property
     def head_width(self) -> int:
@@ -103,12 +121,28 @@ class TrainingConfig:
     batch_size: int = axis(8, "sequences per optimizer step", low=1)
     micro_batch: int = axis(0, "sequences per forward pass; 0 = the whole batch", low=0)
     lr: float = axis(3e-3, "peak learning rate", low=0.0)
-    min_lr: float = axis(0.1, "final learning rate as a share of the peak", low=0.0, high=1.0)
+    schedule: str = axis(
+        "cosine",
+        "learning rate after the warm-up: cosine or linear to min_lr; wsd = constant, which all budgets share, then "
+        "linear to zero in the cooldown (docs/designs.md)",
+        choices=("cosine", "linear", "wsd"),
+        since="0.2",
+    )
+    min_lr: float = axis(0.1, "final learning rate as a share of the peak; cosine and linear", low=0.0, high=1.0)
+    cooldown: float = axis(
+        0.2, "share of the steps in which wsd goes to zero, at least one step", low=0.0, high=1.0, since="0.2"
+    )
     warmup: float = axis(0.05, "share of the steps spent in linear warm-up", low=0.0, high=1.0)
+    warmup_steps: int = axis(
+        0, "steps of the linear warm-up, whatever the budget; 0 = by the share warmup", low=0, since="0.2"
+    )
     weight_decay: float = axis(0.1, "AdamW decay of matrices (none on norms and embeddings)", low=0.0)
     beta1: float = axis(0.9, "AdamW", low=0.0, below=1.0)
     beta2: float = axis(0.95, "AdamW", low=0.0, below=1.0)
     grad_clip: float = axis(1.0, "largest global gradient norm; 0 = no clipping", low=0.0)
+    z_loss: float = axis(
+        0.0, "weight of (log of the softmax's denominator)^2 in the loss of every exit, as 1e-4", low=0.0, since="0.2"
+    )
     precision: str = axis("auto", "auto = bf16 autocast on GPU, fp32 on CPU", choices=("auto", "fp32", "bf16"))
     compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
     curve_points: int = axis(8, "validation points along training", low=1)
@@ -145,8 +179,7 @@ class TrialConfig:
     @property
     def steps(self) -> int:
         """Optimizer steps of the token budget, at least one."""
-        training = self.training
-        return max(1, training.tokens // (training.batch_size * training.seq_len))
+        return step_count(self.training)
 
     @property
     def phase_steps(self) -> int:
@@ -259,7 +292,7 @@ AXES: Mapping[str, Axis] = registry.Table(_collect_axes)
 """Every axis by name, those of plug-ins included. `model`, `data` and `artefacts` stand for their groups: a preset or
 corpus name, or a mapping."""
 
-RECIPE_AXES = ("lr", "min_lr", "warmup", "weight_decay", "beta1", "beta2", "grad_clip")
+RECIPE_AXES = ("lr", "min_lr", "warmup", "warmup_steps", "cooldown", "weight_decay", "beta1", "beta2", "grad_clip")
 """How a trial is optimized: what may be tuned for each configuration without making a comparison unfair."""
 
 
@@ -274,8 +307,7 @@ def model_label(model: ModelConfig) -> str:
         if preset == model:
             return name
     sizes = f"{model.layers}x{model.width}h{model.heads}kv{model.kv_heads}f{model.ffn_width}"
-    others = {name: getattr(model, name) for name in ("rope_theta", "norm_eps", "init_std")}
-    told = [f"{name} {plain(value)}" for name, value in others.items() if value != getattr(ModelConfig, name)]
+    told = [f"{k} {plain(v)}" for k, v in vars(model).items() if k not in SIZES and v != getattr(ModelConfig, k)]
     return " ".join([sizes, *told])
 
 
@@ -315,7 +347,9 @@ def _expand_model(value: Any) -> dict[str, Any]:
                 f"model: unknown preset '{preset}'{nearest(preset, PRESETS)}"
                 f" (one of {', '.join(PRESETS)}, or a mapping of sizes)"
             )
-        expanded = {f"model.{k}": v for k, v in vars(PRESETS[preset]).items()}
+        # Sizes, and what the first version spelt out: how a model of any size is made is not a preset's to say.
+        names = {k for k in _names_in("model") if AXES[f"model.{k}"].since is None}
+        expanded = {f"model.{k}": v for k, v in vars(PRESETS[preset]).items() if k in names}
     return expanded | _prefixed("model", sizes)
 
 
@@ -411,6 +445,11 @@ def _check_sizes(trial: TrialConfig) -> None:
         raise UserError(f"model: heads ({model.heads}) must be a multiple of kv_heads ({model.kv_heads})")
     if training.micro_batch and training.batch_size % training.micro_batch:
         raise UserError(f"micro_batch: {training.micro_batch} does not divide batch_size {training.batch_size}")
+    if training.schedule == "wsd" and training.warmup and not training.warmup_steps:
+        raise UserError(
+            "schedule: wsd needs a warm-up that does not depend on the budget, else budgets share nothing: set "
+            "warmup_steps, such as 20, or warmup: 0 for none"
+        )
     if (data.corpus == "files") != bool(data.files):
         raise UserError(
             "data: corpus 'files' needs data.files, a list of paths"

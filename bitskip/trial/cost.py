@@ -38,9 +38,19 @@ def parameter_count(trial: TrialConfig) -> int:
     """Parameters of the decoder, those that techniques add included."""
     sizes, vocab = trial.model, trial.data.vocab_size
     width, key_value = sizes.width, sizes.kv_heads * sizes.head_width
-    block = 2 * width * width + 2 * width * key_value + 3 * width * sizes.ffn_width + 2 * width
+    block = 2 * width * width + 2 * width * key_value + 3 * width * sizes.ffn_width + norm_parameters(sizes)
     own = sum(technique.extra_parameters(sizes, vocab) for technique in trial.techniques)
-    return sizes.layers * block + width + 2 * vocab * width + own
+    return sizes.layers * block + width + token_matrices(sizes) * vocab * width + own
+
+
+def token_matrices(sizes: ModelConfig) -> int:
+    """How many matrices [V, D] embedding and head are."""
+    return 1 if sizes.tie_embeddings else 2
+
+
+def norm_parameters(sizes: ModelConfig) -> int:
+    """Of the norms of a block: before attention and feed-forward, and of queries and keys."""
+    return 2 * sizes.width + 2 * sizes.head_width * sizes.qk_norm
 
 
 def matrix_parameters(sizes: ModelConfig) -> int:
@@ -55,7 +65,8 @@ def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:
     params = parameter_count(trial)
     exits = max(technique.trained_heads(sizes.layers) for technique in trial.techniques)
     left = math.prod(technique.compute_share(sizes) for technique in trial.techniques)
-    heads = vocab * sizes.width * (2 + (sizes.layers - 1) * (trial["exit_head"] == "own-head"))
+    own_heads = (sizes.layers - 1) * (trial["exit_head"] == "own-head")
+    heads = vocab * sizes.width * (token_matrices(sizes) + own_heads)
     blocks = left * (params - heads)
     attention = left * 2 * sizes.layers * training.seq_len * sizes.width
     flops = 6.0 * training.tokens * (blocks + exits * vocab * sizes.width + attention)
@@ -152,4 +163,5 @@ def exit_weight_bytes(trial: TrialConfig, exit_layer: int) -> int:
     """
     sizes, vocab = trial.model, trial.data.vocab_size
     block = sum(stored_weight_bytes(trial.techniques, shape, full=2) for shape in matrices(sizes))
-    return exit_layer * (block + 2 * 2 * sizes.width) + 2 * (2 * vocab * sizes.width + sizes.width)
+    outside = token_matrices(sizes) * vocab * sizes.width + sizes.width
+    return exit_layer * (block + 2 * norm_parameters(sizes)) + 2 * outside

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from bitskip.techniques.base import Moment, Techniques
 from bitskip.techniques.phases import Phases
-from bitskip.trial.config import TrainingConfig, TrialConfig
+
+if TYPE_CHECKING:
+    from bitskip.trial.config import TrainingConfig, TrialConfig
 
 
 def step_count(training: TrainingConfig) -> int:
@@ -15,17 +18,31 @@ def step_count(training: TrainingConfig) -> int:
 
 
 def warm_up_steps(training: TrainingConfig, steps: int) -> int:
-    """Steps of the linear warm-up."""
-    return round(training.warmup * steps)
+    """Steps of the linear warm-up; one in steps may be longer than the training."""
+    return training.warmup_steps or round(training.warmup * steps)
+
+
+def cooldown_steps(training: TrainingConfig, steps: int) -> int:
+    """Steps in which `wsd` leaves its constant rate, at least one; 0 for schedules without such a stage."""
+    return max(1, round(training.cooldown * steps)) if training.schedule == "wsd" else 0
 
 
 def learning_rate(training: TrainingConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine from the peak to `min_lr` times the peak; the first step is already above zero."""
+    """Linear warm-up, then down from the peak; the first step is already above zero.
+
+    `cosine` and `linear` end at `min_lr` times the peak. `wsd` (warm-up, stable, decay: Hägele et al., arXiv
+    2405.18392) stays at the peak and falls in equal steps in its cooldown, each of which is below the peak and above
+    zero: the step after the last one would have rate zero. Before its cooldown it does not know how long it trains.
+    """
     warm = warm_up_steps(training, steps)
+    if training.schedule == "wsd":
+        cooling = (steps - step) / (cooldown_steps(training, steps) + 1)
+        return training.lr * min(1.0, (step + 1) / max(1, warm), cooling)
     if step < warm:
         return training.lr * (step + 1) / warm
     share = (step - warm) / max(1, steps - 1 - warm)
-    return training.lr * (training.min_lr + (1 - training.min_lr) * 0.5 * (1 + math.cos(math.pi * share)))
+    left = 1 - share if training.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share))
+    return training.lr * (training.min_lr + (1 - training.min_lr) * left)
 
 
 def acting(trial: TrialConfig, step: int, steps: int) -> tuple[Techniques, Moment]:
@@ -43,6 +60,9 @@ def measured_steps(trial: TrialConfig, steps: int) -> set[int]:
 
 
 def sampled_steps(training: TrainingConfig, steps: int) -> frozenset[int]:
-    """After which of the steps 1 … `steps` to sample: evenly spread, the last one included."""
-    points = training.diagnostic_points
-    return frozenset(max(1, round(point * steps / points)) for point in range(1, points + 1))
+    """After which of the steps 1 … `steps` to sample: evenly spread, the last one included.
+
+    With `wsd` they lie in the cooldown: what comes before it does not depend on how long a trial trains.
+    """
+    points, length = training.diagnostic_points, cooldown_steps(training, steps) or steps
+    return frozenset(steps - length + max(1, round(point * length / points)) for point in range(1, points + 1))

@@ -23,6 +23,7 @@ VARIANTS = [
     {"bits": 8, "hadamard": "as-published"},
     {"bits": 16, "weights": "ternary"},
     {"bits": 8, "exit_weight": 0.3, "exit_head": "own-head", "phase": 2},
+    {"bits": 8, "model.qk_norm": True, "model.tie_embeddings": True},
 ]
 
 
@@ -48,7 +49,7 @@ def test_no_logit_depends_on_a_later_token(axes: dict[str, object], cached: bool
         assert not torch.equal(before[:, 7:], after[:, 7:])
 
 
-@pytest.mark.parametrize("axes", VARIANTS[:6], ids=str)
+@pytest.mark.parametrize("axes", [*VARIANTS[:6], VARIANTS[-1]], ids=str)
 def test_cached_decoding_equals_one_pass(axes: dict[str, object]) -> None:
     model = build_model(tiny(**axes)).eval()
     ids = tokens()
@@ -221,21 +222,27 @@ def test_paper_model_has_the_published_size() -> None:
     assert parameter_count(trial) == 1_061_591_040  # the model cards' "1.06B": 3-matrix SwiGLU, untied head
 
 
-def test_equals_transformers_llama() -> None:
+@pytest.mark.parametrize("qk_norm", [False, True], ids=["Llama", "Qwen3"])
+@pytest.mark.parametrize("tied", [False, True], ids=["own head", "tied head"])
+def test_equals_transformers_model(qk_norm: bool, tied: bool) -> None:
     """The unquantized model against an independent implementation of the same architecture."""
     transformers = pytest.importorskip("transformers")
-    trial = tiny()
+    trial = tiny(**{"model.qk_norm": qk_norm, "model.tie_embeddings": tied})
     model = build_model(trial)
-    config = transformers.LlamaConfig(
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:  # norms with gains of all sizes
+            parameter.data.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(len(name)))
+    kind = "Qwen3" if qk_norm else "Llama"
+    config = getattr(transformers, f"{kind}Config")(
         vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, rms_norm_eps=trial.model.norm_eps, rope_theta=trial.model.rope_theta,
-        tie_word_embeddings=False, attn_implementation="eager",
+        num_key_value_heads=2, rms_norm_eps=trial.model.norm_eps, rope_theta=trial.model.rope_theta, head_dim=8,
+        tie_word_embeddings=tied, attn_implementation="eager",
     )  # fmt: skip
-    theirs = transformers.LlamaForCausalLM(config).eval()
+    theirs = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
     names = {
         "embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head", "blocks": "model.layers",
         "attention_norm": "input_layernorm", "feed_forward_norm": "post_attention_layernorm",
-        "attention": "self_attn", "feed_forward": "mlp",
+        "attention": "self_attn", "feed_forward": "mlp", "query_norm": "q_norm", "key_norm": "k_norm",
         **{site: f"{site}_proj" for site in ("q", "k", "v", "o", "gate", "up", "down")},
     }  # fmt: skip
     state = {".".join(names.get(part, part) for part in key.split(".")): v for key, v in model.state_dict().items()}

@@ -29,9 +29,14 @@ def exits(dtype: torch.dtype = torch.float64) -> tuple[Tensor, list[tuple[Tensor
     return head, found
 
 
-def whole(head: Tensor, found: list[tuple[Tensor, Tensor, float]]) -> tuple[Tensor, Tensor]:
-    losses = [F.cross_entropy((state @ head.T).flatten(0, 1), targets.flatten()) for state, targets, _ in found]
-    return sum(weight * loss for (*_, weight), loss in zip(found, losses, strict=True)), losses[-1]  # type: ignore[return-value]
+def whole(head: Tensor, found: list[tuple[Tensor, Tensor, float]], z_loss: float = 0.0) -> tuple[Tensor, Tensor]:
+    losses, total = [], torch.zeros((), dtype=head.dtype)
+    for state, targets, weight in found:
+        logits = (state @ head.T).flatten(0, 1)
+        losses.append(F.cross_entropy(logits, targets.flatten()))
+        squares = logits.logsumexp(-1)[targets.flatten() != IGNORED_TARGET] ** 2
+        total = total + weight * (losses[-1] + z_loss * squares.mean())
+    return total, losses[-1]
 
 
 @pytest.fixture(params=[1, 4, 512], ids="chunks of {}".format)
@@ -41,13 +46,14 @@ def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
     return int(request.param)
 
 
+@pytest.mark.parametrize("z_loss", [0.0, 0.1])
 @pytest.mark.parametrize("of", ["total", "last", "both"])
-def test_losses_and_gradients_are_those_of_the_whole_logits(rows: int, of: str) -> None:
+def test_losses_and_gradients_are_those_of_the_whole_logits(rows: int, of: str, z_loss: float) -> None:
     """In fp64; the last loss alone can be differentiated too, and twice in turn."""
     results = []
     for function in (cross_entropies, whole):
         head, found = exits()
-        total, last = function(head, found)
+        total, last = function(head, found, z_loss)
         wanted = {"total": total, "last": last, "both": total + 3 * last}[of]
         states = [state for state, _, _ in found]
         gradients = torch.autograd.grad(wanted, [head, *states], retain_graph=True, materialize_grads=True)
@@ -94,12 +100,32 @@ def test_no_target_is_no_number_and_harms_no_other_exit() -> None:
     assert last.item() == pytest.approx(whole(head, found)[1].item())
 
 
-def test_what_does_not_count_may_be_anything() -> None:
+@pytest.mark.parametrize("z_loss", [0.0, 0.1])
+def test_what_does_not_count_may_be_anything(z_loss: float) -> None:
     head, found = exits()
-    expected = cross_entropies(head, found)
+    expected = cross_entropies(head, found, z_loss)
     with torch.no_grad():
         found[2][0][0, 4:] = float("nan")
-    assert torch.equal(torch.stack(cross_entropies(head, found)), torch.stack(expected))
+    assert torch.equal(torch.stack(cross_entropies(head, found, z_loss)), torch.stack(expected))
+
+
+def test_the_penalty_under_a_transform_is_the_same() -> None:
+    """torch.func takes another way through plain operations."""
+    head, found = exits()
+    expected = torch.autograd.grad(cross_entropies(head, found, 0.1)[0], head)[0]
+    assert torch.allclose(torch.func.grad(lambda h: cross_entropies(h, found, 0.1)[0])(head), expected, rtol=1e-5)
+
+
+def test_the_penalty_draws_the_softmax_denominator_to_one() -> None:
+    """Alone, by gradient steps on the state: log Z goes to 0."""
+    head, targets = normal(70, 8, seed=9), torch.zeros(1, 5, dtype=torch.long)
+    state = normal(1, 5, 8, seed=1).requires_grad_()
+    for _ in range(300):
+        (step,) = torch.autograd.grad(cross_entropies(head, [(state, targets, 1.0)], 100.0)[0], state)
+        state.data -= 1e-4 * step
+    without = normal(1, 5, 8, seed=1)
+    before, after = ((s @ head.T).logsumexp(-1).abs().mean() for s in (without, state.detach()))
+    assert after < 0.8 * before
 
 
 def test_scores_are_those_of_the_whole_logits(rows: int) -> None:

@@ -139,9 +139,9 @@ def test_perplexity_is_token_weighted_whatever_the_batch() -> None:
 def test_non_finite_loss_ends_the_trial_as_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
     original, calls = Decoder.losses, []
 
-    def poisoned(self: Decoder, *args: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def poisoned(self: Decoder, *args: object, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
         calls.append(1)
-        total, main = original(self, *args)
+        total, main = original(self, *args, **options)
         return (total * float("nan"), main) if len(calls) == 7 else (total, main)
 
     monkeypatch.setattr(Decoder, "losses", poisoned)
