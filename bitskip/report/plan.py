@@ -84,6 +84,7 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
             "trained": trained_steps(sweep.trials, plan.prefixes),
             "to_run": sum(step_count(trial.training) - starts[trial.trial_id] for trial in plan.to_run),
         },
+        "rungs": list(_rungs(plan, seconds)),
         "prefixes": len({prefix.key for path in plan.prefixes.values() for prefix in path}),
         "tokens": sum(cost.tokens for cost in costs),
         "flops": sum(cost.flops for cost in costs),
@@ -113,6 +114,22 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
             for trial, cost, took in zip(plan.to_run, costs, seconds, strict=True)
         ],
     }
+
+
+def _rungs(plan: Plan, seconds: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """The rungs of the ladder, the cheapest first, with the hours of what is to run there, one trial after another."""
+    for rung in plan.sweep.ladder.rungs if plan.sweep.ladder else ():
+        here = [took for trial, took in zip(plan.to_run, seconds, strict=True) if rung.holds(trial)]
+        yield {
+            "model": rung.model,
+            "parameters": rung.parameters,
+            "tokens": rung.trial.training.tokens,
+            "tokens_per_parameter": rung.tokens_per_parameter,
+            "steps": step_count(rung.trial.training),
+            "trials": sum(map(rung.holds, plan.sweep.trials)),
+            "to_run": len(here),
+            "hours": sum(here) / 3600,
+        }
 
 
 def _disk(plan: Plan, at_once: int, checkpoint: int) -> dict[str, int]:
@@ -228,6 +245,8 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str | Table]:
             f"{steps['points']:,} steps of all points → {steps['distinct']:,} of the distinct trials "
             f"→ {steps['trained']:,} with shared prefixes ({steps['trained'] / steps['points']:.0%})"
         )
+    if found["rungs"]:
+        yield _ladder(plan, found["rungs"])
     yield _trials(plan, found["trials"][:SHOWN_TRIALS])
     if len(plan.to_run) > SHOWN_TRIALS:
         yield f"  … and {len(plan.to_run) - SHOWN_TRIALS} more"
@@ -257,6 +276,17 @@ def _trials(plan: Plan, entries: Sequence[Mapping[str, Any]]) -> Table:
         start = f", from step {entry['starts_at_step']:,}" if entry["starts_at_step"] else ""
         sizes = (count(entry["params"]), count(trial.training.tokens), f"{entry['hours']:.2g}")
         table.add_row(trial.trial_id[:8], Text(entry["what"] + start), *sizes)
+    return table
+
+
+def _ladder(plan: Plan, rungs: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("rung", "model", box=None, pad_edge=False, header_style="bold")
+    for name in ("parameters", "tokens", "tokens a parameter", "steps", "trials", "to run", "hours"):
+        table.add_column(name, justify="right")
+    for number, rung in enumerate(rungs, start=1):
+        sizes = (count(rung["parameters"]), count(rung["tokens"]), f"{rung['tokens_per_parameter']:.3g}")
+        work = (f"{rung['steps']:,}", f"{rung['trials']}", f"{rung['to_run']}", f"{rung['hours']:.2g}")
+        table.add_row(str(number), rung["model"], *sizes, *work)
     return table
 
 

@@ -34,13 +34,21 @@ class Cost:
     seconds: float
 
 
+def non_embedding_parameters(sizes: ModelConfig) -> int:
+    """Parameters of the blocks and the final norm: embedding and head aside, and what techniques add."""
+    return sizes.layers * (sum(math.prod(shape) for shape in matrices(sizes)) + 2 * sizes.width) + sizes.width
+
+
+def tokens_per_parameter(trial: TrialConfig) -> float:
+    """Training tokens over `non_embedding_parameters`: the same for all configurations of one size and budget."""
+    return trial.training.tokens / non_embedding_parameters(trial.model)
+
+
 def parameter_count(trial: TrialConfig) -> int:
     """Parameters of the decoder, those that techniques add included."""
     sizes, vocab = trial.model, trial.data.vocab_size
-    width, key_value = sizes.width, sizes.kv_heads * sizes.head_width
-    block = 2 * width * width + 2 * width * key_value + 3 * width * sizes.ffn_width + 2 * width
     own = sum(technique.extra_parameters(sizes, vocab) for technique in trial.techniques)
-    return sizes.layers * block + width + 2 * vocab * width + own
+    return non_embedding_parameters(sizes) + 2 * vocab * sizes.width + own
 
 
 def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:
