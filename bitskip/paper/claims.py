@@ -21,6 +21,7 @@ from bitskip.analysis.factorial import SEQUENCES, Cell, Stratum, strata
 from bitskip.analysis.levels import TECHNIQUES, levels_of
 from bitskip.analysis.metrics import METRICS, Row
 from bitskip.analysis.multiple_testing import holm
+from bitskip.analysis.regime import regimes
 from bitskip.analysis.student_t import Estimate, mean_estimate
 from bitskip.trial.config import POINTS, make_trial
 
@@ -121,7 +122,8 @@ class Claim(Statement):
 class JudgedClaim(Statement):
     """One claim at one scale: `value` with its 95 % interval (None without repeats) in `unit`, and the trials.
 
-    `p_value` is of the bound of the values for which it holds, `p_adjusted` that among all claims at all scales.
+    `p_value` is of the bound of the values for which it holds, `p_adjusted` that among all claims at all scales;
+    `regime` is the mark of the scale (`analysis.regime`).
     """
 
     scale: str
@@ -133,6 +135,7 @@ class JudgedClaim(Statement):
     seeds: int = 0
     trials: tuple[str, ...] = ()
     note: str = ""
+    regime: str = ""
     p_value: float | None = None
     p_adjusted: float | None = None
 
@@ -202,7 +205,9 @@ def judged_claims(results: Results, found: Sequence[Stratum] | None = None) -> l
     `found` are the strata of the results, where they are known.
     """
     exits, layers = (_by_trial(table) for table in (results.exits, results.layers))
-    scales = [_Scale(stratum, exits, layers) for stratum in _one_of_each_search(found or strata(results))]
+    known = found or strata(results)
+    marks = {id(stratum): regime.mark for stratum, regime in zip(known, regimes(known), strict=True)}
+    scales = [_Scale(each, marks[id(each)], exits, layers) for each in _one_of_each_search(known)]
     judged = [[scale.judge(claim) for claim in CLAIMS] for scale in scales]
     telling = [rows for rows in judged if any(row.verdict != NOT_MEASURED for row in rows)]
     telling = [rows for rows in telling if any(row.seeds > 1 for row in rows)] or telling
@@ -243,12 +248,14 @@ class _Scale:
     """The trials of one scale with the rows of their exits and layers."""
 
     stratum: Stratum
+    mark: str
     exits: Mapping[str, Rows]
     layers: Mapping[str, Rows]
 
     def judge(self, claim: Claim) -> JudgedClaim:
         words = {each.name: getattr(claim, each.name) for each in dataclasses.fields(Statement)}
-        judged = JudgedClaim(**words, scale=self.stratum.label, unit=claim.measured.unit, verdict=NOT_MEASURED)
+        scale, unit = self.stratum.label, claim.measured.unit
+        judged = JudgedClaim(**words, scale=scale, unit=unit, verdict=NOT_MEASURED, regime=self.mark)
         cells = [self._cell(axes) for axes in (claim.of, claim.over) if axes is not None]
         known = [cell for cell in cells if cell is not None]
         measured = self._measure(claim.measured, *known) if len(known) == len(cells) else None

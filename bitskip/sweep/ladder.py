@@ -68,7 +68,7 @@ class Ladder:
 def read_ladder(source: Source, base: Cell, levels: Sequence[Sequence[Cell]]) -> Ladder | None:
     """The block `ladder` of a sweep file; `levels` are those of its space.
 
-    Budgets in tokens a parameter are rounded to whole batches. Raises UserError, at its line, for one that makes no
+    Budgets in tokens a parameter are rounded up to whole batches. Raises UserError, at its line, for one that makes no
     sense, and where the space, a point or the design does not go with it.
     """
     if source.content.get("ladder") is None:
@@ -93,7 +93,7 @@ def read_ladder(source: Source, base: Cell, levels: Sequence[Sequence[Cell]]) ->
                 raise source.error(
                     ("ladder", given[0], index), f"{given[0]}: expected a number above 0, got {budget!r}"
                 )
-            tokens = max(1, round(budget * non_embedding_parameters(trial.model) / batch)) * batch
+            tokens = math.ceil(budget * non_embedding_parameters(trial.model) / batch) * batch
         with source.locate(("ladder", given[0], index)):
             cell = model | {"tokens": AXES["tokens"].check(tokens)}
             rungs.append(Rung(cell, make_trial(**base | cell)))

@@ -15,6 +15,9 @@ CPU_FLOPS_PER_CORE = 25e9
 GPU_FLOPS = 125e12
 """Assumed speeds: a CPU core on models of `nano` size, and an A100-class GPU at 40 % of its 312 bf16 TFLOP/s."""
 
+FEWEST_TOKENS_PER_PARAMETER = 5
+"""With fewer, what speeds early optimization looks good, and effects can have the other sign with more."""
+
 TRAINING_BYTES_PER_PARAMETER = 16
 """fp32 weight, gradient and two AdamW moments."""
 

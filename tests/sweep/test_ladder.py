@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_every_point_at_every_rung(load, models, budgets, bits, rates):
     })  # fmt: skip
     expected, rungs = set(), {}
     for model, budget in itertools.product(models, budgets):
-        tokens = round(budget * non_embedding_parameters(PRESETS[model]) / 512) * 512
+        tokens = math.ceil(budget * non_embedding_parameters(PRESETS[model]) / 512) * 512
         rungs[model, tokens] = estimate(make_trial(**BASE, model=model, tokens=tokens)).flops
         for cell in [{"phase": 1}, *({"bits": b, "lr": lr} for b in bits for lr in rates)]:
             expected |= {make_trial(**BASE, model=model, tokens=tokens, seed=s, **cell).trial_id for s in (0, 1)}
