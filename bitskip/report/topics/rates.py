@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bitskip.analysis.contrasts import estimate, moebius, treatment_combinations
 from bitskip.analysis.levels import Levels, cell_label, level_label
@@ -17,7 +17,9 @@ from bitskip.report.table import Block, Column, Number, Table, Text, number, tab
 
 def rates(analysis: Analysis) -> Iterator[Block]:
     """Every search of a learning rate, all else equal."""
-    tables = [table for search in searches([sheet.stratum for sheet in analysis.sheets]) for table in _search(search)]
+    marks = {sheet.section.scale: sheet.section.regime.mark for sheet in analysis.sheets}
+    found = searches([sheet.stratum for sheet in analysis.sheets])
+    tables = [table for search in found for table in _search(search, marks)]
     if tables:
         yield Text(
             [
@@ -30,7 +32,7 @@ def rates(analysis: Analysis) -> Iterator[Block]:
         yield from tables
 
 
-def _search(search: Search) -> Iterator[Table]:
+def _search(search: Search, marks: Mapping[str, str]) -> Iterator[Table]:
     """A configuration's rates are compared over the seeds that ran at all of them."""
     first = search.strata[search.rates[0]]
     arms = {_label(levels, first.baseline): by_rate for levels, by_rate in search.arms().items()}
@@ -50,6 +52,7 @@ def _search(search: Search) -> Iterator[Table]:
         Column("best", lambda name: number(best(name), "{:g}".format)),
         Column("n", lambda name: len(arms[name][best(name)])),
     ]
+    scale = ", ".join(filter(None, (scale, marks[first.label])))
     yield from tabulate(scale, sorted(arms), searched)
     optimum = best_rate_effects(search)
     at_rate = {rate: _effects(search, rate) for rate in search.rates}
