@@ -52,8 +52,8 @@ def _search(search: Search, marks: Mapping[str, str]) -> Iterator[Table]:
         Column("best", lambda name: number(best(name), "{:g}".format)),
         Column("n", lambda name: len(arms[name][best(name)])),
     ]
-    scale = ", ".join(filter(None, (scale, marks[first.label])))
-    yield from tabulate(scale, sorted(arms), searched)
+    mark = f", {marks[first.label]}" if marks[first.label] else ""
+    yield from tabulate(scale + mark, sorted(arms), searched)
     optimum = best_rate_effects(search)
     at_rate = {rate: _effects(search, rate) for rate in search.rates}
     several = sorted({name for found in at_rate.values() for name in found})
@@ -70,7 +70,7 @@ def _search(search: Search, marks: Mapping[str, str]) -> Iterator[Table]:
         Column("each arm at its best", at_best),
     ]
     yield from tabulate(
-        f"{scale}: composition effects at each rate, all other techniques off (95 %)",
+        f"{scale}: composition effects at each rate, all other techniques off (95 %){mark}",
         [name for name in several if sum(name in found for found in at_rate.values()) > 1],
         heads,
     )
