@@ -399,7 +399,16 @@ def test_a_torn_file_is_named_and_the_rest_reported(swept: tuple[Path, Path, str
 
 @pytest.mark.parametrize(
     ("file", "profile"),
-    [("quickstart", None), ("full_grid", None), ("full_grid", "gpu"), ("full_grid", "tinystories"), ("paper", None)],
+    [
+        ("quickstart", None),
+        ("full_grid", None),
+        ("full_grid", "gpu"),
+        ("full_grid", "tinystories"),
+        ("paper", None),
+        ("ladder", None),
+        ("ladder", "gpu"),
+        ("ladder", "tinystories"),
+    ],
 )
 def test_shipped_sweeps_can_be_planned(file: str, profile: str | None, tmp_path: Path) -> None:
     options = ["--profile", profile] if profile else []

@@ -43,6 +43,9 @@ def sweep(
         typer.Option("--calibrate/--no-calibrate", help="Time a few training steps; a dry run does if it is quick."),
     ] = None,
     max_trials: Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)] = None,
+    max_rung: Annotated[
+        int | None, typer.Option(help="Run the cheapest N rungs of the ladder now.", metavar="N", min=1)
+    ] = None,
     time_budget: Annotated[
         str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
     ] = None,
@@ -69,7 +72,7 @@ def sweep(
     from bitskip.sweep.resources import local_slots
     from bitskip.sweep.sweep_file import load_sweep
 
-    limits = Limits.parse(max_trials, time_budget, retry, ignore_damaged)
+    limits = Limits.parse(max_trials, time_budget, retry, ignore_damaged, max_rung)
     design = load_sweep(file, profile, overrides or (), results)
     console = Console(stderr=as_json)
 

@@ -17,14 +17,15 @@ def glance_axes() -> tuple[str, ...]:
 
 
 def configuration_label(trial: TrialConfig, sweep: Sweep) -> str:
-    """The point's name, or the techniques that are on and what else the sweep varies."""
+    """The point's name, or the techniques that are on and what else the sweep varies; the rung of a ladder."""
     named = sweep.point_of(trial)
-    if named:
+    rung = ("model", "tokens") if sweep.ladder else ()
+    if named and not rung:
         return named
     told = glance_axes()
-    words = technique_words({name: trial[name] for name in told})
+    words = [named] if named else technique_words({name: trial[name] for name in told})
     labels = {"model": model_label(trial.model), "data": data_label(trial.data)}
-    for axis in dict.fromkeys((*sweep.grid.axes, *sweep.untold)):
+    for axis in dict.fromkeys((*rung, *(() if named else (*sweep.grid.axes, *sweep.untold)))):
         if axis in labels or (axis in AXES and axis not in told):
             value = labels[axis] if axis in labels else trial[axis]
             words.append(f"{axis} {plain(value[:8] if axis in PLACES else value)}")

@@ -29,21 +29,28 @@ FAILURES_ALIKE = 2
 class Limits:
     """What to run of a design now. `deadline` in seconds of `time.monotonic`; `retry` are statuses (`plan_sweep`).
 
-    With `ignore_damaged`, trials that a damaged file of results may hold are run again.
+    With `ignore_damaged`, trials that a damaged file of results may hold are run again; with `max_rung`, only those of
+    so many rungs of the ladder, the cheapest ones.
     """
 
     max_trials: int | None = None
     deadline: float | None = None
     retry: frozenset[str] | None = None
     ignore_damaged: bool = False
+    max_rung: int | None = None
 
     @classmethod
     def parse(
-        cls, max_trials: int | None, time_budget: str | None, retry: str | None, ignore_damaged: bool = False
+        cls,
+        max_trials: int | None,
+        time_budget: str | None,
+        retry: str | None,
+        ignore_damaged: bool = False,
+        max_rung: int | None = None,
     ) -> Limits:
         """What the command's options say. Raises UserError for a duration or a status that does not exist."""
         deadline = None if time_budget is None else time.monotonic() + _duration_seconds(time_budget)
-        return cls(max_trials, deadline, None if retry is None else _statuses(retry), ignore_damaged)
+        return cls(max_trials, deadline, None if retry is None else _statuses(retry), ignore_damaged, max_rung)
 
 
 def _duration_seconds(text: str) -> float:
@@ -109,14 +116,18 @@ def plan_sweep(
     max_trials: int | None = None,
     retry: Collection[str] | None = None,
     ignore_damaged: bool = False,
+    max_rung: int | None = None,
 ) -> Plan:
     """Compare the design with the ledger: trials with a result anywhere below `results` are not run again.
 
-    `choose` picks the next configurations of an adaptive design, `max_trials` is how many trials to run at most.
+    `choose` picks the next configurations of an adaptive design, `max_trials` is how many trials to run at most,
+    `max_rung` at how many rungs of the ladder.
     Failed trials come last; with `retry`, all with these statuses and no others, else those that have not failed alike
     `FAILURES_ALIKE` times. What a damaged file may hold is run only with `ignore_damaged`.
-    Raises UserError if the design needs a `choose` and has none.
+    Raises UserError if the design needs a `choose` and has none, or a ladder and has none.
     """
+    if max_rung is not None and sweep.ladder is None:
+        raise UserError(f"--max-rung {max_rung}: {sweep.path} has no ladder; leave it out, or add a block `ladder:`")
     ledger, damaged = ledger_of(results)
     finished = {trial_id for trial_id, (status, _) in ledger.items() if status in FINISHED}
     more = False
@@ -144,7 +155,10 @@ def plan_sweep(
     fresh = family_order([trial for trial in open_trials if trial.trial_id not in failures], prefixes)
     failed = family_order([trial for trial in open_trials if trial.trial_id in failures], prefixes)
     retried = [trial for trial in failed if again(failures[trial.trial_id])]
-    to_run = tuple([*fresh, *retried][:max_trials])
+    runnable = [*fresh, *retried]
+    if sweep.ladder and max_rung is not None:
+        runnable = sweep.ladder.first(max_rung, runnable)
+    to_run = tuple(runnable[:max_trials])
     folder = results / sweep.name
     wanted = {trial.trial_id for trial in sweep.trials}
     return Plan(
@@ -189,4 +203,4 @@ def next_plan(design: Sweep, results: Path, limits: Limits, started: int = 0) ->
     left = None if limits.max_trials is None else limits.max_trials - started
     chooser = DESIGNS[design.design_name].next_batch
     with progress.stage(f"planning {design.name}"):
-        return plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged)
+        return plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged, limits.max_rung)

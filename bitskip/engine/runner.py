@@ -97,7 +97,8 @@ def run_design(
             spent = limits.max_trials is not None and len(started) >= limits.max_trials
             if stopped or failed or left or spent or not plan.more:
                 ends = bool(unfinished or plan.more) and not stopped
-                why = ("the time budget is spent" if left else "--max-trials is reached") if ends else None
+                reached = "--max-trials is reached" if spent else "--max-rung is reached"
+                why = ("the time budget is spent" if left else reached) if ends else None
                 return Outcome(plan, failed, unfinished, why, stopped)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from bitskip.analysis.factorial import Cell, Stratum
 from bitskip.analysis.levels import INDEX, NEUTRAL, TECHNIQUES, Levels, cell_label, levels_of, with_level
 from bitskip.analysis.metrics import METRICS
+from bitskip.analysis.regime import regimes
 from bitskip.analysis.student_t import mean_estimate
 from bitskip.store.schema import NO_LOSS
 from bitskip.trial.config import AXES, POINTS, make_trial
@@ -60,7 +61,10 @@ class Cause:
 
 @dataclass(frozen=True)
 class Attribution:
-    """A model at one scale. `total` is published over correct, which may be `below_counting`: then nothing is found."""
+    """A model at one scale. `total` is published over correct, which may be `below_counting`: then nothing is found.
+
+    `regime` is the mark of the scale (`analysis.regime`).
+    """
 
     model: str
     scale: str
@@ -69,17 +73,18 @@ class Attribution:
     total: Change | None
     causes: tuple[Cause, ...]
     below_counting: bool = False
+    regime: str = ""
 
 
 def attributions(strata: Sequence[Stratum]) -> list[Attribution]:
     """Of every model that was run with two sets of defects or more, at every scale; `strata` include artefacts."""
     found = []
-    for stratum in strata:
+    for stratum, regime in zip(strata, regimes(strata), strict=True):
         models: dict[Levels, dict[frozenset[str], Cell]] = {}
         for cell in stratum.cells:
             model, defects = _told_apart(cell.levels)
             models.setdefault(model, {})[defects] = cell
-        found += [_attribution(model, cells, stratum) for model, cells in models.items() if any(cells)]
+        found += [_attribution(model, cells, stratum, regime.mark) for model, cells in models.items() if any(cells)]
     return [each for each in found if each.causes]
 
 
@@ -94,7 +99,7 @@ def _told_apart(levels: Levels) -> tuple[Levels, frozenset[str]]:
     return levels, frozenset(defects)
 
 
-def _attribution(model: Levels, cells: Mapping[frozenset[str], Cell], stratum: Stratum) -> Attribution:
+def _attribution(model: Levels, cells: Mapping[frozenset[str], Cell], stratum: Stratum, mark: str) -> Attribution:
     everything = frozenset().union(*cells)
     correct, published = cells.get(frozenset()), cells.get(everything)
     causes = []
@@ -106,7 +111,8 @@ def _attribution(model: Levels, cells: Mapping[frozenset[str], Cell], stratum: S
     shown = tuple(sorted(causes, key=_size, reverse=True))
     total = _change(published, correct) if everything else None
     below = correct is not None and correct.below_counting
-    return Attribution(_name(model, stratum), stratum.label, _run(correct), _run(published), total, shown, below)
+    runs = (_run(correct), _run(published))
+    return Attribution(_name(model, stratum), stratum.label, *runs, total, shown, below, mark)
 
 
 def _size(cause: Cause) -> float:

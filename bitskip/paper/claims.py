@@ -20,6 +20,7 @@ from bitskip.analysis.factorial import Cell, Stratum
 from bitskip.analysis.levels import TECHNIQUES, levels_of
 from bitskip.analysis.metrics import METRICS, Row
 from bitskip.analysis.multiple_testing import holm
+from bitskip.analysis.regime import regimes
 from bitskip.analysis.student_t import Estimate, mean_estimate
 from bitskip.trial.config import POINTS, make_trial
 
@@ -115,7 +116,8 @@ class Claim(Statement):
 class JudgedClaim(Statement):
     """One claim at one scale: `value` with its 95 % interval (None without repeats) in `unit`, and the trials.
 
-    `p_value` is of the bound of the values for which it holds, `p_adjusted` that among all claims at all scales.
+    `p_value` is of the bound of the values for which it holds, `p_adjusted` that among all claims at all scales;
+    `regime` is the mark of the scale (`analysis.regime`).
     """
 
     scale: str
@@ -127,6 +129,7 @@ class JudgedClaim(Statement):
     seeds: int = 0
     trials: tuple[str, ...] = ()
     note: str = ""
+    regime: str = ""
     p_value: float | None = None
     p_adjusted: float | None = None
 
@@ -195,7 +198,8 @@ def judged_claims(found: Sequence[Stratum], exits: Mapping[str, Rows], layers: M
 
     Given are the strata of the results, and the rows of their exits and layers by trial.
     """
-    scales = [_Scale(stratum, exits, layers) for stratum in _one_of_each_search(found)]
+    marks = {id(stratum): regime.mark for stratum, regime in zip(found, regimes(found), strict=True)}
+    scales = [_Scale(each, marks[id(each)], exits, layers) for each in _one_of_each_search(found)]
     judged = [[scale.judge(claim) for claim in CLAIMS] for scale in scales]
     telling = [rows for rows in judged if any(row.verdict != NOT_MEASURED for row in rows)]
     telling = [rows for rows in telling if any(row.seeds > 1 for row in rows)] or telling
@@ -229,12 +233,14 @@ class _Scale:
     """The trials of one scale with the rows of their exits and layers."""
 
     stratum: Stratum
+    mark: str
     exits: Mapping[str, Rows]
     layers: Mapping[str, Rows]
 
     def judge(self, claim: Claim) -> JudgedClaim:
         words = {each.name: getattr(claim, each.name) for each in dataclasses.fields(Statement)}
-        judged = JudgedClaim(**words, scale=self.stratum.label, unit=claim.measured.unit, verdict=NOT_MEASURED)
+        scale, unit = self.stratum.label, claim.measured.unit
+        judged = JudgedClaim(**words, scale=scale, unit=unit, verdict=NOT_MEASURED, regime=self.mark)
         cells = [self._cell(axes) for axes in (claim.of, claim.over) if axes is not None]
         known = [cell for cell in cells if cell is not None]
         measured = self._measure(claim.measured, *known) if len(known) == len(cells) else None

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, SIZES, Level, Levels
 from bitskip.techniques import registry
 from bitskip.trial.config import AXES, ModelConfig
-from bitskip.trial.cost import matrix_parameters
+from bitskip.trial.cost import non_embedding_parameters
 
 Array = npt.NDArray[np.float64]
 Codes = dict[str, Array]
@@ -32,7 +32,7 @@ PARAMETERS_EXPONENT, TOKENS_EXPONENT = 0.34, 0.28
 
 
 def _model(level: Level, layers: int) -> dict[str, float]:
-    params = matrix_parameters(ModelConfig(*level))
+    params = non_embedding_parameters(ModelConfig(*level))
     return {"log parameters": math.log(params), "law": params**-PARAMETERS_EXPONENT}
 
 
@@ -56,7 +56,7 @@ def numeric_axis(factor: str) -> int | None:
 def position(factor: str, level: Level) -> float:
     """The number that orders a factor's levels: its non-embedding parameters of a model; 0 where there is none."""
     if factor == "model":
-        return float(matrix_parameters(ModelConfig(*level)))
+        return float(non_embedding_parameters(ModelConfig(*level)))
     axis = numeric_axis(factor)
     return 0.0 if axis is None else float(level[axis])
 

@@ -36,6 +36,7 @@ def _numbers(report: Report) -> dict[str, list[dict[str, Any]]]:
     return {
         "configurations": [{"scale": s.scale, **as_plain(each)} for s in report.sections for each in s.leaderboard],
         "effects": [as_plain(effect) for effect in effects],
+        "scales": [{"scale": s.scale, **as_plain(s.regime)} for s in report.sections],
         "claims": [as_plain(each) for each in report.claims],
         "causes": [
             {"model": each.model, "scale": each.scale, **_flat(as_plain(cause))}

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.metrics import METRICS
+from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED
+from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER
 
 if TYPE_CHECKING:
+    from bitskip.analysis.regime import Regime
     from bitskip.paper.attribution import Change, Run
     from bitskip.report.numbers import CountingLines
 
@@ -81,6 +84,32 @@ def counting_line(lines: CountingLines) -> str:
     return told + (
         f" {share_text(leaked).lstrip('+')} of the measured passages stand in the training text." if leaked else ""
     )
+
+
+def regime_line(regime: Regime) -> str:
+    """How large and how long a scale is, at which rate, and what that leaves open."""
+    rate = "learning rates by configuration" if regime.lr is None else f"learning rate {regime.lr:g}"
+    told = (
+        f"{count_text(regime.parameters)} parameters without embedding, {THREE_DIGITS(regime.tokens_per_parameter)} "
+        f"tokens a parameter, {number_text(regime.steps)} steps of {regime.batch_size} × {regime.seq_len} tokens, "
+        f"{rate} ({regime.rate})."
+    )
+    if UNDERTRAINED in regime.mark:
+        told += (
+            f" Undertrained, with fewer than {FEWEST_TOKENS_PER_PARAMETER} tokens a parameter: what does well here is "
+            "what speeds up early training, and with more tokens the order can turn."
+        )
+    if RATE_OPEN in regime.mark:
+        told += " Rate open: the first or last rate that was run is the best one of some configuration."
+    return told
+
+
+def count_text(number: float) -> str:
+    """A count with its thousands shortened: 400 k, 1.06 B."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f}"
 
 
 def run_text(run: Run | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bitskip.analysis.effects import Effect
 from bitskip.analysis.failure_rates import FailureComposition
+from bitskip.analysis.regime import Regime
 from bitskip.paper.attribution import Attribution
 from bitskip.paper.claims import JudgedClaim
 from bitskip.predict.fanova import Share
@@ -137,6 +138,7 @@ class Section:
     """
 
     scale: str
+    regime: Regime
     metric: str
     baseline: str
     trials: int

@@ -19,6 +19,7 @@ from bitskip.data.corpora import summaries
 from bitskip.data.documents import DocumentSummary
 from bitskip.engine.calibrate import Calibration
 from bitskip.engine.plan import Plan
+from bitskip.report.format import count_text
 from bitskip.report.live import describe, duration
 from bitskip.sweep.estimability import Gap, gaps, unexamined
 from bitskip.sweep.grid import Levels
@@ -26,11 +27,13 @@ from bitskip.sweep.resources import Resources, local_cores, local_gpus, local_sl
 from bitskip.training.shared_prefix import start_steps, stored_prefixes, trained_steps
 from bitskip.trial.cost import (
     CPU_FLOPS_PER_CORE,
+    FEWEST_TOKENS_PER_PARAMETER,
     GPU_FLOPS,
     assumed_speed,
     checkpoint_bytes,
     estimate,
     in_slots,
+    tokens_per_parameter,
     trial_seconds,
     weights_bytes,
 )
@@ -84,6 +87,7 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
             "trained": trained_steps(sweep.trials, plan.prefixes),
             "to_run": sum(step_count(trial.training) - starts[trial.trial_id] for trial in plan.to_run),
         },
+        "rungs": list(_rungs(plan, seconds)),
         "prefixes": len({prefix.key for path in plan.prefixes.values() for prefix in path}),
         "tokens": sum(cost.tokens for cost in costs),
         "flops": sum(cost.flops for cost in costs),
@@ -96,6 +100,7 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
         "finish": finish.isoformat(timespec="minutes"),
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
+        "undertrained": sum(tokens_per_parameter(t) < FEWEST_TOKENS_PER_PARAMETER for t in plan.to_run),
         "problems": [
             *_problems(resources, slots, memory, sum(disk.values()), plan.folder),
             *(file.problem for file in plan.damaged),
@@ -113,6 +118,22 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
             for trial, cost, took in zip(plan.to_run, costs, seconds, strict=True)
         ],
     }
+
+
+def _rungs(plan: Plan, seconds: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """The rungs of the ladder, the cheapest first, with the hours of what is to run there, one trial after another."""
+    for rung in plan.sweep.ladder.rungs if plan.sweep.ladder else ():
+        here = [took for trial, took in zip(plan.to_run, seconds, strict=True) if rung.holds(trial)]
+        yield {
+            "model": rung.model,
+            "parameters": rung.parameters,
+            "tokens": rung.trial.training.tokens,
+            "tokens_per_parameter": rung.tokens_per_parameter,
+            "steps": step_count(rung.trial.training),
+            "trials": sum(map(rung.holds, plan.sweep.trials)),
+            "to_run": len(here),
+            "hours": sum(here) / 3600,
+        }
 
 
 def _disk(plan: Plan, at_once: int, checkpoint: int) -> dict[str, int]:
@@ -194,6 +215,12 @@ def _counts(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {dropped} excluded by {_brief(rule)}" for rule, dropped in sweep.excluded.items())
     yield from (f"  note: {note}" for note in sweep.notes)
     yield from (f"  problem: {problem}" for problem in found["problems"])
+    if found["undertrained"]:
+        yield (
+            f"  warning: {found['undertrained']} of {found['to_run']} trials train on fewer than "
+            f"{FEWEST_TOKENS_PER_PARAMETER} tokens a parameter: what does well there is what speeds up early training, "
+            "and with more tokens the order can turn"
+        )
     for text in found["text"]:
         summary = DocumentSummary(**text)
         yield f"  text: {summary.line()}"
@@ -228,12 +255,14 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str | Table]:
             f"{steps['points']:,} steps of all points → {steps['distinct']:,} of the distinct trials "
             f"→ {steps['trained']:,} with shared prefixes ({steps['trained'] / steps['points']:.0%})"
         )
+    if found["rungs"]:
+        yield _ladder(plan, found["rungs"])
     yield _trials(plan, found["trials"][:SHOWN_TRIALS])
     if len(plan.to_run) > SHOWN_TRIALS:
         yield f"  … and {len(plan.to_run) - SHOWN_TRIALS} more"
     kept = ", ".join(f"{size_text(size)} {what}" for what, size in found["disk_bytes"].items() if size)
     yield (
-        f"{count(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
+        f"{count_text(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
         f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; disk {kept}"
     )
     assumed = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU" if gpus else f"{CPU_FLOPS_PER_CORE / 1e9:.0f} GFLOP/s a core"
@@ -255,8 +284,19 @@ def _trials(plan: Plan, entries: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(name, justify="right")
     for trial, entry in zip(plan.to_run, entries, strict=False):
         start = f", from step {entry['starts_at_step']:,}" if entry["starts_at_step"] else ""
-        sizes = (count(entry["params"]), count(trial.training.tokens), f"{entry['hours']:.2g}")
+        sizes = (count_text(entry["params"]), count_text(trial.training.tokens), f"{entry['hours']:.2g}")
         table.add_row(trial.trial_id[:8], Text(entry["what"] + start), *sizes)
+    return table
+
+
+def _ladder(plan: Plan, rungs: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("rung", "model", box=None, pad_edge=False, header_style="bold")
+    for name in ("parameters", "tokens", "tokens a parameter", "steps", "trials", "to run", "hours"):
+        table.add_column(name, justify="right")
+    for number, rung in enumerate(rungs, start=1):
+        sizes = (count_text(rung["parameters"]), count_text(rung["tokens"]), f"{rung['tokens_per_parameter']:.3g}")
+        work = (f"{rung['steps']:,}", f"{rung['trials']}", f"{rung['to_run']}", f"{rung['hours']:.2g}")
+        table.add_row(str(number), rung["model"], *sizes, *work)
     return table
 
 
@@ -266,11 +306,3 @@ def size_text(size: float) -> str:
         if size >= unit:
             return f"{size / unit:.3g} {name}"
     return f"{size:.0f} B"
-
-
-def count(number: float) -> str:
-    """A count with its thousands shortened: 400 k, 1.06 B."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.0f}"

@@ -20,6 +20,7 @@ from bitskip.analysis.factorial import SEQUENCES, Cell, Family, Stratum, strata
 from bitskip.analysis.failure_rates import failure_compositions
 from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label, levels_of
 from bitskip.analysis.metrics import METRICS, Metric, Row, metric_named
+from bitskip.analysis.regime import Regime, regimes
 from bitskip.analysis.seed_noise import seed_noise
 from bitskip.errors import UserError
 from bitskip.paper.attribution import attributions
@@ -116,9 +117,9 @@ def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", sourc
     exits, curves, layers = map(_by_trial, (results.exits, results.curves, results.layers))
     sheets = []
     found, everything = strata(results), tuple(strata(results, include_artefacts=True))
-    for stratum in found:
+    for stratum, regime in zip(found, regimes(found), strict=True):
         surface = _surface(stratum)
-        section = _section(stratum, surface, exits, within, metric)
+        section = _section(stratum, regime, surface, exits, within, metric)
         fitted = surface if isinstance(surface, Surface) else None
         sheets.append(Sheet(section, stratum, fitted, exits, curves, layers))
     report = Report(
@@ -167,7 +168,12 @@ def _overview(results: Results) -> Overview:
 
 
 def _section(
-    stratum: Stratum, surface: Surface | str, exits: Mapping[str, Sequence[Row]], within: float, name: str
+    stratum: Stratum,
+    regime: Regime,
+    surface: Surface | str,
+    exits: Mapping[str, Sequence[Row]],
+    within: float,
+    name: str,
 ) -> Section:
     metric = METRICS[name]
     varying = stratum.varying()
@@ -182,6 +188,7 @@ def _section(
     noise = seed_noise(values)
     return Section(
         scale=stratum.label,
+        regime=regime,
         metric=name,
         baseline=cell_label(stratum.baseline, levels_of({})),
         trials=stratum.trials,

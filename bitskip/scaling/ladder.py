@@ -18,7 +18,7 @@ from bitskip.analysis.levels import INDEX, TECHNIQUES, Level, Levels, axes_of, i
 from bitskip.analysis.metrics import Metric
 from bitskip.errors import UserError, nearest
 from bitskip.trial.config import AXES, PLACES, ModelConfig, make_trial, model_label
-from bitskip.trial.cost import matrix_parameters
+from bitskip.trial.cost import non_embedding_parameters
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
@@ -102,7 +102,7 @@ def _text(scale: Mapping[str, Any]) -> tuple[Any, ...]:
 def scale_of(stratum: Stratum) -> tuple[int, int]:
     """(non-embedding parameters, tokens)."""
     sizes = {name: stratum.scale[f"model.{name}"] for name in vars(ModelConfig())}
-    return matrix_parameters(ModelConfig(**sizes)), int(stratum.scale["tokens"])
+    return non_embedding_parameters(ModelConfig(**sizes)), int(stratum.scale["tokens"])
 
 
 def treatments_of(ladder: Sequence[Stratum], asked: Sequence[Any]) -> tuple[Treatment, ...]:

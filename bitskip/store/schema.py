@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from bitskip.errors import UserError
 from bitskip.techniques.registry import recorded_names
 from bitskip.trial.config import AXES, TrialConfig
+from bitskip.trial.cost import non_embedding_parameters, tokens_per_parameter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,6 +85,9 @@ class Origin(Key):
     model: str = column("preset, or the sizes")
     data: str = column("corpus, or the files")
     tuned: str | None = column("axes that the sweep chooses for each configuration")
+    steps: int | None = column("optimizer steps of the token budget", "steps")
+    non_embedding_params: int | None = column("parameters of the blocks and the final norm, techniques' own left aside")
+    tokens_per_parameter: float | None = column("`tokens` over `non_embedding_params`", "tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,7 +323,12 @@ def as_row(entry: Any) -> dict[str, Any]:
 def trial_columns(trial: TrialConfig) -> dict[str, Any]:
     """What a row of `trials` says of the trial itself."""
     ids = {"trial_id": trial.trial_id, "configuration_id": trial.configuration_id, "artefact": trial.artefact}
-    return ids | {column_name(name): value for name, value in trial.axes().items()}
+    scale = {
+        "steps": trial.steps,
+        "non_embedding_params": non_embedding_parameters(trial.model),
+        "tokens_per_parameter": tokens_per_parameter(trial),
+    }
+    return ids | scale | {column_name(name): value for name, value in trial.axes().items()}
 
 
 def attempt_columns(trial: TrialConfig, sweep: str, point: str | None, tuned: Sequence[str]) -> dict[str, Any]:

@@ -30,6 +30,23 @@ def read_axes(source: Source, path: Path_, mapping: Mapping[str, Any]) -> Cell:
     return flat
 
 
+def read_levels(source: Source) -> list[list[Cell]]:
+    """Levels of every crossed axis, each as the flat axes it sets (`model: nano` sets several)."""
+    levels = []
+    for key, values in source.mapping(("space",)).items():
+        where = ("space", key)
+        if not isinstance(values, list):
+            cure = f"[{values}]" if isinstance(values, str | int | float) else "a list"
+            raise source.error(where, f"{key}: expected a list of levels, got {values!r}; write {cure}")
+        if not values:
+            raise source.error(where, f"{key}: the list of levels is empty")
+        checked = [read_axes(source, ("space",), {key: value}) for value in values]
+        if any(checked.count(level) > 1 for level in checked):
+            raise source.error(where, f"{key}: a level is listed twice in {values}")
+        levels.append(checked)
+    return levels
+
+
 def _checked(setting: Mapping[str, Any]) -> Cell:
     return {name: AXES[name].check(item) for name, item in flatten_axes(setting).items()}
 

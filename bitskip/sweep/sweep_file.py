@@ -7,6 +7,7 @@ whose axes have to be known before the file's are checked.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import re
 from collections import Counter
@@ -18,9 +19,10 @@ from typing import Any
 from bitskip import progress
 from bitskip.errors import UserError, nearest
 from bitskip.store.schema import axis_columns
-from bitskip.sweep.axes import Cell, layered, read_axes
+from bitskip.sweep.axes import Cell, layered, read_axes, read_levels
 from bitskip.sweep.designs import DESIGNS, crossed
 from bitskip.sweep.grid import Grid, Levels
+from bitskip.sweep.ladder import Ladder, across_rungs, read_ladder
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.sweep.resources import Resources, read_resources
 from bitskip.sweep.rules import read_exclusions, read_tuning, tuned, tuning_notes
@@ -36,8 +38,8 @@ from bitskip.trial.config import (
 from bitskip.trial.schedule import step_count
 
 TOP_LEVEL = (
-    "name", "description", "plugins", "base", "space", "points", "exclude", "tuned", "seeds", "design", "resources",
-    "save_weights", "share_prefixes", "profiles",
+    "name", "description", "plugins", "base", "ladder", "space", "points", "exclude", "tuned", "seeds", "design",
+    "resources", "save_weights", "share_prefixes", "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
@@ -67,8 +69,8 @@ class Sweep:
     what each rule dropped; `naive_steps` are the optimizer steps of the rest if each were trained by itself. `resolved`
     is the file with profile and overrides merged in, and loads to the same trials. `tuned` are the axes of the recipe
     that belong to the configuration and not to the scale; `plugins` the modules that add axes. `trials` are those of
-    the named points and of what the design takes of `grid`; an adaptive design takes nothing before it sees the
-    results.
+    the named points and of what the design takes of `grid`, at every rung of the `ladder`; an adaptive design takes
+    nothing before it sees the results.
     """
 
     path: str
@@ -91,6 +93,7 @@ class Sweep:
     notes: tuple[str, ...] = ()
     tuned: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    ladder: Ladder | None = None
 
     def point_of(self, trial: TrialConfig) -> str | None:
         return self.points.get(trial.configuration_id)
@@ -124,7 +127,9 @@ class Sweep:
         """
         configurations = enumerate(self.grid.configurations) if self.points else ()
         named = [at for at, c in configurations if c.configuration_id in self.points]
-        return self.with_chosen(DESIGNS[self.design_name].choose(self.grid, self.count, named, ran))
+        choose = DESIGNS[self.design_name].choose
+        choose = functools.partial(across_rungs, choose) if self.ladder else choose
+        return self.with_chosen(choose(self.grid, self.count, named, ran))
 
     def with_chosen(self, positions: Iterable[int]) -> Sweep:
         """The sweep whose trials are those of the named points and of these configurations of the grid."""
@@ -220,7 +225,9 @@ def _expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
     content = source.content
     name = _name(source)
     base = layered(defaults or {}, read_axes(source, ("base",), source.mapping(("base",))))
-    levels, seeds = _levels(source), _seeds(source)
+    levels, seeds = read_levels(source), _seeds(source)
+    ladder = read_ladder(source, base, levels)
+    rungs = ladder.cells if ladder else [{}]
     rules, tuning = read_exclusions(source), read_tuning(source)
     design_name, count = _design(source)
     design = DESIGNS[design_name]
@@ -232,11 +239,13 @@ def _expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
         str(key): read_axes(source, ("points", key), source.mapping(("points", key)))
         for key in source.mapping(("points",))
     }
-    points = {key: trial_of(("points", key), layered(base, axes)) for key, axes in named.items()}
+    points = [
+        (key, trial_of(("points", key), layered(base, axes, rung))) for rung in rungs for key, axes in named.items()
+    ]
     centre = layered(base, named["baseline"]) if "baseline" in named else layered(base, *(axis[0] for axis in levels))
     # Every expansion but the full cross is short; a slip of the pen there must not be expanded to be counted.
     most = math.prod(map(len, levels)) * bool(levels) if design.expand is crossed else sum(map(len, levels))
-    if (size := (len(points) + most) * len(seeds)) > MAX_POINTS:
+    if (size := (len(named) + most) * len(rungs) * len(seeds)) > MAX_POINTS:
         raise source.error(("space",), f"the space has {size:,} points, more than {MAX_POINTS:,}")
     if not design.takes_count and size > MOST_TRIALS:
         cure = "take fewer levels, or a design that chooses among them, such as `design: {random: 100}`"
@@ -245,28 +254,30 @@ def _expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
         )
 
     cells: list[tuple[TrialConfig, str | None]] = []  # with the rule that drops it
-    for combination in design.expand(levels, centre):
-        settings = layered(base, *combination)
+    for rung, combination in itertools.product(rungs, design.expand(levels, centre)):
+        settings = layered(base, *combination, rung)
         trial = trial_of(("space",), settings)
         cells.append((trial, next((rule.text for rule in rules if rule.matches(trial, settings)), None)))
     dropped = Counter(rule for _, rule in cells)
-    kept = [*points.values(), *(trial for trial, rule in cells if rule is None)]
+    kept = [*(trial for _, trial in points), *(trial for trial, rule in cells if rule is None)]
 
     digests: Texts = {}
-    points = {key: with_digest(source, trial, ("points", key), digests) for key, trial in points.items()}
-    grid = _grid(source, levels, cells, _trial(source, ("space",), base, centre), digests)
+    points = [(key, with_digest(source, trial, ("points", key), digests)) for key, trial in points]
+    crossed_axes = {"ladder": rungs} if ladder else {}
+    crossed_axes |= zip(source.mapping(("space",)), levels, strict=True)
+    grid = _grid(source, crossed_axes, cells, _trial(source, ("space",), base, layered(centre, rungs[0])), digests)
     if not kept:
         reason = "every cell of the space is excluded" if cells else "the space is empty and no points are named"
         raise source.error(("exclude",) if cells else ("space",), f"{reason}: nothing to run")
     excluded = {rule.text: dropped[rule.text] * len(seeds) for rule in rules}
     notes = [f"the rule {text} excludes nothing" for text, cells_dropped in excluded.items() if not cells_dropped]
-    notes += tuning_notes(tuning, [*points.values(), *grid.configurations])
+    notes += tuning_notes(tuning, [*(trial for _, trial in points), *grid.configurations])
     sweep = Sweep(
         path=source.path,
         name=name,
         description=str(content.get("description") or ""),
-        trials=with_seeds(points.values(), seeds),
-        points={trial.configuration_id: name for name, trial in points.items()},
+        trials=with_seeds((trial for _, trial in points), seeds),
+        points={trial.configuration_id: name for name, trial in points},
         cells=(len(points) + len(cells)) * len(seeds),
         excluded=excluded,
         resources=read_resources(source),
@@ -282,6 +293,7 @@ def _expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
         notes=(*notes, *([design.note] if design.note else [])),
         tuned=tuple(tuning),
         plugins=tuple(content.get("plugins") or ()),
+        ladder=ladder,
     )
     with source.locate(("design",)):
         return sweep.given([])
@@ -289,12 +301,12 @@ def _expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
 
 def _grid(
     source: Source,
-    levels: Sequence[Sequence[Cell]],
+    axes: Mapping[str, Sequence[Cell]],
     cells: Sequence[tuple[TrialConfig, str | None]],
     centre: TrialConfig,
     digests: Texts,
 ) -> Grid:
-    names = [sorted({name for level in axis for name in level}) for axis in levels]
+    names = [sorted({name for level in axis for name in level}) for axis in axes.values()]
 
     def levels_of(trial: TrialConfig) -> Levels:
         return tuple(tuple(AXES[name].read(trial) for name in axis) for axis in names)
@@ -302,7 +314,7 @@ def _grid(
     kept = dict.fromkeys(trial for trial, rule in cells if rule is None)
     excluded = dict.fromkeys((trial, rule) for trial, rule in cells if rule is not None and trial not in kept)
     return Grid(
-        axes=tuple(map(str, source.mapping(("space",)))),
+        axes=tuple(map(str, axes)),
         configurations=tuple(with_digest(source, trial, ("space",), digests) for trial in kept),
         levels=tuple(map(levels_of, kept)),
         centre=levels_of(centre),
@@ -317,23 +329,6 @@ def _name(source: Source) -> str:
     if len(name) > MOST_LETTERS:  # it names a folder, and names of files may have 255 bytes
         raise source.error(("name",), f"name: {len(name)} letters, at most {MOST_LETTERS}")
     return name
-
-
-def _levels(source: Source) -> list[list[Cell]]:
-    """Levels of every crossed axis, each as the flat axes it sets (`model: nano` sets several)."""
-    levels = []
-    for key, values in source.mapping(("space",)).items():
-        where = ("space", key)
-        if not isinstance(values, list):
-            cure = f"[{values}]" if isinstance(values, str | int | float) else "a list"
-            raise source.error(where, f"{key}: expected a list of levels, got {values!r}; write {cure}")
-        if not values:
-            raise source.error(where, f"{key}: the list of levels is empty")
-        checked = [read_axes(source, ("space",), {key: value}) for value in values]
-        if any(checked.count(level) > 1 for level in checked):
-            raise source.error(where, f"{key}: a level is listed twice in {values}")
-        levels.append(checked)
-    return levels
 
 
 def _seeds(source: Source) -> list[int]:

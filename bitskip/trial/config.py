@@ -237,11 +237,16 @@ class TrialConfig:
 
 
 PRESETS: dict[str, ModelConfig] = {
+    "femto": ModelConfig(layers=2, width=16, heads=2, kv_heads=1, ffn_width=64),
+    "pico": ModelConfig(layers=3, width=32, heads=2, kv_heads=1, ffn_width=128),
     "nano": ModelConfig(layers=6, width=64, heads=4, kv_heads=2, ffn_width=256),
+    "mini": ModelConfig(layers=8, width=128, heads=4, kv_heads=2, ffn_width=512),
     "micro": ModelConfig(layers=8, width=256, heads=8, kv_heads=4, ffn_width=1024),
     "small": ModelConfig(layers=12, width=512, heads=8, kv_heads=4, ffn_width=2048),
+    "medium": ModelConfig(layers=16, width=1024, heads=16, kv_heads=8, ffn_width=4096),
     "paper": ModelConfig(layers=24, width=2048, heads=32, kv_heads=8, ffn_width=4096),
 }
+"""By size, 8 thousand parameters to 0.9 billion without embeddings: widths are powers of two, which rotations need."""
 
 PLACES = {"data.digest": "data.files", "data.tokenizer_digest": "data.tokenizer"}
 """Digests of content, which are filled in, with the axis that says where the content lies."""

@@ -15,6 +15,9 @@ CPU_FLOPS_PER_CORE = 25e9
 GPU_FLOPS = 125e12
 """Assumed speeds: a CPU core on models of `nano` size, and an A100-class GPU at 40 % of its 312 bf16 TFLOP/s."""
 
+FEWEST_TOKENS_PER_PARAMETER = 5
+"""With fewer, what speeds early optimization looks good, and effects can have the other sign with more."""
+
 TRAINING_BYTES_PER_PARAMETER = 16
 """fp32 weight, gradient and two AdamW moments."""
 
@@ -34,13 +37,21 @@ class Cost:
     seconds: float
 
 
+def non_embedding_parameters(sizes: ModelConfig) -> int:
+    """Parameters of the blocks and the final norm: embedding and head aside, and what techniques add."""
+    return sizes.layers * (sum(math.prod(shape) for shape in matrices(sizes)) + norm_parameters(sizes)) + sizes.width
+
+
+def tokens_per_parameter(trial: TrialConfig) -> float:
+    """Training tokens over `non_embedding_parameters`: the same for all configurations of one size and budget."""
+    return trial.training.tokens / non_embedding_parameters(trial.model)
+
+
 def parameter_count(trial: TrialConfig) -> int:
     """Parameters of the decoder, those that techniques add included."""
     sizes, vocab = trial.model, trial.data.vocab_size
-    width, key_value = sizes.width, sizes.kv_heads * sizes.head_width
-    block = 2 * width * width + 2 * width * key_value + 3 * width * sizes.ffn_width + norm_parameters(sizes)
     own = sum(technique.extra_parameters(sizes, vocab) for technique in trial.techniques)
-    return sizes.layers * block + width + token_matrices(sizes) * vocab * width + own
+    return non_embedding_parameters(sizes) + token_matrices(sizes) * vocab * sizes.width + own
 
 
 def token_matrices(sizes: ModelConfig) -> int:
@@ -51,12 +62,6 @@ def token_matrices(sizes: ModelConfig) -> int:
 def norm_parameters(sizes: ModelConfig) -> int:
     """Of the norms of a block: before attention and feed-forward, and of queries and keys."""
     return 2 * sizes.width + 2 * sizes.head_width * sizes.qk_norm
-
-
-def matrix_parameters(sizes: ModelConfig) -> int:
-    """Non-embedding parameters N of the scaling law: the blocks' matrices."""
-    key_value = sizes.kv_heads * sizes.head_width
-    return sizes.layers * sizes.width * (2 * sizes.width + 2 * key_value + 3 * sizes.ffn_width)
 
 
 def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:

@@ -24,6 +24,7 @@ from bitskip.trial.cost import (
     assumed_speed,
     estimate,
     flops_per_step,
+    non_embedding_parameters,
     total_seconds,
     trial_seconds,
     weights_bytes,
@@ -160,6 +161,17 @@ def test_a_finished_configuration_takes_the_place_of_another_in_a_fraction(tmp_p
     assert {c.configuration_id for c in outside} < {trial.configuration_id for trial in changed.sweep.trials}
     assert changed.done == 3  # seed 0 of each; seed 1 is to run
     assert {t.configuration_id for t in changed.to_run} - inside == {c.configuration_id for c in outside}
+
+
+def test_the_plan_warns_of_trials_with_fewer_than_five_tokens_a_parameter(file: Path) -> None:
+    parameters = non_embedding_parameters(load_sweep(file).trials[0].model)
+    options = ("--results", file.parent / "results", "--dry-run", "--no-calibrate", "--set")
+    enough = f"space.tokens=[{4 * parameters}, {5 * parameters}]"
+    found = json.loads(ok("sweep", file, *options, enough, "--json"))
+    assert (found["undertrained"], found["to_run"]) == (5, 10)
+    printed = " ".join(ok("sweep", file, *options, enough).split())
+    assert "5 of 10 trials train on fewer than 5 tokens a parameter" in printed
+    assert "a parameter:" not in ok("sweep", file, *options, f"base.tokens={5 * parameters}")
 
 
 # Cost and calibration

@@ -21,12 +21,12 @@ ESTIMANDS = {
 
 def main_effects(sheet: Sheet) -> Iterator[Block]:
     """What each technique does alone."""
-    return _by_estimand(sheet.section.main_effects, "Main effects")
+    return _by_estimand(sheet.section.main_effects, "Main effects", sheet.section.regime.mark)
 
 
 def composition_effects(sheet: Sheet) -> Iterator[Block]:
     """What two techniques do together beyond what each does alone."""
-    yield from _by_estimand(sheet.section.composition_effects, "Composition effects")
+    return _by_estimand(sheet.section.composition_effects, "Composition effects", sheet.section.regime.mark)
 
 
 def higher_effects(sheet: Sheet) -> Iterator[Block]:
@@ -34,14 +34,20 @@ def higher_effects(sheet: Sheet) -> Iterator[Block]:
     resolved = [effect for effect in sheet.section.higher_effects if effect.verdict in JOINT_VERDICTS[:2]]
     for estimand in ESTIMANDS:
         chosen = [effect for effect in resolved if effect.estimand == estimand]
-        yield from _table(chosen, f"Of three techniques on {{}} beyond their pairs, {estimand} (exploratory)")
+        where = _marked(sheet.section.regime.mark)
+        yield from _table(chosen, f"Of three techniques on {{}} beyond their pairs{where}, {estimand} (exploratory)")
 
 
-def _by_estimand(effects: Sequence[Effect], title: str) -> Iterator[Table]:
+def _marked(mark: str) -> str:
+    return f", {mark}" if mark else ""
+
+
+def _by_estimand(effects: Sequence[Effect], title: str, mark: str) -> Iterator[Table]:
     for estimand, meaning in ESTIMANDS.items():
         chosen = [effect for effect in effects if effect.estimand == estimand]
         yield from _table(
-            [effect for effect in chosen if effect.value is not None], f"{title} on {{}}, {estimand}: {meaning}"
+            [effect for effect in chosen if effect.value is not None],
+            f"{title} on {{}}{_marked(mark)}, {estimand}: {meaning}",
         )
         yield from tabulate(
             f"{title}, {estimand}: {NOT_ESTIMABLE}",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import JOINT_VERDICTS, Effect
 from bitskip.analysis.levels import cell_label
 from bitskip.analysis.metrics import METRICS, Row
-from bitskip.paper.claims import CONTRADICTED, SUPPORTED, UNRESOLVED
+from bitskip.analysis.regime import Regime
+from bitskip.paper.claims import CONTRADICTED, SUPPORTED, UNRESOLVED, JudgedClaim
 from bitskip.report.format import (
+    count_text,
     counting_line,
     difference_text,
     duration_text,
@@ -20,12 +23,13 @@ from bitskip.report.format import (
     interval_text,
     metric_name,
     number_text,
+    regime_line,
     share_text,
     size_text,
 )
 from bitskip.report.numbers import Section
 from bitskip.report.summary import Analysis
-from bitskip.report.table import Block, Column, Number, Text, tabulate
+from bitskip.report.table import FILES, Block, Column, Number, Text, tabulate
 from bitskip.report.topics.paper import cause_lines
 from bitskip.store.folder import SweepFolder
 from bitskip.store.provenance import facts
@@ -73,11 +77,18 @@ def overview(analysis: Analysis) -> Iterator[Block]:
     if decided[SUPPORTED] + decided[CONTRADICTED]:
         lines.append(
             f"Claims of the paper at all scales that have their trials, corrected together: {decided[SUPPORTED]} times "
-            f"supported, {decided[CONTRADICTED]} times contradicted, else unresolved; nothing is said of larger scales."
+            f"supported, {decided[CONTRADICTED]} times contradicted, else unresolved{_marked(report.claims)}; "
+            "nothing is said of larger scales."
         )
     yield Text(lines, points=True)
     if report.provenance.mixed:
         yield Text([mixture.line() for mixture in report.provenance.mixed], tone="warn", points=True)
+
+
+def _marked(claims: Sequence[JudgedClaim]) -> str:
+    """How many of the decided claims are of scales with a mark."""
+    marks = Counter(each.regime for each in claims if each.regime and each.verdict in (SUPPORTED, CONTRADICTED))
+    return "".join(f", {count} of the decided {mark}" for mark, count in sorted(marks.items()))
 
 
 def problems(analysis: Analysis) -> Iterator[Block]:
@@ -87,11 +98,13 @@ def problems(analysis: Analysis) -> Iterator[Block]:
 
 
 def _section_lines(section: Section) -> list[str]:
-    best, metric = section.leaderboard[0], section.metric
+    best, metric, mark = section.leaderboard[0], section.metric, section.regime.mark
+    where, also = (f" ({mark})", f", {mark}") if mark else ("", "")
     spread = "" if best.ppl_sd is None else f" ± {number_text(best.ppl_sd)}"
     lines = [
-        f"At {section.scale}, {best.configuration} had the lowest perplexity: "
-        f"{number_text(best.ppl)}{spread} (n={best.seeds})."
+        f"At {section.scale}{where}, {best.configuration} had the lowest perplexity: "
+        f"{number_text(best.ppl)}{spread} (n={best.seeds}).",
+        regime_line(section.regime),
     ]
     if section.counting:
         below = sum(each.below_counting for each in section.leaderboard)
@@ -111,16 +124,16 @@ def _section_lines(section: Section) -> list[str]:
             change = interval_text(each.ratio, each.low, each.high, show) + (
                 "" if ratios else f" {metric_name(metric)}"
             )
-            lines.append(f"{each.point} against {each.reference}: {change}, n={each.seeds}.")
+            lines.append(f"{each.point} against {each.reference}: {change}, n={each.seeds}{also}.")
     single = _told([e for e in section.main_effects if e.estimand == "averaged" and e.verdict in ("raises", "lowers")])
     if single:
-        lines.append(f"Of the single techniques: {single} (mean over settings of the others).")
+        lines.append(f"Of the single techniques: {single} (mean over settings of the others){also}.")
     joint = [e for e in section.composition_effects if e.estimand == "averaged" and e.verdict in JOINT_VERDICTS[:2]]
     if joint:
-        lines.append(f"Together they are not what they are alone: {_told(joint)}.")
+        lines.append(f"Together they are not what they are alone: {_told(joint)}{also}.")
     elif any(e.value is not None and e.verdict != BELOW_COUNTING for e in section.composition_effects):
         lines.append(
-            "No composition effect is resolved: these seeds cannot tell it from the product of single effects."
+            f"No composition effect is resolved: these seeds cannot tell it from the product of single effects{where}."
         )
     if section.seeds.paired_sd is not None:
         noise = size_text(section.seeds.paired_sd, metric)
@@ -156,9 +169,21 @@ def scales(analysis: Analysis) -> Iterator[Block]:
     cells = {sheet.section.scale: sheet.stratum.cells for sheet in analysis.sheets}
     ran = {sheet.section.scale: f"{sheet.section.finished} of {sheet.section.trials}" for sheet in analysis.sheets}
     seeds = {scale: len({row["seed"] for cell in found for row in cell.rows}) for scale, found in cells.items()}
+    found = {sheet.section.scale: sheet.section.regime for sheet in analysis.sheets}
+
+    def of(show: Callable[[Regime], Any]) -> Callable[[str], Any]:
+        return lambda scale: show(found[scale]) if scale in found else None
+
     heads: list[Column[str]] = [
         Column("", lambda scale: analysis.letters[scale]),
         Column("scale", str),
+        Column("parameters", of(lambda each: Number(count_text(each.parameters), each.parameters)), FILES),
+        Column("tokens a parameter", of(lambda each: each.tokens_per_parameter), short="tokens/p"),
+        Column("steps", of(lambda each: each.steps)),
+        Column("batch", of(lambda each: each.batch_size), FILES),
+        Column("rate", of(lambda each: "" if each.lr is None else f"{each.lr:g}"), FILES),
+        Column("in its search", of(lambda each: each.rate), FILES),
+        Column("regime", of(lambda each: each.mark)),
         Column("finished, without defects", lambda scale: Number(ran.get(scale, "")), short="finished"),
         Column("configurations", lambda scale: len(cells[scale]) if scale in cells else None),
         Column("seeds", seeds.get),

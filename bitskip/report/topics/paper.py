@@ -31,7 +31,7 @@ def claims(analysis: Analysis) -> Iterator[Block]:
         Column("measured (95 %)", lambda each: Number(interval_text(each.value, each.low, each.high), each.value)),
         Column("where", lambda each: each.note, FILES),
         Column("n", lambda each: each.seeds),
-        Column("verdict", lambda each: each.verdict),
+        Column("verdict", lambda each: ", ".join(filter(None, (each.verdict, each.regime)))),
         *([Column("scale", lambda each: analysis.letters[each.scale])] if len(analysis.letters) > 1 else []),
         Column("trials", lambda each: ids_text(each.trials), FILES),
     ]
@@ -62,7 +62,7 @@ def causes(analysis: Analysis) -> Iterator[Block]:
 
     for each in analysis.report.causes:
         total = f", published over correct {ratio_text(each.total)}" if each.total else ""
-        total += f", {BELOW_COUNTING}" if each.below_counting else ""
+        total += "".join(f", {mark}" for mark in (BELOW_COUNTING * each.below_counting, each.regime) if mark)
         yield from tabulate(
             f"{each.model}, scale {analysis.letters[each.scale]}",
             each.causes,
@@ -79,7 +79,7 @@ def causes(analysis: Analysis) -> Iterator[Block]:
 
 def cause_lines(each: Attribution, most: int) -> list[str]:
     """What a defect alone does to the correct method, and what it takes to mend the published one."""
-    where = f"{each.model} at {each.scale}"
+    where = f"{each.model} at {each.scale}" + (f" ({each.regime})" if each.regime else "")
     lines = []
     clear = [
         f"{cause.defect} alone {number_text(cause.alone.ppl if cause.alone else None)} "

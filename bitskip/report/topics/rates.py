@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bitskip.analysis.contrasts import estimate, moebius, treatment_combinations
 from bitskip.analysis.levels import Levels, cell_label, level_label
@@ -17,7 +17,9 @@ from bitskip.report.table import Block, Column, Number, Table, Text, number, tab
 
 def rates(analysis: Analysis) -> Iterator[Block]:
     """Every search of a learning rate, all else equal."""
-    tables = [table for search in searches([sheet.stratum for sheet in analysis.sheets]) for table in _search(search)]
+    marks = {sheet.section.scale: sheet.section.regime.mark for sheet in analysis.sheets}
+    found = searches([sheet.stratum for sheet in analysis.sheets])
+    tables = [table for search in found for table in _search(search, marks)]
     if tables:
         yield Text(
             [
@@ -30,7 +32,7 @@ def rates(analysis: Analysis) -> Iterator[Block]:
         yield from tables
 
 
-def _search(search: Search) -> Iterator[Table]:
+def _search(search: Search, marks: Mapping[str, str]) -> Iterator[Table]:
     """A configuration's rates are compared over the seeds that ran at all of them."""
     first = search.strata[search.rates[0]]
     arms = {_label(levels, first.baseline): by_rate for levels, by_rate in search.arms().items()}
@@ -50,7 +52,8 @@ def _search(search: Search) -> Iterator[Table]:
         Column("best", lambda name: number(best(name), "{:g}".format)),
         Column("n", lambda name: len(arms[name][best(name)])),
     ]
-    yield from tabulate(scale, sorted(arms), searched)
+    mark = f", {marks[first.label]}" if marks[first.label] else ""
+    yield from tabulate(scale + mark, sorted(arms), searched)
     optimum = best_rate_effects(search)
     at_rate = {rate: _effects(search, rate) for rate in search.rates}
     several = sorted({name for found in at_rate.values() for name in found})
@@ -67,7 +70,7 @@ def _search(search: Search) -> Iterator[Table]:
         Column("each arm at its best", at_best),
     ]
     yield from tabulate(
-        f"{scale}: composition effects at each rate, all other techniques off (95 %)",
+        f"{scale}: composition effects at each rate, all other techniques off (95 %){mark}",
         [name for name in several if sum(name in found for found in at_rate.values()) > 1],
         heads,
     )

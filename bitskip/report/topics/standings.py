@@ -16,6 +16,7 @@ from bitskip.report.format import (
     metric_name,
     number_text,
     range_text,
+    regime_line,
     share_text,
     spread_text,
 )
@@ -39,7 +40,8 @@ def finished(sheet: Sheet) -> Iterator[Block]:
             f" Seed noise: {own} (sd of a trial, {seeds.df:.0f} degrees of freedom); {shared} with the shift that a "
             "seed gives all configurations."
         )
-    yield Text([line, *([counting_line(section.counting)] if section.counting else [])])
+    lines = [line, regime_line(section.regime)]
+    yield Text([*lines, *([counting_line(section.counting)] if section.counting else [])])
 
 
 def variants(sheet: Sheet) -> Iterator[Block]:
@@ -72,7 +74,8 @@ def variants(sheet: Sheet) -> Iterator[Block]:
     ]
     ordered = sorted(named, key=lambda each: (each.point != "baseline", each.point or ""))
     note = COUNTING_NOTE if section.counting and ordered else ""
-    yield from tabulate(f"Named variants beside {reference}, 95 % intervals", ordered, heads, note=note)
+    where = f", {section.regime.mark}" if section.regime.mark else ""
+    yield from tabulate(f"Named variants beside {reference}, 95 % intervals{where}", ordered, heads, note=note)
 
 
 def _perplexity() -> list[Column[Standing]]:
