@@ -26,7 +26,7 @@ from bitskip.analysis.student_t import student_t_quantile
 from bitskip.scaling.contrast_laws import ScaledEffect, Scaling
 from bitskip.scaling.ladder import Effects
 from bitskip.trial.config import AXES
-from bitskip.trial.cost import matrix_parameters
+from bitskip.trial.cost import non_embedding_parameters
 
 Array = np.ndarray
 Truth = Callable[[float, float], float]
@@ -89,7 +89,7 @@ class Ladder:
                 cells = tuple(Cell(levels_of(trial.axes()), ()) for trial in trials)
                 scale = {axis: AXES[axis].read(trials[0]) for axis in scale_axes()}
                 self.strata.append(Stratum(f"{layers}x{width}, {tokens}", scale, cells, baseline_of(cells)))
-                n = matrix_parameters(trials[0].model)
+                n = non_embedding_parameters(trials[0].model)
                 self.factors.append(
                     [(n, tokens, t["bits"] < 16, t["hadamard"] != "none", t["dropout"] != "none") for t in trials]
                 )
@@ -114,7 +114,7 @@ def shape_of(layers: int, width: int) -> dict[str, int]:
     return {"layers": layers, "width": width, "heads": 4, "kv_heads": 2, "ffn_width": 4 * width}
 
 
-TARGET = (matrix_parameters(make_trial(model=shape_of(*SIZES[3])).model), BUDGETS[3])
+TARGET = (non_embedding_parameters(make_trial(model=shape_of(*SIZES[3])).model), BUDGETS[3])
 
 Interval = tuple[float, float, float]
 """Mean, low, high."""

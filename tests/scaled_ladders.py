@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bitskip.trial.config import make_trial
-from bitskip.trial.cost import matrix_parameters
+from bitskip.trial.cost import non_embedding_parameters
 
 SHAPES = ((3, 32), (4, 64), (6, 128), (8, 256))
 BUDGETS = (1_000_000, 4_000_000, 16_000_000, 64_000_000)
@@ -21,7 +21,7 @@ def shape(layers: int, width: int) -> dict[str, int]:
 
 
 def parameters(layers: int, width: int) -> int:
-    return matrix_parameters(make_trial(model=shape(layers, width)).model)
+    return non_embedding_parameters(make_trial(model=shape(layers, width)).model)
 
 
 NEXT: dict[str, Any] = {"parameters": parameters(*SHAPES[3]), "tokens": BUDGETS[3]}

@@ -11,7 +11,7 @@ from simulated_results import grid, results_from, simulate, trial_row, with_inte
 from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import Effect, composition_effects, main_effects
 from bitskip.analysis.factorial import strata
-from bitskip.paper.claims import UNRESOLVED, judged_claims
+from bitskip.paper.claims import UNRESOLVED, JudgedClaim, judged_claims
 from bitskip.report.document import MARKDOWN, TERMINAL, document
 from bitskip.report.markdown import markdown
 from bitskip.report.summary import analyse, summarise
@@ -83,11 +83,15 @@ def paper() -> Results:
     return simulate([make_trial(**axes) for axes in POINTS.values()], with_interactions, seeds=3)
 
 
+def judged(results: Results) -> list[JudgedClaim]:
+    return judged_claims(strata(results), {}, {})
+
+
 def test_claims_about_a_model_below_counting_stay_open() -> None:
     results = paper()
-    decided = {each.claim for each in judged_claims(results) if each.verdict not in (UNRESOLVED, "not measured")}
+    decided = {each.claim for each in judged(results) if each.verdict not in (UNRESOLVED, "not measured")}
     assert decided
-    for each in judged_claims(beside(results, 1.0)):
+    for each in judged(beside(results, 1.0)):
         if each.value is not None:
             assert each.verdict == UNRESOLVED
             assert each.note.endswith(BELOW_COUNTING)

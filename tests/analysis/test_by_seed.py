@@ -113,7 +113,10 @@ def test_losses_by_sequence_are_read_from_the_exits_and_older_rows_have_none():
     column = pa.array(by_exit, pa.list_(pa.float32()))
     (before,) = main_effects(plain, estimands=("anchored",))
     (after,) = main_effects(
-        dataclasses.replace(plain, exits=plain.exits.append_column("sequence_losses", column)), estimands=("anchored",)
+        dataclasses.replace(
+            plain, exits=plain.exits.drop(["sequence_losses"]).append_column("sequence_losses", column)
+        ),
+        estimands=("anchored",),
     )
     assert before.text_se is None
     assert after.text_se == pytest.approx(0.5 / 8, rel=0.4)

@@ -30,7 +30,7 @@ from bitskip.errors import UserError
 from bitskip.predict.dataset import measurements_from, plain_measurements
 from bitskip.predict.predictor import Predictor, fit_predictor
 from bitskip.trial.config import POINTS, make_trial
-from bitskip.trial.cost import matrix_parameters
+from bitskip.trial.cost import non_embedding_parameters
 
 EARLIER, LATER = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
 
@@ -322,7 +322,7 @@ def test_import_of_the_predict_path_is_light():
 
 def test_a_scaling_law_predicts_a_size_between_those_measured():
     def law(trial):
-        params, tokens = matrix_parameters(trial.model), trial.training.tokens
+        params, tokens = non_embedding_parameters(trial.model), trial.training.tokens
         return single_effects(trial) - 2 + 9 * params**-0.34 + 30 * tokens**-0.28
 
     sizes = {"model": ("nano", "micro", "small"), "tokens": (10_000, 40_000, 160_000)}
