@@ -51,4 +51,5 @@ bench-all: bench
 	$(BIN)/python benchmarks/diagnostics.py
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/rotation_error.py
+	$(BIN)/python benchmarks/scaling_laws.py
 	$(BIN)/python benchmarks/results_scale.py 1000

@@ -19,6 +19,8 @@ UP, DOWN, NONE, SMALL = (0.05, 0.1), (-0.1, -0.05), (-0.05, 0.05), (-0.01, 0.01)
         ([UP, NONE], NONE, DOWN, "fades"),
         ([DOWN, UP], UP, UP, "flips"),
         ([NONE, DOWN], UP, UP, "flips"),
+        ([DOWN, UP], NONE, UP, "flips"),
+        ([UP, DOWN], NONE, DOWN, "open"),
         ([UP, UP], NONE, NONE, "open"),
         ([NONE, NONE], NONE, NONE, "open"),
         ([SMALL, SMALL], SMALL, SMALL, "holds"),
