@@ -47,6 +47,7 @@ def _figures(sheet: Sheet, number: int) -> dict[str, list[Block]]:
     with style.style(page=True):
         for chart in charts(sheet):
             anchor = f"{chart.name}-{number}"
-            svg = Markup(style.svg_of(chart.draw(), anchor, f"{chart.title}. {chart.caption}"))
-            drawn.setdefault(chart.topic, []).append(Figure(anchor, chart.title, chart.caption, svg, chart.lines))
+            title = ", ".join(filter(None, (chart.title, sheet.section.regime.mark)))
+            svg = Markup(style.svg_of(chart.draw(), anchor, f"{title}. {chart.caption}"))
+            drawn.setdefault(chart.topic, []).append(Figure(anchor, title, chart.caption, svg, chart.lines))
     return drawn

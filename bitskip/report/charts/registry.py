@@ -84,7 +84,7 @@ class Topic:
     def chart(self, name: str, title: str, lines: bool = False) -> Callable[[Callable[[Sheet], Content | None]], Maker]:
         """Registers a function that gives a chart's content; None, or no rows, where a sheet has no data for it.
 
-        Its docstring is the chart's caption; the title says what the scale is marked with.
+        Its docstring is the chart's caption.
         """
 
         def register(content_of: Callable[[Sheet], Content | None]) -> Maker:
@@ -94,8 +94,7 @@ class Topic:
                 found = content_of(sheet)
                 if found is None or not found.rows:
                     return None
-                told = ", ".join(filter(None, (title, sheet.section.regime.mark)))
-                return Chart(name, self.key, told, caption.format_map(found.facts), lines, found)
+                return Chart(name, self.key, title, caption.format_map(found.facts), lines, found)
 
             self.makers.append(make)
             return make
