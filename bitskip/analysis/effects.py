@@ -30,13 +30,14 @@ from bitskip.analysis.contrasts import (
     treatment_combinations,
 )
 from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
-from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
+from bitskip.analysis.levels import INDEX, TECHNIQUES, cell_label, level_label, with_level
 from bitskip.analysis.looks import added_seeds, price
 from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm
 from bitskip.analysis.pair_model import PairModel
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
-from bitskip.analysis.student_t import CONFIDENCE, Estimate, student_t_quantile
+from bitskip.analysis.student_t import Estimate
+from bitskip.analysis.verdicts import more_seeds, verdict
 from bitskip.techniques.base import plain
 
 if TYPE_CHECKING:
@@ -52,10 +53,6 @@ UNRESOLVED = "unresolved"
 SINGLE_VERDICTS = ("raises", "lowers", "no effect", UNRESOLVED)
 JOINT_VERDICTS = ("super-additive", "sub-additive", "additive", UNRESOLVED)
 """95 % interval above zero, below zero, 90 % interval inside the margin (two one-sided tests), else."""
-
-ERROR_RATE = 0.05
-MOST_SEEDS = 1000
-"""Where a verdict needs more, it is out of reach."""
 
 
 @dataclass(frozen=True)
@@ -370,55 +367,6 @@ def _effect(
 def _rates(stratum: Stratum) -> str:
     rate = stratum.scale.get("lr")
     return "" if rate is None else "at tuned rates" if rate == TUNED else f"at lr {plain(rate)}"
-
-
-def verdict(found: Estimate, margin: float, names: tuple[str, str, str, str], p_adjusted: float | None = None) -> str:
-    """One of four; without a variance estimate nothing is resolved. `p_adjusted` replaces the single comparison's p."""
-    above, below, equivalent, unresolved = names
-    p_value = found.p_value if p_adjusted is None else p_adjusted
-    narrow = found.interval(0.90)
-    if p_value is None or narrow is None:
-        return unresolved
-    if p_value < ERROR_RATE:
-        return above if found.value > 0 else below
-    return equivalent if -margin < narrow[0] and narrow[1] < margin else unresolved
-
-
-def more_seeds(found: Estimate, margin: float, p_adjusted: float | None = None) -> int | None:
-    """Further seeds after which the verdict would be settled, should the estimate stay; None beyond reach.
-
-    The standard error falls with the root of the seeds, quantiles with their degrees of freedom. The correction for
-    many comparisons is taken to stay what it is, the ratio of corrected to plain p-value, and every seed that is added
-    pays for its look.
-    """
-    if found.se is None or not found.p_value:
-        return None
-    correction = max(1.0, (p_adjusted or 0.0) / found.p_value)
-    size = abs(found.value)
-    for more in range(1, MOST_SEEDS + 1):
-        growth = (found.seeds + more) / found.seeds
-        freedom = (found.seeds + more - 1) / (found.seeds - 1) if found.seeds > 1 else 1.0
-        se, df = found.se / math.sqrt(growth), found.df * freedom
-        level = ERROR_RATE / correction * price(0) / price(more) / 2
-        resolved = size > -student_t_quantile(level, df) * se
-        if resolved or size + student_t_quantile(CONFIDENCE, df) * se < margin:
-            return more
-    return None
-
-
-def headline_cells(stratum: Stratum) -> list[Levels]:
-    """The cells that the anchored headline pairs compare, whether they were run or not."""
-    pairs = treatment_combinations(stratum, 2)
-    declared = headlines(pairs)
-    return list(dict.fromkeys(cell for pair in pairs if pair in declared for cell in moebius(stratum.baseline, pair)))
-
-
-def effect_cells(stratum: Stratum, effect: Effect) -> list[Levels]:
-    """The cells that the anchored form of an effect compares."""
-    for treatments in treatment_combinations(stratum, len(effect.techniques)):
-        if tuple(level_label(factor, level) for factor, level in treatments) == effect.techniques:
-            return list(moebius(stratum.baseline, treatments))
-    return []
 
 
 def compare(metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:

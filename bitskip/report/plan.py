@@ -16,7 +16,7 @@ from rich.text import Text
 
 from bitskip import progress
 from bitskip.data.corpora import summaries
-from bitskip.data.documents import DocumentSummary
+from bitskip.data.document_summary import DocumentSummary
 from bitskip.engine.calibrate import Calibration
 from bitskip.engine.plan import Plan
 from bitskip.report.format import count_text

@@ -1,7 +1,8 @@
 """One trial: its fields (the axes), presets, canonical form and identity (docs/axes.md).
 
-Every field of the dataclasses below is an axis. Its type, bounds, choices and meaning stand in the field itself;
-validation, the sweep file's schema, the Parquet columns and the documentation all follow from them.
+Every field of these dataclasses, of `trial.parts` and of the techniques is an axis. Its type, bounds, choices and
+meaning stand in the field itself; validation, the sweep file's schema, the Parquet columns and the documentation all
+follow from them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +22,9 @@ from bitskip.techniques.base import Technique, Techniques, plain
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.canonical_form import canonical as canonical
+from bitskip.trial.parts import DataConfig as DataConfig
+from bitskip.trial.parts import ModelConfig as ModelConfig
+from bitskip.trial.parts import TrainingConfig as TrainingConfig
 from bitskip.trial.schedule import step_count
 
 T = TypeVar("T", bound=Technique)
@@ -30,130 +33,8 @@ METHOD_VERSION = 1
 """Part of every trial's identity: raised when the same configuration would train differently."""
 
 
-INIT_GAIN = math.sqrt(2 / 5)
-"""SmallInit, sqrt(2 / 5D) (Nguyen & Salazar, arXiv 1910.05895): between GPT-2's 0.02 at D = 1600 (0.8) and at 768."""
-
 SIZES = ("layers", "width", "heads", "kv_heads", "ffn_width")
 """Fields of a model that its label tells as sizes."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Sizes of the Llama-style decoder. Widths fed to a Hadamard transform must be powers of two."""
-
-    layers: int = axis(6, "transformer blocks L; exits lie after each of them", low=1, high=1024)
-    width: int = axis(64, "residual stream width D", low=8)
-    heads: int = axis(4, "query heads", low=1)
-    kv_heads: int = axis(2, "key/value heads (grouped-query attention)", low=1)
-    ffn_width: int = axis(256, "hidden width of the SwiGLU feed-forward", low=8)
-    rope_theta: float = axis(10_000.0, "base of the rotary position embedding", low=1.0)
-    norm_eps: float = axis(1e-5, "epsilon of RMSNorm", low=0.0)
-    init_std: float = axis(0.02, "standard deviation of the normal initialisation; init normal", low=0.0)
-    init: str = axis(
-        "normal",
-        "scale of the initial weights: normal = init_std at every width; fan-in = init_gain / sqrt(inputs)",
-        choices=("normal", "fan-in"),
-        since="0.2",
-    )
-    init_gain: float = axis(INIT_GAIN, "c of the initial scale c / sqrt(inputs); init fan-in", low=0.0, since="0.2")
-    qk_norm: bool = axis(False, "RMSNorm of every head's queries and keys, before their positions", since="0.2")
-    tie_embeddings: bool = axis(False, "the head is the embedding, transposed", since="0.2")
-
-    @property
-    def head_width(self) -> int:
-        return self.width // self.heads
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Corpus and tokenizer."""
-
-    corpus: str = axis("stories", "stories (built in), files, or a Hugging Face dataset name")
-    files: tuple[str, ...] = axis((), "text files or globs: .txt, .jsonl, .parquet")
-    digest: str = axis("", "SHA-256 of the files' content, filled in when a sweep is loaded")
-    subset: str = axis("", "configuration name of a Hugging Face dataset")
-    train_split: str = axis("train", "training split of a Hugging Face dataset")
-    validation_split: str = axis("validation", "split of a Hugging Face dataset for validation")
-    column: str = axis("text", "column or JSON key that holds the text")
-    separator: str = axis("\n\n", "what separates documents in a .txt file")
-    document: str = axis(
-        "auto",
-        "what a document of the files is (docs/data.md); auto = a row, or what the separator separates",
-        choices=("auto", "separator", "blank-line", "file", "row", "article", "lines"),
-        since="0.2",
-    )
-    streaming: bool = axis(False, "stream a Hugging Face dataset instead of downloading it")
-    validation_fraction: float = axis(
-        0.05,
-        "share of the documents of files that is held out for the test, and again for validation",
-        low=1e-6,
-        below=1.0,
-    )
-    split: str = axis(
-        "auto",
-        "parts of the text: three = training, validation (curves, choice of rates) and test (results); two = one "
-        "held-out part, as in 0.1; auto = three, and in results of 0.1 two",
-        choices=("auto", "two", "three"),
-        since="0.2",
-    )
-    test_split: str = axis(
-        "", "split of a dataset for the test; empty = half of the validation split's documents", since="0.2"
-    )
-    leak_bound: float = axis(
-        0.05,
-        "share of the measured passages that may stand in the training text, in copies and near copies",
-        low=0.0,
-        high=1.0,
-        of_identity=False,
-    )
-    tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, or a name such as gpt2")
-    tokenizer_digest: str = axis("", "SHA-256 of the tokenizer's file, filled in when a sweep is loaded", since="0.2")
-    vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Budget, optimizer and evaluation."""
-
-    tokens: int = axis(400_000, "training tokens, all phases together", low=1)
-    seq_len: int = axis(128, "tokens per sequence", low=2)
-    documents: str = axis("packed", "packed = one stream; padded = a document a sequence", choices=("packed", "padded"))
-    batch_size: int = axis(8, "sequences per optimizer step", low=1)
-    micro_batch: int = axis(0, "sequences per forward pass; 0 = the whole batch", low=0)
-    lr: float = axis(3e-3, "peak learning rate", low=0.0)
-    schedule: str = axis(
-        "cosine",
-        "learning rate after the warm-up: cosine or linear to min_lr; wsd = constant, which all budgets share, then "
-        "linear to zero in the cooldown (docs/designs.md)",
-        choices=("cosine", "linear", "wsd"),
-        since="0.2",
-    )
-    min_lr: float = axis(0.1, "final learning rate as a share of the peak; cosine and linear", low=0.0, high=1.0)
-    cooldown: float = axis(
-        0.2, "share of the steps in which wsd goes to zero, at least one step", low=0.0, high=1.0, since="0.2"
-    )
-    warmup: float = axis(0.05, "share of the steps spent in linear warm-up", low=0.0, high=1.0)
-    warmup_steps: int = axis(
-        0, "steps of the linear warm-up, whatever the budget; 0 = by the share warmup", low=0, since="0.2"
-    )
-    weight_decay: float = axis(0.1, "AdamW decay of matrices (none on norms and embeddings)", low=0.0)
-    beta1: float = axis(0.9, "AdamW", low=0.0, below=1.0)
-    beta2: float = axis(0.95, "AdamW", low=0.0, below=1.0)
-    grad_clip: float = axis(1.0, "largest global gradient norm; 0 = no clipping", low=0.0)
-    z_loss: float = axis(
-        0.0, "weight of (log of the softmax's denominator)^2 in the loss of every exit, as 1e-4", low=0.0, since="0.2"
-    )
-    precision: str = axis("auto", "auto = bf16 autocast on GPU, fp32 on CPU", choices=("auto", "fp32", "bf16"))
-    compile: str = axis("auto", "torch.compile; auto = on GPU only", choices=("auto", "on", "off"))
-    curve_points: int = axis(8, "validation points along training", low=1)
-    diagnostic_points: int = axis(4, "samples of the per-layer diagnostics along training; 0 = none", low=0)
-    curve_tokens: int = axis(8_192, "validation tokens at each point of the curve", low=2)
-    eval_tokens: int = axis(262_144, "test tokens of the final evaluation, or all that there are", low=2)
-
-    @property
-    def held_out_tokens(self) -> int:
-        """How many tokens of each held-out part are asked for."""
-        return max(self.eval_tokens, self.curve_tokens)
 
 
 @dataclass(frozen=True)

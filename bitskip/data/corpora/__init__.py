@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from bitskip.data.documents import DocumentSummary
+from bitskip.data.document_summary import DocumentSummary
 from bitskip.data.pretrained import tokenizer_digest
 from bitskip.data.sample import TextSample, beginning, spread
 from bitskip.trial.config import DataConfig

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from bitskip import progress
 from bitskip.data.corpora import Corpus, Side, drawn
-from bitskip.data.documents import DocumentSummary, documents_of, suited, summarize, told
+from bitskip.data.document_summary import DocumentSummary, summarize
+from bitskip.data.documents import documents_of, suited, told
 from bitskip.data.readers import KINDS
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig, data_label
