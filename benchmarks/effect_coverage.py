@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from bitskip import load_results, make_trial
+from bitskip.analysis.contrasts import moebius, treatment_combinations
 from bitskip.analysis.design_matrix import indicators, pair_products
-from bitskip.analysis.effects import UNRESOLVED, Effect, effect_cells, stratum_effects
+from bitskip.analysis.effects import UNRESOLVED, Effect, stratum_effects
 from bitskip.analysis.factorial import Cell, Stratum, baseline_of, strata
-from bitskip.analysis.levels import FACTORS, INDEX, Levels, idle, levels_of
+from bitskip.analysis.levels import FACTORS, INDEX, Levels, idle, level_label, levels_of
 from bitskip.analysis.metrics import METRICS
 from bitskip.trial.config import AXES
 
@@ -257,6 +258,14 @@ def _asked(effects: Sequence[Effect], stratum: Stratum) -> set[Levels]:
     near = [e for e in effects if e.verdict == UNRESOLVED and e.more_seeds and e.more_seeds <= MOST_SEEDS]
     nearest = sorted(near, key=lambda effect: effect.more_seeds or 0)[:3]
     return {levels for effect in nearest for levels in effect_cells(stratum, effect)}
+
+
+def effect_cells(stratum: Stratum, effect: Effect) -> list[Levels]:
+    """The cells that the anchored form of an effect compares."""
+    for treatments in treatment_combinations(stratum, len(effect.techniques)):
+        if tuple(level_label(factor, level) for factor, level in treatments) == effect.techniques:
+            return list(moebius(stratum.baseline, treatments))
+    return []
 
 
 def main() -> None:

@@ -17,10 +17,6 @@ from bitskip.analysis.metrics import Row
 MOST_CELLS = 0.8
 """A seed that fewer of the cells were tried with was added for these."""
 
-APART = datetime.timedelta(seconds=0.1)
-"""Rows that are saved by one call begin one after the other, too, but closer."""
-
-
 FIRST_LOOK = 0.8
 """Share of the error rate that the first look spends."""
 
@@ -53,7 +49,7 @@ def _later(cells: Sequence[Cell]) -> set[int]:
     order = sorted(begun, key=lambda seed: min(begun[seed]))
     last = max(begun[order[0]])
     for place, seed in enumerate(order[1:], start=1):
-        if min(begun[seed]) > last + APART:
+        if min(begun[seed]) > last:
             return set(order[place:])
         last = max(last, *begun[seed])
     return set()

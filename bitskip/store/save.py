@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ def save_results(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> Path:
     folder = Path(folder)
     known = {each.name for each in columns(COMMIT_TABLE)} - {"model", "data"}
     stored: dict[str, dict[str, Any]] = {}
+    together = {"started_at": datetime.datetime.now(datetime.UTC)}  # rows of one call are one design
     for number, row in enumerate(rows, start=1):
         try:
             trial, found = _row(row, known, folder.name)
@@ -35,7 +37,7 @@ def save_results(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> Path:
             raise UserError(f"row {number}: {error}") from None
         if trial.trial_id in stored:
             raise UserError(f"row {number}: this configuration and seed are there already; give each its own seed")
-        stored[trial.trial_id] = found
+        stored[trial.trial_id] = found | {key: row.get(key) or value for key, value in together.items()}
     earlier = stored_results(folder)
     changed = [key for key, row in stored.items() if key in earlier and _result(earlier[key]) != _result(row)]
     if changed:
