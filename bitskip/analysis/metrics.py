@@ -20,7 +20,8 @@ class Metric:
     """How a trial's or an exit's row is read on the scale where effects add up, and shown in its own unit.
 
     `margin` is the equivalence margin on the additive scale: effects smaller than it do not matter. `logarithmic` says
-    that the additive scale is the natural logarithm of the shown one, `label` is its name in sentences.
+    that the additive scale is the natural logarithm of the shown one, `label` is its name in sentences. One that is not
+    `reported` is for choosing a recipe, and has no column beside other results.
     """
 
     read: Callable[[Row], float | None]
@@ -28,6 +29,7 @@ class Metric:
     margin: float
     logarithmic: bool = False
     label: str = ""
+    reported: bool = True
 
     def show(self, value: float) -> float:
         return math.exp(value) if self.logarithmic else value
@@ -47,7 +49,12 @@ def _speed_gain(row: Row) -> float | None:
 METRICS: dict[str, Metric] = {
     "ppl": Metric(_log_perplexity, "nats", math.log(1.02), logarithmic=True, label="perplexity"),
     "validation_ppl": Metric(
-        lambda row: row.get("validation_loss"), "nats", math.log(1.02), logarithmic=True, label="validation perplexity"
+        lambda row: row.get("validation_loss"),
+        "nats",
+        math.log(1.02),
+        logarithmic=True,
+        label="validation perplexity",
+        reported=False,
     ),
     "bpb": Metric(lambda row: row.get("bpb"), "bits per byte", 0.01, label="bits per byte"),
     "speed_gain": Metric(_speed_gain, "share of the full model's speed", 0.02),

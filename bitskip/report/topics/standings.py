@@ -68,7 +68,11 @@ def variants(sheet: Sheet) -> Iterator[Block]:
         *_counting(section),
         Column("n", lambda each: each.seeds),
         Column(f"{what} to {reference} (95 %)", beside, short=what),
-        *(other(name) for name in METRICS if any(name in standing.metrics for standing in named)),
+        *(
+            other(name)
+            for name, metric in METRICS.items()
+            if metric.reported and any(name in standing.metrics for standing in named)
+        ),
         Column("weights", lambda each: number(each.weight_bytes, bytes_text)),
         Column("tokens/s", lambda each: each.tokens_per_second),
     ]
