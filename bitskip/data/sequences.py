@@ -101,10 +101,9 @@ class Extent:
         return self.text_bytes / self.tokens
 
 
-def extent(sequences: Sequences, end_of_document: int, token_bytes: np.ndarray) -> Extent:
+def extent(sequences: Sequences, end_of_document: int, token_bytes: np.ndarray | None = None) -> Extent:
     """Count what is measured. `token_bytes` says how many bytes of text each token of the stream stands for."""
     ends = np.flatnonzero(sequences.stream == end_of_document)
-    before = np.concatenate([[0], np.cumsum(token_bytes, dtype=np.float64)])
     # The first token of a sequence is only seen, never predicted.
     first, last = np.asarray(sequences.starts, np.int64) + 1, np.asarray(sequences.stops, np.int64)
     tokens = int(np.sum(last - first))
@@ -114,9 +113,11 @@ def extent(sequences: Sequences, end_of_document: int, token_bytes: np.ndarray) 
     cut_off = 0
     if sequences.padding is not None:
         cut_off = int(np.sum(ends[np.searchsorted(ends, first)] + 1 - last))
-    return Extent(
-        tokens, len(held), round(float(np.sum(before[last] - before[first]))), cut_off / max(1, tokens + cut_off)
-    )
+    text_bytes = 0
+    if token_bytes is not None:
+        before = np.concatenate([[0], np.cumsum(token_bytes, dtype=np.int64)])
+        text_bytes = int(np.sum(before[last] - before[first]))
+    return Extent(tokens, len(held), text_bytes, cut_off / max(1, tokens + cut_off))
 
 
 def cut(stream: np.ndarray, trial: TrialConfig, end_of_document: int, part: str) -> Sequences:

@@ -50,6 +50,7 @@ class TokenData:
     UTF-8 bytes of the text each token of `test` stands for; they add up to those of its documents. `unigram_entropy` is
     that of the training tokens, in nats: what counting alone achieves. `source` is the `fingerprint` of an endless
     corpus wherever its training part is cut: what is read from the beginning is the same in all of these.
+    `train_documents` counts the documents of `train`.
     """
 
     train: np.ndarray
@@ -61,6 +62,7 @@ class TokenData:
     unigram_entropy: float
     fingerprint: str
     source: str | None = None
+    train_documents: int | None = None
 
 
 def load_data(
@@ -107,6 +109,7 @@ def load_data(
             raise UserError(f"data: the {side} part of '{config.corpus}' holds no text; give more text{more}")
     train, test = streams["train"], streams["test"]
     validation = streams.get("validation")
+    counts = _counts(train.tokens, tokenizer.vocab_size)
     return TokenData(
         train=train.tokens,
         validation=None if validation is None else validation.tokens,
@@ -114,9 +117,10 @@ def load_data(
         test_bytes=_bytes_of(folder / f"bytes-{keys['test']}.bin", corpus, tokenizer, test),
         vocab_size=tokenizer.vocab_size,
         end_of_document=tokenizer.end_of_document,
-        unigram_entropy=_unigram_entropy(train.tokens, tokenizer.vocab_size),
+        unigram_entropy=_entropy(counts),
         fingerprint=content_key(keys),
         source=content_key({**keys, "train": key("train", None)}),
+        train_documents=int(counts[tokenizer.end_of_document]),
     )
 
 
@@ -137,11 +141,16 @@ def _bytes_of(path: Path, corpus: Corpus, tokenizer: Tokenizer, test: _Stream) -
     return np.memmap(path, np.uint32, "r")
 
 
-def _unigram_entropy(tokens: np.ndarray, vocab_size: int) -> float:
-    """In nats per token. Counted by parts: `bincount` copies what it counts to 64 bits."""
+def _counts(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
+    """Of each token. Counted by parts: `bincount` copies what it counts to 64 bits."""
     counts = np.zeros(vocab_size, np.int64)
     for start in range(0, len(tokens), TOKENS_PER_COUNT):
         counts += np.bincount(tokens[start : start + TOKENS_PER_COUNT], minlength=vocab_size)
+    return counts
+
+
+def _entropy(counts: np.ndarray) -> float:
+    """Of the counts' shares, in nats."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
+from dataclasses import replace
 
 from bitskip.data import TokenData
 from bitskip.data.corpora import endless
@@ -77,8 +76,8 @@ def check_text(trial: TrialConfig, text: TokenData, report: Callable[[str], None
 
 def measured_extent(trial: TrialConfig, text: TokenData, measured_on: Sequences) -> Extent:
     """What the results of a trial are measured on."""
-    token_bytes = text.test_bytes
-    if trial.of(PublishedDefects).eval_on_train:
-        # Of the training text no bytes are kept: they are as many for a token as in the test.
-        token_bytes = np.full(len(text.train), token_bytes.mean())
-    return extent(measured_on, text.end_of_document, token_bytes)
+    if not trial.of(PublishedDefects).eval_on_train:
+        return extent(measured_on, text.end_of_document, text.test_bytes)
+    # Of the training text no bytes are kept: they are as many for a token as in the test.
+    found = extent(measured_on, text.end_of_document)
+    return replace(found, text_bytes=round(found.tokens * float(text.test_bytes.mean())))

@@ -182,7 +182,7 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         status=status,
         reason=reason,
         params=sum(parameter.numel() for parameter in model.parameters()),
-        train_documents=int(np.count_nonzero(np.asarray(text.train) == text.end_of_document)),
+        train_documents=text.train_documents,
         epochs=progress.step * training.batch_size / ready.train_on.count,
         tokens_measured=measured.tokens,
         documents_measured=measured.documents,
