@@ -12,12 +12,11 @@ An effect is a contrast over cells of one stratum. What was not run is *not esti
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bitskip.analysis.below_counting import without_findings
 from bitskip.analysis.contrasts import (
     Sequences,
     Treatment,
@@ -30,14 +29,14 @@ from bitskip.analysis.contrasts import (
     treatment_combinations,
 )
 from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
-from bitskip.analysis.levels import INDEX, TECHNIQUES, cell_label, level_label, with_level
+from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
 from bitskip.analysis.looks import added_seeds, price
 from bitskip.analysis.metrics import Metric, metric_named
 from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm
 from bitskip.analysis.pair_model import PairModel
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
 from bitskip.analysis.student_t import Estimate
-from bitskip.analysis.verdicts import more_seeds, verdict
+from bitskip.analysis.verdicts import BELOW_COUNTING, more_seeds, verdict
 from bitskip.techniques.base import plain
 
 if TYPE_CHECKING:
@@ -156,20 +155,23 @@ def stratum_effects(
     measured = [measure.of(treatments, estimand) for estimand in estimands for treatments in combinations]
     contrasts = [contrast for contrast in measured if contrast is not None]
     width = metric.margin if margin is None else margin
-    effects = [
+    return [
         _effect(contrast, stratum, metric_name, metric, width, *correction)
         for contrast, correction in zip(contrasts, _adjusted(contrasts, order), strict=True)
     ]
-    return without_findings(stratum, effects, values)
 
 
 @dataclass(frozen=True)
 class _Contrast:
-    """A contrast as measured; `estimate` is None for the reason given. `looks` counts seeds added later."""
+    """A contrast as measured; `estimate` is None for the reason given.
+
+    `compared` are the cells that it rests on, `looks` counts seeds added later.
+    """
 
     treatments: tuple[Treatment, ...]
     estimand: str
     estimate: Estimate | None
+    compared: Collection[Levels] = ()
     looks: int = 0
     reason: str = ""
     contexts: int = 1
@@ -204,7 +206,7 @@ class _Measure:
         if found is None:
             return _Contrast(treatments, estimand, None, reason=self._missing(treatments, anchored))
         crossover = self._crosses_over(treatments)
-        return _Contrast(treatments, estimand, found, self._looks(anchored), crossover=crossover)
+        return _Contrast(treatments, estimand, found, anchored, self._looks(anchored), crossover=crossover)
 
     def _estimate(self, *contrasts: Weights) -> Estimate | None:
         return estimate(contrasts, self.values, self.noise, self.text)
@@ -229,7 +231,8 @@ class _Measure:
         if not estimable:
             return None
         found, looks = self._estimate(*estimable), self._looks(*estimable)
-        return _Contrast(treatments, "averaged", found, looks, contexts=len(estimable))
+        compared = set().union(*estimable)
+        return _Contrast(treatments, "averaged", found, compared, looks, contexts=len(estimable))
 
     def _nested(self, treatments: tuple[Treatment, ...]) -> _Contrast | None:
         """The contrast at the first other level of one technique that makes it estimable."""
@@ -243,7 +246,8 @@ class _Measure:
                 found = self._estimate(weights)
                 if found is not None:
                     looks = self._looks(weights)
-                    return _Contrast(treatments, "nested", found, looks, reference=level_label(factor, level))
+                    reference = level_label(factor, level)
+                    return _Contrast(treatments, "nested", found, weights, looks, reference=reference)
         return None
 
     def _modelled(self, treatments: tuple[Treatment, ...], anchored: Weights) -> _Contrast | None:
@@ -253,7 +257,7 @@ class _Measure:
         for name, model in self._models(treatments).items():
             found = model.estimate(anchored)
             if found is not None:
-                return _Contrast(treatments, "modelled", found, contexts=len(model.run), reference=name)
+                return _Contrast(treatments, "modelled", found, model.run, contexts=len(model.run), reference=name)
         return None
 
     def _models(self, treatments: tuple[Treatment, ...]) -> dict[str, PairModel]:
@@ -341,6 +345,8 @@ def _effect(
         return Effect(*names, NOT_ESTIMABLE, reason=contrast.reason, rates=_rates(stratum))
     low, high = found.interval() or (None, None)
     reached = verdict(found, margin, SINGLE_VERDICTS if len(labels) == 1 else JOINT_VERDICTS, p_adjusted)
+    if any(cell.below_counting for cell in stratum.cells if cell.levels in contrast.compared):
+        reached = BELOW_COUNTING
     return Effect(
         *names,
         reached,

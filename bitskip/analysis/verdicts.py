@@ -7,6 +7,10 @@ import math
 from bitskip.analysis.looks import price
 from bitskip.analysis.student_t import CONFIDENCE, Estimate, student_t_quantile
 
+BELOW_COUNTING = "below counting"
+"""In the place of any other verdict where an effect rests on a model whose loss is not below that of bigrams counted on
+its training tokens: what a technique does to it says nothing of models that have learned more (docs/effects.md)."""
+
 ERROR_RATE = 0.05
 MOST_SEEDS = 1000
 """Where a verdict needs more, it is out of reach."""

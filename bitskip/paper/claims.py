@@ -14,7 +14,6 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import compare
 from bitskip.analysis.factorial import Cell, Stratum
 from bitskip.analysis.levels import TECHNIQUES, levels_of
@@ -22,7 +21,7 @@ from bitskip.analysis.metrics import METRICS, Row
 from bitskip.analysis.multiple_testing import holm
 from bitskip.analysis.regime import regimes
 from bitskip.analysis.student_t import Estimate, mean_estimate
-from bitskip.analysis.verdicts import ERROR_RATE
+from bitskip.analysis.verdicts import BELOW_COUNTING, ERROR_RATE
 from bitskip.trial.config import POINTS, make_trial
 
 SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_MEASURED = "supported", "contradicted", "unresolved", "not measured"

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from simulated_results import grid, results_from, simulate, trial_row, with_interactions
 
-from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import Effect, composition_effects, main_effects
 from bitskip.analysis.factorial import strata
+from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.paper.claims import UNRESOLVED, JudgedClaim, judged_claims
 from bitskip.report.document import MARKDOWN, TERMINAL, document
 from bitskip.report.markdown import markdown
@@ -141,3 +141,17 @@ def test_the_share_that_leaked_is_told() -> None:
     rows = beside(paper(), 50.0).trials.to_pylist()
     told = results_from([{**row, "leaked_share": 0.021 if at else None} for at, row in enumerate(rows)])
     assert "2.1 % of the measured passages stand in the training text." in " ".join(shown(told).split())
+
+
+def test_an_effect_of_a_model_of_pairs_rests_on_all_cells_that_were_run() -> None:
+    """Both corners of 4 bits x rotation are missing, so that no cells tell it; 8 bits are in the model all the same."""
+    missing = [(4, True, "none"), (16, False, "quadratic")]
+    trials = [t for t in GRID if (t["bits"], t["hadamard"] != "none", t["dropout"]) not in missing]
+    results = simulate(trials, with_interactions, seeds=3)
+    verdicts = {
+        bits: [e.verdict for e in composition_effects(marked, estimands=("modelled",)) if e.value is not None]
+        for bits, marked in ((8, beside(results, 1.0, bits=8)), (0, beside(results, 50.0)))
+    }
+    assert set(verdicts[8]) == {BELOW_COUNTING}
+    assert verdicts[0]
+    assert BELOW_COUNTING not in verdicts[0]

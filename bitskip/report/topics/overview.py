@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitskip.analysis.below_counting import BELOW_COUNTING
 from bitskip.analysis.effects import JOINT_VERDICTS, Effect
 from bitskip.analysis.levels import cell_label
 from bitskip.analysis.metrics import METRICS, Row
 from bitskip.analysis.regime import Regime
+from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.paper.claims import CONTRADICTED, SUPPORTED, UNRESOLVED, JudgedClaim
 from bitskip.report.format import (
     count_text,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bitskip.analysis.below_counting import BELOW_COUNTING
+from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.paper.attribution import Attribution, Change, Run
 from bitskip.paper.claims import NOT_MEASURED, JudgedClaim
 from bitskip.report.format import ids_text, interval_text, number_text, ratio_text, run_text
