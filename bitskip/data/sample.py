@@ -40,8 +40,8 @@ def beginning(documents: Iterable[str], size: int) -> TextSample:
 def spread(documents: Iterable[str], size: int) -> TextSample:
     """All documents if they hold at most `2 * size` characters, else about `size` to `2 * size` of them.
 
-    Of a longer text each piece has the same chance, decided by a hash of its number: which are taken is the same every
-    time, and does not keep step with documents that alternate. No more than `2 * size` characters are held.
+    Of a longer text each piece has the same chance, decided by a hash of it and its place in its document: which are
+    taken is the same in whatever order documents come. No more than `2 * size` characters are held.
     """
     documents, whole, held = iter(documents), [], 0
     for document in documents:
@@ -53,10 +53,10 @@ def spread(documents: Iterable[str], size: int) -> TextSample:
         return TextSample(whole, held)
     kept: list[tuple[int, str]] = []
     read, held, limit = 0, 0, _RANGE
-    pieces = (piece for document in itertools.chain(_drained(whole), documents) for piece in _pieces(document))
-    for number, piece in enumerate(pieces):
+    pieces = (each for document in itertools.chain(_drained(whole), documents) for each in enumerate(_pieces(document)))
+    for place, piece in pieces:
         read += len(piece)
-        draw = int.from_bytes(hashlib.blake2b(b"%d" % number, digest_size=8).digest(), "big")
+        draw = int.from_bytes(hashlib.blake2b(b"%d %b" % (place, piece.encode()), digest_size=8).digest(), "big")
         if draw >= limit:
             continue
         kept.append((draw, piece))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import tempfile
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import numpy as np
 
 from bitskip import progress
 from bitskip.data.cache import cache_folder, content_key, publish
-from bitskip.data.corpora import Corpus, Side, endless, open_corpus
+from bitskip.data.corpora import Corpus, Side, drawn, endless, open_corpus
 from bitskip.data.pretrained import OWN
 from bitskip.data.round_trip import RoundTrip
 from bitskip.data.tokenizer import Tokenizer, load_tokenizer
@@ -93,6 +95,7 @@ def load_data(
         named = side if side != "test" or corpus.of_three else "validation"  # older keys of caches stay
         parts = {"side": named, "limit": limit, "tokenizer": tokenizer.fingerprint, "format": FORMAT}
         parts |= {"parts": 3} if corpus.of_three and side != "train" else {}
+        parts |= {} if corpus.ordered else {"order": "drawn"}
         parts |= {"pretrained": PRETRAINED_FORMAT} if pretrained else {}
         return content_key({**parts, **corpus.identity()})
 
@@ -129,13 +132,17 @@ def _bytes_of(path: Path, corpus: Corpus, tokenizer: Tokenizer, test: _Stream) -
     count = len(test.tokens)
 
     def build(temporary: Path) -> None:
-        parts: list[np.ndarray] = []
+        parts: list[tuple[float, np.ndarray]] = []
         documents, held = corpus.documents("test"), 0
         while held < count:
             batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))
-            parts += tokenizer.text_bytes(batch)
-            held += sum(len(part) for part in parts[len(parts) - len(batch) :])
-        np.concatenate(parts).astype(np.uint32).tofile(temporary)
+            found = tokenizer.text_bytes(batch)
+            parts += [
+                (0.0 if corpus.ordered else drawn(document), own) for document, own in zip(batch, found, strict=True)
+            ]
+            held += sum(map(len, found))
+        parts.sort(key=lambda part: part[0])
+        np.concatenate([own for _, own in parts]).astype(np.uint32).tofile(temporary)
 
     publish(path, build, lambda path: path.exists() and path.stat().st_size == 4 * count)
     return np.memmap(path, np.uint32, "r")
@@ -211,7 +218,10 @@ def _build(
 
         def build(temporary: Path, side: Side = side, limit: int = limit) -> None:
             documents = corpus.documents(side)
-            with _Writer(temporary, tokenizer, check()) as writer, progress.stage("tokenizing", limit) as stage:
+            with (
+                _Writer(temporary, tokenizer, check(), ordered=True) as writer,
+                progress.stage("tokenizing", limit) as stage,
+            ):
                 while writer.tokens < limit and (batch := list(itertools.islice(documents, DOCUMENTS_PER_BATCH))):
                     writer.add(batch)
                     stage.done = writer.tokens
@@ -259,7 +269,10 @@ def _write(opened: Mapping[Side, Path], corpus: Corpus, tokenizer: Tokenizer, ch
         batches[side], held[side] = [], 0
 
     with contextlib.ExitStack() as stack:
-        writers = {side: stack.enter_context(_Writer(path, tokenizer, check())) for side, path in opened.items()}
+        writers = {
+            side: stack.enter_context(_Writer(path, tokenizer, check(), corpus.ordered))
+            for side, path in opened.items()
+        }
         stack.enter_context(progress.stage("tokenizing", corpus.size()))
         encoder = stack.enter_context(ThreadPoolExecutor(1))  # most of its work needs no lock of the interpreter's
         for side, text in corpus.with_sides(tuple(opened)):
@@ -274,10 +287,14 @@ def _write(opened: Mapping[Side, Path], corpus: Corpus, tokenizer: Tokenizer, ch
 
 
 class _Writer:
-    """A stream's file: header, then ids; the header's counts are written when all documents are in it."""
+    """A stream's file: header, then ids; the header's counts are written when all documents are in it.
 
-    def __init__(self, path: Path, tokenizer: Tokenizer, check: RoundTrip) -> None:
-        self.path, self.tokenizer, self.check = path, tokenizer, check
+    Documents that are not `ordered` are put in the order of their draws then.
+    """
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, check: RoundTrip, ordered: bool) -> None:
+        self.path, self.tokenizer, self.check, self.ordered = path, tokenizer, check, ordered
+        self.draws, self.lengths = array("d"), array("q")
         self.dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
         self.tokens = self.text_bytes = 0
 
@@ -295,6 +312,9 @@ class _Writer:
         end = np.array([self.tokenizer.end_of_document], self.dtype)
         packed = np.concatenate([part for ids in encoded for part in (ids, end)]).astype(self.dtype)
         packed.tofile(self.sink)
+        if not self.ordered:
+            self.draws.extend(map(drawn, documents))
+            self.lengths.extend(len(ids) + 1 for ids in encoded)
         self.tokens += len(packed)
         self.text_bytes += sum(len(document.encode()) for document in documents)
 
@@ -305,6 +325,25 @@ class _Writer:
                 self.sink.seek(0)
                 counts = (_MAGIC, self.tokens, self.text_bytes, self.dtype.itemsize)
                 self.sink.write(np.array([counts], _HEADER).tobytes())
+        if kind is None and len(self.draws):
+            self._reorder()
+
+    def _reorder(self) -> None:
+        """Put the documents in the order of their draws, a part at a time: the stream need not fit in memory."""
+        tokens = np.memmap(self.path, self.dtype, "r+", offset=_HEADER.itemsize)
+        stops = np.cumsum(np.frombuffer(self.lengths, np.int64))
+        starts = stops - np.frombuffer(self.lengths, np.int64)
+        order = np.argsort(np.frombuffer(self.draws), kind="stable")
+        with tempfile.TemporaryFile(dir=self.path.parent) as other:
+            for first in range(0, len(order), DOCUMENTS_PER_BATCH):
+                found = [tokens[starts[at] : stops[at]] for at in order[first : first + DOCUMENTS_PER_BATCH]]
+                np.concatenate(found).tofile(other)
+            other.seek(0)
+            at = 0
+            while len(part := np.fromfile(other, self.dtype, TOKENS_PER_COUNT)):
+                tokens[at : at + len(part)] = part
+                at += len(part)
+        tokens.flush()
 
 
 def _mapped(path: Path) -> _Stream:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bitskip.data import load_data
 from bitskip.data.corpora.files import TextFiles, expand_files, files_digest
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
@@ -159,11 +160,6 @@ STORIES = [f"Story {i} begins.\nIt goes on {i} times.\nThen it ends." for i in r
 MARKER = "<|endoftext|>"
 
 
-def sorted_sides(text: TextFiles) -> list[list[str]]:
-    """Of several files, whose order is that of their digests."""
-    return [sorted(side) for side in all_sides(text)]
-
-
 def as_rows(folder: Path, documents: list[str], **settings: object) -> list[list[str]]:
     """The sides of documents that are given one a row: what every way to write them has to give."""
     path = folder / "rows.jsonl"
@@ -261,7 +257,7 @@ def test_a_book_a_file_is_a_document_a_file(document: str, tmp_path: Path) -> No
     for number, book in enumerate(books):
         text_file(tmp_path, book, f"book{number:02d}.txt")
     text = corpus(tmp_path / "*.txt", document=document, validation_fraction=0.2)
-    assert sorted_sides(text) == [sorted(side) for side in as_rows(tmp_path, books)]
+    assert all_sides(text) == as_rows(tmp_path, books)
     assert text.pinned().document == "file"
 
 
@@ -269,7 +265,7 @@ def test_files_of_a_few_documents_each_are_not_cut_into_blocks(tmp_path: Path) -
     for number in range(12):
         text_file(tmp_path, "\n\n".join(STORIES[5 * number : 5 * number + 5]), f"part{number:02d}.txt")
     text = corpus(tmp_path / "part*.txt", validation_fraction=0.2)
-    assert sorted_sides(text) == [sorted(side) for side in as_rows(tmp_path, STORIES)]
+    assert all_sides(text) == as_rows(tmp_path, STORIES)
     assert text.pinned().document == "separator"
 
 
@@ -332,16 +328,26 @@ def test_a_summary_is_what_the_sides_hold(tmp_path: Path) -> None:
     assert found.cut == r'cut at "\n\n"'
 
 
-def test_names_and_order_of_files_shape_no_number(tmp_path: Path) -> None:
-    found = []
-    for names in (("a.txt", "b.txt"), ("z.txt", "c.txt")):
-        folder = tmp_path / names[0]
+def test_names_order_and_kinds_of_files_shape_no_stream(tmp_path: Path) -> None:
+    halves, found = (DOCUMENTS[:150], DOCUMENTS[150:]), {}
+    for first, second in (("a.txt", "b.txt"), ("z.txt", "c.txt")):
+        folder = tmp_path / first
         folder.mkdir()
-        for name, documents in zip(names, (DOCUMENTS[:150], DOCUMENTS[150:]), strict=True):
+        for name, documents in zip((first, second), halves, strict=True):
             text_file(folder, "\n\n".join(documents), name)
-        text = corpus(*(folder / name for name in names))
-        found.append((text.pinned().digest, all_sides(text)))
-    assert found[0] == found[1]
+        found[first] = corpus(folder / "*.txt", vocab_size=300)
+    found["rows"] = corpus(write(tmp_path, "jsonl"), vocab_size=300)
+    assert found["a.txt"].pinned().digest == found["z.txt"].pinned().digest
+    streams = {name: load_data(text.pinned(), 0, 0, tmp_path / name / "cache") for name, text in found.items()}
+    for name in ("train", "validation", "test", "test_bytes"):
+        one, *others = (np.asarray(getattr(each, name)) for each in streams.values())
+        assert all(np.array_equal(one, other) for other in others)
+
+
+@pytest.mark.parametrize("count", [3, 5, 12, 40])
+def test_each_part_of_a_short_text_has_a_document(count: int, tmp_path: Path) -> None:
+    text = corpus(write(tmp_path, "jsonl", DOCUMENTS[:count]), validation_fraction=0.01)
+    assert [len(side) for side in all_sides(text)] == [count - 2, 1, 1]
 
 
 def test_a_file_under_two_names_counts_once(tmp_path: Path) -> None:

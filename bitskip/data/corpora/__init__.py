@@ -49,6 +49,12 @@ class Corpus(abc.ABC):
     def documents(self, side: Side) -> Iterator[str]:
         """A fresh iterator of the documents of one of the `sides`."""
 
+    @property
+    def ordered(self) -> bool:
+        """Whether documents keep the order in which they stand. Else they are put in that of their draws, so that the
+        same documents give the same stream, in whatever files and order they come."""
+        return self.endless or not self.of_three
+
     def with_sides(self, sides: Sequence[Side]) -> Iterator[tuple[Side, str]]:
         """The documents of some sides, those of each in their order."""
         return ((side, document) for side in sides for document in self.documents(side))

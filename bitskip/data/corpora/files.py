@@ -6,6 +6,7 @@ of files. How files are cut into documents: `bitskip.data.documents`.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import glob
 import hashlib
@@ -82,22 +83,19 @@ def _digest(path: Path) -> bytes:
         raise UserError(f"data.files: {path}: cannot be read: {error.strerror or error}") from None
 
 
-def files_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over the content of the files, in their order: the same text elsewhere has the same digest."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.suffix.encode() + _digest(path))
+def files_digest(paths: Iterable[Path], by_name: bool = False) -> str:
+    """SHA-256 over the content of the files: the same text elsewhere has the same digest, in whatever files and order.
+
+    With `by_name`, as in 0.1, files count in their order.
+    """
+    digest, found = hashlib.sha256(), [path.suffix.encode() + _digest(path) for path in paths]
+    for each in found if by_name else sorted(found):
+        digest.update(each)
     return digest.hexdigest()
 
 
-def _in_order(distinct: Iterable[Path], by_name: bool) -> list[Path]:
-    """Files by their content, so that neither names nor their order shape a number; by name, as in 0.1, if asked to."""
-    paths = list(distinct)
-    return paths if by_name or len(paths) < 2 else sorted(paths, key=lambda path: (path.suffix, _digest(path)))
-
-
 class TextFiles(Corpus):
-    """Documents of files; about `validation_fraction` of the distinct ones are for the test, and as
+    """Documents in the order of the files; about `validation_fraction` of the distinct ones are for the test, and as
     many for validation."""
 
     name = "files"
@@ -105,6 +103,10 @@ class TextFiles(Corpus):
     @property
     def of_three(self) -> bool:
         return self._pinned.split == "three"
+
+    @property
+    def ordered(self) -> bool:
+        return super().ordered or self._pinned.document == "lines"  # blocks go on from one to the next
 
     def identity(self) -> dict[str, object]:
         config = self._pinned
@@ -128,15 +130,15 @@ class TextFiles(Corpus):
                 "nothing to train on; set it below 0.5"
             )
         with progress.stage(f"looking at {data_label(config)}", self.size()):
-            paths = _in_order(distinct_files(config.files), by_name=config.split == "two")
-            found = replace(suited(config, paths), digest=files_digest(paths))
+            paths = list(distinct_files(config.files))
+            found = replace(suited(config, paths), digest=files_digest(paths, by_name=config.split == "two"))
         return replace(found, split="auto" if config.split == "two" else "three")
 
     def documents(self, side: Side) -> Iterator[str]:
         return (text for _, text in self.with_sides([side]))
 
     def with_sides(self, sides: Sequence[Side]) -> Iterator[tuple[Side, str]]:
-        for text, side in self._with_sides(_in_order(distinct_files(self.config.files), not self.of_three)):
+        for text, side in self._with_sides(list(distinct_files(self.config.files))):
             if text and side in sides:
                 yield side, text
 
@@ -146,18 +148,43 @@ class TextFiles(Corpus):
     def _with_sides(self, paths: Sequence[Path]) -> Iterator[tuple[str | None, Side]]:
         """Every document, without blanks around it, and its side."""
         config = self._pinned
-        test = config.validation_fraction
-        held_out = 2 * test if self.of_three else test
+        test, held_out = self._bounds
         for path in paths:
             found = documents_of(path, config)
             if config.document == "lines" and path.suffix == ".txt":
                 blocks = sum(1 for _ in documents_of(path, config))
-                yield from _with_tail(found, blocks, test, self.of_three)
+                yield from _with_tail(found, blocks, config.validation_fraction, self.of_three)
                 continue
             for document in found:
                 text = None if document is None else document.strip()
                 at = drawn(text) if text else 1.0
                 yield text, "test" if at < test else "validation" if at < held_out else "train"
+
+    @functools.cached_property
+    def _bounds(self) -> tuple[float, float]:
+        """Draws below which a document is for the test, and held out: the shares that are asked for.
+
+        Of a text with three parts each has a document at least: where none falls to a part by its share, it gets the
+        next ones. Only of a short text all draws have to be looked at to know this.
+        """
+        config = self._pinned
+        test, held_out = config.validation_fraction, 2 * config.validation_fraction
+        if not self.of_three:
+            return test, test
+        draws: set[float] = set()
+        missing = {"test", "validation"}
+        for path in distinct_files(self.config.files):
+            for document in documents_of(path, config):
+                if text := (document or "").strip():
+                    draws.add(draw := drawn(text))
+                    missing.discard("test" if draw < test else "validation" if draw < held_out else "")
+                    if not missing:
+                        return test, held_out
+        ranked = sorted(draws)
+        tested = max(1, bisect.bisect_left(ranked, test))
+        validated = max(1, bisect.bisect_left(ranked, held_out) - tested)
+        ranked += [1.0] * 3
+        return ranked[tested], ranked[tested + validated]
 
     def summary(self) -> DocumentSummary:
         distinct = distinct_files(self.config.files)
