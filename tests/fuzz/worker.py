@@ -5,6 +5,7 @@ python worker.py KIND SEED FIRST COUNT FOLDER prints a line of JSON per fault; `
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import faulthandler
 import io
@@ -37,18 +38,18 @@ def texts(count: int) -> list[str]:
     return ["\n".join(sentence() for _ in range(draws.randint(1, 4))) + f" {at}" for at in range(count)]
 
 
-class Kind:
+class Kind(abc.ABC):
     """Inputs of a kind: `damage` writes one, `check` says what is wrong with what becomes of it, or nothing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         os.environ["BITSKIP_CACHE"] = str(folder / "cache")
 
-    def damage(self, draws: random.Random) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def damage(self, draws: random.Random) -> None: ...
 
-    def check(self) -> str:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def check(self) -> str: ...
 
 
 def streams(config: Any) -> tuple[list[str], Any]:
