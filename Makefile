@@ -5,7 +5,7 @@ BENCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install quickstart test chaos fuzz lint types bench bench-all
+.PHONY: install quickstart test explore chaos fuzz lint types bench bench-all
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -18,8 +18,13 @@ quickstart: install
 	$(BIN)/bitskip report results/quickstart
 	$(BIN)/bitskip predict --bits 4 --hadamard --results results/quickstart
 
+# Properties are tried on the same examples in each run, so that a change is judged by what it changes.
 test: install
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile ci
+
+# The same properties on other examples each time.
+explore: install
+	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile default $$(grep -rl "@given" tests)
 
 chaos: install
 	CHAOS_KILLS=20 $(BIN)/pytest -s tests/chaos

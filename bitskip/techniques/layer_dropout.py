@@ -83,8 +83,7 @@ class LayerDropout(Technique):
 
     def canonical(self, trial: Any) -> Self:
         layers = trial.model.layers
-        rates = self.rates(layers)
-        if not any(rates):
+        if not any(self.rates(layers)):
             return self.neutral()
         found = self
         if self.dropout_last and self.dropout_norm == "sum1-all":  # there is no block that would be spared afterwards
@@ -93,6 +92,7 @@ class LayerDropout(Technique):
             found = found.reset("dropout_max")
         if trial.phase_steps <= 1:  # nothing can grow
             found = found.reset("dropout_curriculum")
+        rates = found.rates(layers)  # a normalised sum keeps the last digit of the largest rate, which is gone by now
         # In few layers schedules coincide: with three, a normalised one skips block 2 and no other, whatever its shape.
         alike = [dataclasses.replace(found, dropout=schedule) for schedule in DEPTH_SCALES]
         if sum(rate > 0.0 for rate in rates) == 1:  # then the largest rate and the shape say one thing

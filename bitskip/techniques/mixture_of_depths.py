@@ -40,10 +40,10 @@ class MixtureOfDepths(Technique):
         return layers // self.mod_every if self.mod_capacity < 1.0 else 0
 
     def canonical(self, trial: Any) -> Self:
-        if not self._count(trial.model.layers):
-            return self.neutral()
-        length = trial.training.seq_len  # shares that pick as many tokens are one
-        return dataclasses.replace(self, mod_capacity=same_share(kept_tokens(self.mod_capacity, length), length, 0.5))
+        length = trial.training.seq_len  # shares that pick as many tokens are one, and all tokens are no routing
+        share = same_share(kept_tokens(self.mod_capacity, length), length, 0.5)
+        found = dataclasses.replace(self, mod_capacity=share)
+        return found if found._count(trial.model.layers) else self.neutral()
 
     def around(self, block: int, sizes: Any) -> nn.Module | None:
         return router(sizes.width, self.mod_capacity, block) if self.routed(block) else None
