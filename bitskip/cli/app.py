@@ -60,6 +60,8 @@ PLAIN = {
     "≥": ">=",
     "±": "+-",
     "≈": "~",
+    "▲": "^",
+    "▼": "v",
 }
 """How a terminal that knows no more than ASCII, or a code page, shows what is not in it; anything else is a `?`."""
 

@@ -156,6 +156,9 @@ def suggest(
     count: Annotated[int, typer.Option("-n", "--count", help="How many trials.", min=1)] = 8,
     output: Annotated[Path, typer.Option("--output", "-o", help="Sweep file to write.")] = Path("suggested.yaml"),
     by_cost: Annotated[bool, typer.Option("--by-cost/--ignore-cost", help="Weigh gain against cost.")] = True,
+    crossed: Annotated[
+        bool, typer.Option("--crossed", help="From all combinations of what was measured, also those sweeps exclude.")
+    ] = False,
     profile: Annotated[str | None, typer.Option(help="A profile of the file.")] = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
@@ -175,7 +178,13 @@ def suggest(
     results = or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
     tell_problems(found.problems if found else ())
-    files = [file] if file else [path for each in sweep_folders(results) if (path := SweepFolder(each).design).exists()]
+    files = (
+        [file]
+        if file
+        else []
+        if crossed
+        else [d for f in sweep_folders(results) if (d := SweepFolder(f).design).exists()]
+    )
     settings = (*(overrides or ()), "design=full")
     space: dict[TrialConfig, tuple[str, ...]] = {}
     for each in files:
