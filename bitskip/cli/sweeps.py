@@ -23,6 +23,7 @@ from bitskip.cli.app import (
     tell_problems,
 )
 from bitskip.errors import Terminated, UserError
+from bitskip.extras import require
 from bitskip.store.filesystem import shown
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def sweep(
     ignore_damaged: Annotated[
         bool, typer.Option("--ignore-damaged", help="Run what unreadable files of results may hold; these are kept.")
     ] = False,
-    executor: Annotated[str, typer.Option(help="ray, or inline: one trial after another in this process.")] = "ray",
+    executor: Annotated[
+        str | None,
+        typer.Option(help="ray, or inline: one trial after another in this process, as where ray is not installed."),
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,6 +69,7 @@ def sweep(
 
     from bitskip.engine.calibrate import calibrate as measured
     from bitskip.engine.executors import open_executor
+    from bitskip.engine.executors.inline import Inline
     from bitskip.engine.plan import Limits, next_plan
     from bitskip.engine.runner import run_design
     from bitskip.report.live import view
@@ -87,8 +92,9 @@ def sweep(
     if dry_run:
         announce(next_plan(design, results, limits))
         return
-    slots = 1 if executor == "inline" else local_slots(design.resources)
+    require("torch")
     runner = open_executor(executor, address or design.resources.address)
+    slots = 1 if isinstance(runner, Inline) else local_slots(design.resources)
     try:
         end = run_design(design, results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
     except KeyboardInterrupt as signal:
