@@ -65,7 +65,7 @@ const choose = (control, value) => {
 };
 
 const recall = () => {
-  const address = decodeURIComponent(location.hash.slice(1));
+  const address = location.hash.slice(1);
   if (address && !address.includes("=")) {
     const target = at(address);
     const part = target?.closest("[data-scale], details.part");
@@ -77,7 +77,7 @@ const recall = () => {
     target?.scrollIntoView();
     return;
   }
-  const state = new URLSearchParams(location.hash.slice(1));
+  const state = new URLSearchParams(address);
   choose(scale, state.get("scale"));
   choose(metric, state.get("metric"));
   filter.value = state.get("q") ?? filter.value;
