@@ -122,7 +122,7 @@ def _finished(end: Outcome, results: Path, as_json: bool) -> None:
     if end.failed:
         print(
             f"bitskip: {end.failed} of {len(plan.to_run)} trials have no result; the others are in {where}. "
-            f"Reasons: bitskip report {shown(results)}, tracebacks: {plan.folder}/logs. "
+            f"Reasons: bitskip report {shown(results)} --only failures, tracebacks: {plan.folder}/logs. "
             "Run the command again to retry.",
             file=sys.stderr,
         )

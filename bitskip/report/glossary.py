@@ -71,5 +71,18 @@ def glossary(_: object = None) -> Iterator[Block]:
     yield from tabulate("", GLOSSARY.items(), heads)
 
 
-TERMS = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(GLOSSARY, key=len, reverse=True)))})\b", re.IGNORECASE)
+_TERMS = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(GLOSSARY, key=len, reverse=True)))})\b", re.IGNORECASE)
 """Finds a term in a text; of two that begin alike, the longer one."""
+
+
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """The text in parts, each with what it means: a term where it stands first, "" for all else."""
+    at, told = 0, set()
+    for found in _TERMS.finditer(text):
+        term = found[0].lower()
+        if term not in told:
+            told.add(term)
+            yield text[at : found.start()], ""
+            yield found[0], GLOSSARY[term]
+            at = found.end()
+    yield text[at:], ""

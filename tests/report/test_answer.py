@@ -119,6 +119,13 @@ def _three() -> list:  # type: ignore[type-arg]
     return [t for t in grid(**PAIR) if t["bits"] == 4 or t["hadamard"] == "none"]
 
 
+def test_failures_are_counted_and_pointed_to() -> None:
+    rows = [trial_row(make_trial(seed=s), 4.0) for s in (0, 1)] + [
+        trial_row(make_trial(seed=2), None, status="diverged")
+    ]
+    assert "1 trials have no result: --only failures." in screen(results_from(rows))
+
+
 def test_topics_alone_and_no_other() -> None:
     analysis = analyse(simulate(grid(**PAIR), interfering))
     assert {"effects", "exits", "claims", "mechanisms", "glossary"} <= set(topic_names())

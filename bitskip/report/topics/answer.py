@@ -63,8 +63,11 @@ def _warnings(analysis: Analysis) -> Iterator[str]:
     sections, problems = analysis.report.sections, analysis.report.overview.problems
     if len(sections) > 1:
         yield f"Shown: {sections[0].scale}. The others: --only scales."
+    failed = sum(len(each.failures) for each in sections)
     if sections and not sections[0].finished:
         yield f"No trial finished: all {sections[0].trials} failed. Why: --only failures."
+    elif failed:
+        yield f"{failed} trials have no result: --only failures."
     if problems:
         yield f"{len(problems)} files could not be read: --only problems."
 
