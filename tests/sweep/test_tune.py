@@ -1,4 +1,4 @@
-"""Searches of a rate: parabolas with known lowest points, edges, divergence, laws over rungs; and a sweep that begins with one."""
+"""Searches of a rate: known lowest points, edges, divergence, laws over rungs; and a sweep that begins with one."""
 
 import json
 import math
@@ -44,14 +44,17 @@ def test_the_lowest_point_of_a_parabola_is_found_wherever_it_lies(away: float, b
     lowest = 4e-3 * 2**away
     tried, asked = follow(4e-3, bowl(lowest, bend))
     found = optimum(tried)
-    assert not asked and not found.open
+    assert not asked
+    assert not found.open
     assert math.isclose(found.exact, lowest, rel_tol=1e-6)
 
 
 def test_beyond_the_widenings_it_is_open() -> None:
     tried, asked = follow(4e-3, bowl(10.0))
-    assert not asked and len(tried) == 3 + MOST_WIDENINGS
-    assert optimum(tried).open and optimum(tried).exact == max(tried)
+    assert not asked
+    assert len(tried) == 3 + MOST_WIDENINGS
+    assert optimum(tried).open
+    assert optimum(tried).exact == max(tried)
 
 
 def test_a_rate_that_diverges_is_worse_than_all_others() -> None:
@@ -61,13 +64,15 @@ def test_a_rate_that_diverges_is_worse_than_all_others() -> None:
     tried, _ = follow(4e-3, measured)
     assert optimum(tried).exact == 2e-3
     everywhere, _ = follow(4e-3, lambda value: Measured({100: math.inf}))
-    assert optimum(everywhere).open and min(everywhere) < 4e-3 / 2  # it has looked for lower ones
+    assert optimum(everywhere).open
+    assert min(everywhere) < 4e-3 / 2  # it has looked for lower ones
 
 
 def test_what_is_not_measured_is_asked_for_and_nothing_else() -> None:
     known = {4e-3: 3.0, 8e-3: 2.9}
     tried, asked = follow(4e-3, lambda value: Measured({100: known[value]}) if value in known else None)
-    assert set(tried) == set(known) and asked == [2e-3]
+    assert set(tried) == set(known)
+    assert asked == [2e-3]
 
 
 def test_the_error_is_that_of_seeds_and_of_the_measured_text() -> None:
@@ -104,7 +109,8 @@ def test_a_search_goes_on_where_it_was_stopped_and_its_rules_are_those_of_the_sw
     assert len(stored_losses(results)) == 3
     ran("sweep", str(file), *inline, "--no-calibrate")
     sweep = load_sweep(file, results=results)
-    assert sweep.known and all(trial.trial_id in stored_losses(results) for trial in sweep.trials)
+    assert sweep.known
+    assert all(trial.trial_id in stored_losses(results) for trial in sweep.trials)
     rates = {trial["bits"]: trial["lr"] for trial in sweep.trials}
     rules = (results / "tiny_tuning" / "tuned.yaml").read_text()
     told = tmp_path / "told.yaml"
