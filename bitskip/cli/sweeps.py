@@ -71,7 +71,7 @@ def sweep(
     from bitskip.engine.executors import open_executor
     from bitskip.engine.executors.inline import Inline
     from bitskip.engine.plan import Limits, next_plan
-    from bitskip.engine.runner import run_design
+    from bitskip.engine.search import Run, run_design
     from bitskip.report.live import view
     from bitskip.report.plan import plan_object, print_plan
     from bitskip.sweep.resources import local_slots
@@ -96,13 +96,15 @@ def sweep(
     runner = open_executor(executor, address or design.resources.address)
     slots = 1 if isinstance(runner, Inline) else local_slots(design.resources)
     try:
-        end = run_design(design, results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
+        end = run_design(
+            design, Run(results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
+        )
     except KeyboardInterrupt as signal:
-        _interrupted(results / design.name, signal)
-    _finished(end, results, as_json)
+        interrupted(results / design.name, signal)
+    finished(end, results, as_json)
 
 
-def _finished(end: Outcome, results: Path, as_json: bool) -> None:
+def finished(end: Outcome, results: Path, as_json: bool) -> None:
     """Say what is left and why; exit status 1 if something failed."""
     plan, where = end.plan, shown(end.plan.folder)
     if plan.withheld:
@@ -143,7 +145,7 @@ def _finished(end: Outcome, results: Path, as_json: bool) -> None:
         print(f"Results in {where}. Next: bitskip report {where}")
 
 
-def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
+def interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
     from bitskip.store.schema import FINISHED
     from bitskip.store.tables import committed
 

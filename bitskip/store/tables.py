@@ -310,6 +310,17 @@ def ledger_of(root: Path) -> tuple[dict[str, tuple[str, Path]], list[File]]:
     return found, [file for file in files if file.problem]
 
 
+def ledger_rows(root: Path, *names: str) -> list[dict[str, Any]]:
+    """LEDGER_COLUMNS and some others of the rows that count, over all sweeps; empty if there is none yet."""
+    try:
+        folders = sweep_folders(root)
+    except UserError:
+        return []
+    files = read_table(folders, COMMIT_TABLE, (*LEDGER_COLUMNS, *names))
+    rows: list[dict[str, Any]] = counted(files, commits(files)).to_pylist()
+    return rows
+
+
 def stored_result(folder: Path, trial_id: str) -> dict[str, Any] | None:
     """LEDGER_COLUMNS and loss of a trial's result in a sweep's folder, None without one.
 

@@ -96,12 +96,16 @@ def measured_space(results: Results) -> dict[TrialConfig, tuple[str, ...]]:
 
 
 def sweep_documents(
-    trials: Sequence[TrialConfig], name: str = "suggested", tuned: Mapping[str, Sequence[str]] | None = None
+    trials: Sequence[TrialConfig],
+    name: str = "suggested",
+    tuned: Mapping[str, Sequence[str]] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Sweep files, as plain data, that run exactly these trials: one for each list of seeds that configurations share.
 
     What all trials have in common stands under `base`, the rest under `points`. `tuned` maps configuration ids to the
     axes that are tuned there: trials that differ in these go to different files.
+    `names` maps some to the names of their points.
     """
     seeds: dict[str, list[int]] = {}
     configurations: dict[str, TrialConfig] = {}
@@ -117,8 +121,8 @@ def sweep_documents(
         settings = [_settings(trial) for trial in members]
         base = {key: value for key, value in settings[0].items() if all(own.get(key) == value for own in settings)}
         points = {
-            f"s{index}": {key: value for key, value in own.items() if key not in base}
-            for index, own in enumerate(settings, start=1)
+            (names or {}).get(trial.configuration_id, f"s{index}"): {k: v for k, v in own.items() if k not in base}
+            for index, (trial, own) in enumerate(zip(members, settings, strict=True), start=1)
         }
         document = {"name": name if number == 1 else f"{name}-{number}", "base": base, "points": points}
         document |= {"tuned": {axis: [] for axis in axes}} if axes else {}
