@@ -11,7 +11,7 @@ from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import Block, Chapter, Document, Text
-from bitskip.report.topics import effects, mechanisms, overview, paper, rates, standings
+from bitskip.report.topics import effects, ladder, mechanisms, overview, paper, rates, standings
 
 TERMINAL, MARKDOWN, PAGE = "terminal", "markdown", "page"
 EVERYWHERE = (TERMINAL, MARKDOWN, PAGE)
@@ -42,6 +42,7 @@ OF_A_SCALE = {
 
 BEFORE = {
     ("summary", "Summary"): Topic(overview.overview),
+    ("ladder", "Along the ladder"): Topic(ladder.ladders),
     ("scales", "Scales"): Topic(overview.scales),
     ("claims", "What the paper says, and what was measured"): Topic(paper.claims),
     ("causes", "Where the published numbers come from"): Topic(paper.causes),
@@ -56,17 +57,20 @@ AFTER = {
 }
 """Chapters before and after those of the scales, by anchor and title."""
 
-Figures = Callable[[Sheet, int], Mapping[str, Sequence[Block]]]
+Figures = Callable[[Any, int], Mapping[str, Sequence[Block]]]
 
 
-def document(analysis: Analysis, output: str, figures: Figures = lambda sheet, number: {}) -> Document:
-    """The report for one output, with what is drawn of a scale (and its number) by its part."""
+def document(analysis: Analysis, output: str, figures: Figures = lambda about, number: {}) -> Document:
+    """The report for one output, with what is drawn of all results (number 0) or of a scale, by chapter or part."""
 
     def told(topics: Iterable[Topic], about: Analysis | Sheet) -> list[Block]:
         return [block for topic in topics if output in topic.outputs for block in topic.make(about)]
 
     def around(topics: Mapping[tuple[str, str], Topic]) -> list[Chapter]:
-        return [Chapter(*name, told([topic], analysis)) for name, topic in topics.items()]
+        return [
+            Chapter(anchor, title, [*told([topic], analysis), *whole.get(anchor, ())])
+            for (anchor, title), topic in topics.items()
+        ]
 
     def of_scale(sheet: Sheet, number: int) -> Chapter:
         blocks: list[Block] = []
@@ -79,6 +83,7 @@ def document(analysis: Analysis, output: str, figures: Figures = lambda sheet, n
         several = f"Scale {analysis.letters[scale]}: {scale}"
         return Chapter(f"scale-{number}", several if len(analysis.letters) > 1 else scale, blocks)
 
+    whole = figures(analysis, 0)
     scales = [of_scale(sheet, number) for number, sheet in enumerate(analysis.sheets, start=1)]
     chapters = [chapter for chapter in (*around(BEFORE), *scales, *around(AFTER)) if chapter.blocks]
     return Document(f"What {', '.join(analysis.report.overview.sweeps) or 'no sweep'} showed", chapters)
