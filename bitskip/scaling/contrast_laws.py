@@ -83,6 +83,16 @@ class ScaledEffect:
     held_out: HeldOut | None
     notes: tuple[str, ...]
 
+    @property
+    def beyond(self) -> list[str]:
+        """How the scale lies outside the measured sizes and budgets."""
+        found = []
+        for name, asked in (("parameters", self.parameters), ("tokens", self.tokens)):
+            measured = [getattr(rung, name) for rung in self.rungs]
+            if not min(measured) <= asked <= max(measured):
+                found.append(f"{asked:.4g} {name}: measured were {min(measured):.4g} to {max(measured):.4g}")
+        return found
+
 
 class Scaling:
     """Laws of every effect along a ladder, each fitted when it is asked for."""
