@@ -18,6 +18,7 @@ import typer
 import bitskip
 from bitskip import progress
 from bitskip.errors import UserError
+from bitskip.extras import EXTRA_OF, how_to_get
 from bitskip.store.filesystem import place
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class App(typer.Typer):
         except UserError as error:
             print(f"bitskip: {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRA_OF:
+                raise
+            print(f"bitskip: {how_to_get(package)}", file=sys.stderr)
+            raise SystemExit(2) from None
         except KeyboardInterrupt:
             print("bitskip: interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
@@ -60,6 +67,8 @@ PLAIN = {
     "≥": ">=",
     "±": "+-",
     "≈": "~",
+    "▲": "^",
+    "▼": "v",
 }
 """How a terminal that knows no more than ASCII, or a code page, shows what is not in it; anything else is a `?`."""
 

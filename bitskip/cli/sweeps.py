@@ -23,6 +23,7 @@ from bitskip.cli.app import (
     tell_problems,
 )
 from bitskip.errors import Terminated, UserError
+from bitskip.extras import require
 from bitskip.store.filesystem import shown
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def sweep(
     ignore_damaged: Annotated[
         bool, typer.Option("--ignore-damaged", help="Run what unreadable files of results may hold; these are kept.")
     ] = False,
-    executor: Annotated[str, typer.Option(help="ray, or inline: one trial after another in this process.")] = "ray",
+    executor: Annotated[
+        str | None,
+        typer.Option(help="ray, or inline: one trial after another in this process, as where ray is not installed."),
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,6 +69,7 @@ def sweep(
 
     from bitskip.engine.calibrate import calibrate as measured
     from bitskip.engine.executors import open_executor
+    from bitskip.engine.executors.inline import Inline
     from bitskip.engine.plan import Limits, next_plan
     from bitskip.engine.runner import run_design
     from bitskip.report.live import view
@@ -87,8 +92,9 @@ def sweep(
     if dry_run:
         announce(next_plan(design, results, limits))
         return
-    slots = 1 if executor == "inline" else local_slots(design.resources)
+    require("torch")
     runner = open_executor(executor, address or design.resources.address)
+    slots = 1 if isinstance(runner, Inline) else local_slots(design.resources)
     try:
         end = run_design(design, results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
     except KeyboardInterrupt as signal:
@@ -116,7 +122,7 @@ def _finished(end: Outcome, results: Path, as_json: bool) -> None:
     if end.failed:
         print(
             f"bitskip: {end.failed} of {len(plan.to_run)} trials have no result; the others are in {where}. "
-            f"Reasons: bitskip report {shown(results)}, tracebacks: {plan.folder}/logs. "
+            f"Reasons: bitskip report {shown(results)} --only failures, tracebacks: {plan.folder}/logs. "
             "Run the command again to retry.",
             file=sys.stderr,
         )
@@ -156,6 +162,9 @@ def suggest(
     count: Annotated[int, typer.Option("-n", "--count", help="How many trials.", min=1)] = 8,
     output: Annotated[Path, typer.Option("--output", "-o", help="Sweep file to write.")] = Path("suggested.yaml"),
     by_cost: Annotated[bool, typer.Option("--by-cost/--ignore-cost", help="Weigh gain against cost.")] = True,
+    crossed: Annotated[
+        bool, typer.Option("--crossed", help="From all combinations of what was measured, also those sweeps exclude.")
+    ] = False,
     profile: Annotated[str | None, typer.Option(help="A profile of the file.")] = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
@@ -175,7 +184,13 @@ def suggest(
     results = or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
     tell_problems(found.problems if found else ())
-    files = [file] if file else [path for each in sweep_folders(results) if (path := SweepFolder(each).design).exists()]
+    files = (
+        [file]
+        if file
+        else []
+        if crossed
+        else [d for f in sweep_folders(results) if (d := SweepFolder(f).design).exists()]
+    )
     settings = (*(overrides or ()), "design=full")
     space: dict[TrialConfig, tuple[str, ...]] = {}
     for each in files:

@@ -19,14 +19,14 @@ from bitskip.report.summary import Analysis
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.scaling.along import AtRung, Crossing, EffectAlong, LadderSummary
 from bitskip.scaling.contrast_laws import LEVEL
-from bitskip.scaling.verdict import FADES, FLIPS, GROWS, VERDICTS
+from bitskip.scaling.verdict import FADES, FLIPS, GROWS, HOLDS, OPEN, VERDICTS
 
 LEVEL_TEXT = f"{100 * LEVEL:g} %"
 
 MOST = 12
 """Effects that the summary tells; the chapter of the ladder has all."""
 
-ALONG = {FLIPS: "flips", FADES: "fades", GROWS: "grows", "holds": "holds", "open": "is open"}
+ALONG = {FLIPS: "flips", FADES: "fades", GROWS: "grows", HOLDS: "holds", OPEN: "is open"}
 """Verdicts as what an effect does."""
 
 
@@ -48,6 +48,25 @@ def ladder_lines(ladder: LadderSummary) -> Iterator[str]:
     yield from (_sentence(effect, ladder.metric) for effect in told)
     if len(ladder.effects) > MOST:
         yield f"{len(ladder.effects) - MOST} more stand below, with the ladder."
+
+
+def ladder_in_short(ladder: LadderSummary) -> Iterator[str]:
+    """The verdict of every effect in a line, then the main and the composition effect that change most, in words."""
+    ranked = sorted(ladder.effects, key=lambda each: (_CHANGES.index(each.verdict), -abs(each.rungs[-1].value)))
+    marks = [rung.mark for effect in ranked for rung in effect.rungs]
+    told = ", ".join(dict.fromkeys(part for mark in marks for part in mark.split(", ") if part))
+    verdicts = [
+        f"{verdict}: {', '.join(names)}"
+        for verdict in _CHANGES
+        if (names := [name_of(effect) for effect in ranked if effect.verdict == verdict])
+    ]
+    part = f" ({told}{' in part' if not all(marks) else ''})" if told else ""
+    yield f"Along {ladder.scales} rungs{part}, {'; '.join(verdicts)}. By rung: --only ladder."
+    for order in (1, 2):
+        yield from [_sentence(each, ladder.metric) for each in ranked if len(each.techniques) == order][:1]
+
+
+_CHANGES = (FLIPS, FADES, GROWS, HOLDS, OPEN)
 
 
 def _sentence(effect: EffectAlong, metric: str) -> str:
