@@ -69,6 +69,17 @@ def test_crossing_intervals_cover_the_truth(tmp_path: Path) -> None:
     assert 0.85 <= np.mean(held) <= 0.99
 
 
+def test_a_flip_that_no_law_fits_is_found_as_measured(tmp_path: Path) -> None:
+    def abrupt(n: float, d: float) -> float:
+        return -0.05 + 0.3 * (n > 1e5) * (d > 2e6)
+
+    effect = along(analysed(tmp_path, abrupt, sigma=0.004))
+    assert (effect.verdict, effect.weights) == ("flips", {})
+    assert [crossing.parameters for crossing in effect.crossings] == [parameters(*shape) for shape in SHAPES[1:3]]
+    for crossing in effect.crossings:
+        assert 1e6 < crossing.tokens_per_parameter * crossing.parameters < 4e6
+
+
 def test_main_effects_are_followed_too(flips: Analysis) -> None:
     # Alone, 4 bits cost 0.1 (D / 4e6)^0.2 nats.
     effect = along(flips, ("bits 4",))

@@ -79,10 +79,10 @@ def _sentence(effect: EffectAlong, metric: str) -> str:
 
 
 def _start(effect: EffectAlong) -> AtRung:
-    """The smallest rung; of an effect that flips, if need be, the surest one on the other side of the last."""
+    """The smallest rung; of an effect that flips, the surest one on the other side of the last."""
     first, last = effect.rungs[0], effect.rungs[-1]
     others = [rung for rung in effect.rungs if rung.value * last.value < 0]
-    if effect.verdict != FLIPS or first in others or not others:
+    if effect.verdict != FLIPS or not others:
         return first
     return max(others, key=lambda rung: abs(rung.value) / rung.se)
 
