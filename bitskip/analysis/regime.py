@@ -14,7 +14,7 @@ from typing import Any
 
 from bitskip.analysis.factorial import Stratum
 from bitskip.analysis.rates import RATE, Search, searches
-from bitskip.trial.config import ModelConfig, TrainingConfig
+from bitskip.trial.config import ModelConfig, TrainingConfig, TrialConfig
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER, non_embedding_parameters
 from bitskip.trial.schedule import step_count
 
@@ -49,6 +49,28 @@ def regimes(found: Sequence[Stratum]) -> list[Regime]:
     return [_regime(stratum, known.get(_but_rate(stratum.scale))) for stratum in found]
 
 
+def regime_of(trial: TrialConfig, rate: str = NOT_SEARCHED) -> Regime:
+    """Of a trial that may not have run; `rate` is where its learning rate lies in a search."""
+    training, parameters = trial.training, non_embedding_parameters(trial.model)
+    return Regime(
+        parameters,
+        training.tokens,
+        training.tokens / parameters,
+        step_count(training),
+        training.batch_size,
+        training.seq_len,
+        training.lr,
+        rate,
+        mark_of(training.tokens / parameters, rate),
+    )
+
+
+def mark_of(tokens_per_parameter: float, rate: str) -> str:
+    """What no statement leaves out about models that were trained so."""
+    undertrained = [UNDERTRAINED] * (tokens_per_parameter < FEWEST_TOKENS_PER_PARAMETER)
+    return ", ".join(undertrained + [RATE_OPEN] * (rate == AT_EDGE))
+
+
 def _but_rate(scale: Mapping[str, Any]) -> tuple[object, ...]:
     return tuple((name, value) for name, value in scale.items() if name != RATE)
 
@@ -59,7 +81,6 @@ def _regime(stratum: Stratum, search: Search | None) -> Regime:
     parameters, tokens = non_embedding_parameters(ModelConfig(**sizes)), int(scale["tokens"])
     training = TrainingConfig(tokens=tokens, batch_size=scale["batch_size"], seq_len=scale["seq_len"])
     rate = _place_of_rates(stratum, search)
-    marks = [UNDERTRAINED] * (tokens / parameters < FEWEST_TOKENS_PER_PARAMETER) + [RATE_OPEN] * (rate == AT_EDGE)
     return Regime(
         parameters,
         tokens,
@@ -69,7 +90,7 @@ def _regime(stratum: Stratum, search: Search | None) -> Regime:
         training.seq_len,
         None if RATE in stratum.tuned else float(scale[RATE]),
         rate,
-        ", ".join(marks),
+        mark_of(tokens / parameters, rate),
     )
 
 

@@ -12,7 +12,7 @@ from bitskip.errors import UserError, nearest
 from bitskip.report.glossary import glossary
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import Block, Chapter, Document, Text
-from bitskip.report.topics import answer, effects, mechanisms, overview, paper, rates, standings
+from bitskip.report.topics import answer, effects, ladder, mechanisms, overview, paper, rates, standings
 
 CONFIGURATIONS = "configurations"
 """The topic that opens a scale."""
@@ -46,6 +46,7 @@ OF_A_SCALE = {
 
 BEFORE = {
     ("summary", "Summary"): Topic(overview.overview),
+    ("ladder", "Along the ladder"): Topic(ladder.ladders),
     ("scales", "Scales"): Topic(overview.scales),
     ("claims", "What the paper says, and what was measured"): Topic(paper.claims),
     ("causes", "Where the published numbers come from"): Topic(paper.causes),
@@ -61,7 +62,7 @@ AFTER = {
 }
 """Chapters before and after those of the scales, by anchor and title."""
 
-Figures = Callable[[Sheet, int], Mapping[str, Sequence[Block]]]
+Figures = Callable[[Any, int], Mapping[str, Sequence[Block]]]
 
 
 def first_screen(analysis: Analysis) -> Document:
@@ -78,10 +79,10 @@ def topic_names() -> list[str]:
 def document(
     analysis: Analysis,
     output: str,
-    figures: Figures = lambda sheet, number: {},
+    figures: Figures = lambda about, number: {},
     only: Collection[str] = (),
 ) -> Document:
-    """The report for one output, with what is drawn of a scale (and its number) by its part.
+    """The report for one output, with what is drawn of all results (number 0) or of a scale, by chapter or part.
 
     `only` names topics that are told alone, whatever they are told in otherwise. Raises UserError for an unknown one.
     """
@@ -93,7 +94,11 @@ def document(
         return [block for topic in topics if only or output in topic.outputs for block in topic.make(about)]
 
     def around(topics: Mapping[tuple[str, str], Topic]) -> list[Chapter]:
-        return [Chapter(*name, told([topic], analysis)) for name, topic in topics.items() if wanted(name[0])]
+        return [
+            Chapter(anchor, title, [*told([topic], analysis), *whole.get(anchor, ())])
+            for (anchor, title), topic in topics.items()
+            if wanted(anchor)
+        ]
 
     def wanted(name: str) -> bool:
         return not only or name in only
@@ -111,6 +116,7 @@ def document(
         several = f"Scale {analysis.letters[scale]}: {scale}"
         return Chapter(f"scale-{number}", several if len(analysis.letters) > 1 else scale, blocks)
 
+    whole = figures(analysis, 0)
     scales = [of_scale(sheet, number) for number, sheet in enumerate(analysis.sheets, start=1)]
     chapters = [chapter for chapter in (*around(BEFORE), *scales, *around(AFTER)) if chapter.blocks]
     return Document(f"What {', '.join(analysis.report.overview.sweeps) or 'no sweep'} showed", chapters)

@@ -135,20 +135,23 @@ def _on_other_metrics(sheet: Sheet, number: int) -> Iterator[Part]:
             yield Part(f"scale-{number}-effects-{name}", f"Effects on {metric_name(name)}", blocks, number, name)
 
 
-def _figures(sheet: Sheet, number: int) -> dict[str, list[Block]]:
-    """Those of a scale by their topic, for the scales with most trials."""
+def _figures(about: Sheet | Analysis, number: int) -> dict[str, list[Block]]:
+    """Those of all results, or of one of the scales with most trials, by their topic."""
     from markupsafe import Markup
 
-    if not sheet.section.finished:
-        return {}
-    if number > MOST_DRAWN:
-        line = f"Figures are drawn for the {MOST_DRAWN} scales with most trials; report a folder of this one alone."
-        return {"": [Text([line])]}
+    mark, anchor = "", "{}"
+    if isinstance(about, Sheet):
+        if not about.section.finished:
+            return {}
+        if number > MOST_DRAWN:
+            line = f"Figures are drawn for the {MOST_DRAWN} scales with most trials; report a folder of this one alone."
+            return {"": [Text([line])]}
+        mark, anchor = about.section.regime.mark, f"{{}}-{number}"
     drawn: dict[str, list[Block]] = {}
     with style.style(page=True):
-        for chart in charts(sheet):
-            anchor = f"{chart.name}-{number}"
-            title = ", ".join(filter(None, (chart.title, sheet.section.regime.mark)))
-            svg = Markup(style.svg_of(chart.draw(), anchor, f"{title}. {chart.caption}"))
-            drawn.setdefault(chart.topic, []).append(Figure(anchor, title, chart.caption, svg, chart.lines))
+        for chart in charts(about):
+            name = anchor.format(chart.name)
+            title = ", ".join(filter(None, (chart.title, mark)))
+            svg = Markup(style.svg_of(chart.draw(), name, f"{title}. {chart.caption}"))
+            drawn.setdefault(chart.topic, []).append(Figure(name, title, chart.caption, svg, chart.lines))
     return drawn

@@ -19,6 +19,7 @@ BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE = "#0072b2", "#d55e00", "#009e73", 
 GREY = "#7a7a7a"
 COLOURS = {"baseline": GREY, "V1": BLUE, "V2": VERMILLION, "V3": GREEN}
 COLOUR_OF_BITS = defaultdict(lambda: PURPLE, {16: GREY, 8: BLUE, 4: VERMILLION})
+MANY = (GREY, BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE)
 OTHERS = (PURPLE, SKY, ORANGE, GREEN)
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

@@ -25,6 +25,7 @@ from bitskip.report.next_run import next_run
 from bitskip.report.numbers import ExitProfile, Section, Standing
 from bitskip.report.summary import EVERYTHING_OFF, Analysis, Sheet
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
+from bitskip.report.topics.ladder import ladder_in_short
 from bitskip.scaling.ladder import ladders
 from bitskip.store.schema import Status
 
@@ -199,7 +200,12 @@ def sentences(analysis: Analysis, sheet: Sheet) -> Iterator[str]:
     section, subject = sheet.section, headline(sheet.section)
     here = _where([section.regime])
     yield f"{together(section, subject)} {here}."
-    yield with_size(analysis, sheet, subject) + "."
+    ladders_here = zip(analysis.report.ladders, analysis.scalings, strict=True)
+    followed = [ladder for ladder, laws in ladders_here if ladder.effects and section.scale in laws.regimes]
+    if followed:
+        yield from ladder_in_short(followed[0])
+    else:
+        yield with_size(analysis, sheet, subject) + "."
     yield f"{where_to_exit(section.exits)} {here}."
 
 
