@@ -80,8 +80,11 @@ def sweep(
     limits = Limits.parse(max_trials, time_budget, retry, ignore_damaged, max_rung)
     design = load_sweep(file, profile, overrides or (), results)
     console = Console(stderr=as_json)
+    folder = results / design.name
 
     def announce(plan: Plan) -> None:
+        nonlocal folder
+        folder = plan.folder  # of the sweep, or of the search before it
         speed = measured(plan.to_run, design.resources, calibrate if dry_run or calibrate else False)
         found = plan_object(plan, speed)
         if not as_json:
@@ -100,7 +103,7 @@ def sweep(
             design, Run(results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
         )
     except KeyboardInterrupt as signal:
-        interrupted(results / design.name, signal)
+        interrupted(folder, signal)
     finished(end, results, as_json)
 
 

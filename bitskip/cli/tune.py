@@ -11,6 +11,7 @@ import typer
 from bitskip.cli.app import DEFAULT_RESULTS, JsonOption, ResultsOption, SetOption, app, print_blocks
 from bitskip.cli.sweeps import finished, interrupted
 from bitskip.errors import UserError
+from bitskip.extras import require
 
 if TYPE_CHECKING:
     from bitskip.engine.plan import Plan
@@ -36,7 +37,10 @@ def tune(
         str | None,
         typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
     ] = None,
-    executor: Annotated[str, typer.Option(help="ray, or inline: one trial after another in this process.")] = "ray",
+    executor: Annotated[
+        str | None,
+        typer.Option(help="ray, or inline: one trial after another in this process, as where ray is not installed."),
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,6 +51,7 @@ def tune(
     from rich.console import Console
 
     from bitskip.engine.executors import open_executor
+    from bitskip.engine.executors.inline import Inline
     from bitskip.engine.plan import Limits
     from bitskip.engine.search import Run, run_search
     from bitskip.report.live import view
@@ -64,8 +69,6 @@ def tune(
     design = load_sweep(file, profile, [*(overrides or ()), f"tuned.{axis}={wanted}"], results)
     search = design.search
     assert search is not None
-    if max_rung is not None and design.ladder is None:
-        raise UserError(f"--max-rung {max_rung}: {file} has no ladder; leave it out")
     console = Console(stderr=as_json)
 
     def announce(plan: Plan) -> None:
@@ -77,8 +80,9 @@ def tune(
 
     end = None
     if not dry_run:
-        slots = 1 if executor == "inline" else local_slots(design.resources)
+        require("torch")
         runner = open_executor(executor, address or design.resources.address)
+        slots = 1 if isinstance(runner, Inline) else local_slots(design.resources)
         try:
             end = run_search(
                 search, Run(results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))

@@ -22,7 +22,7 @@ from bitskip.store.schema import FINISHED, Status
 from bitskip.sweep.located_yaml import Source
 from bitskip.sweep.rules import SEARCH, SEARCH_SEEDS, with_value
 from bitskip.sweep.suggest import sweep_documents
-from bitskip.sweep.sweep_file import Sweep, expand, with_seeds
+from bitskip.sweep.sweep_file import Sweep, expand, no_ladder, with_seeds
 from bitskip.sweep.tune import STEP, Measured, Optimum, follow, optimum, predicted
 from bitskip.techniques.base import plain
 from bitskip.trial.config import AXES, PRESETS, SIZES, ModelConfig, TrialConfig, model_label
@@ -54,7 +54,8 @@ class Arm:
 
     @property
     def label(self) -> str:
-        return ", ".join(f"{name} {plain(value)}" for name, value in self.names.items()) or "all configurations"
+        told = {**self.names, **({"model": model_label(self.trial.model)} if "model" in self.names else {})}
+        return ", ".join(f"{name} {plain(value)}" for name, value in told.items())
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,10 @@ class Search:
         return found
 
     def _rungs(self, count: int | None) -> Sequence[Sequence[Arm]]:
-        if count is None or self.sweep.ladder is None:
+        if count is None:
             return self.rungs
+        if self.sweep.ladder is None:
+            raise UserError(no_ladder(count, self.sweep))
         wanted = self.sweep.ladder.rungs[:count]
         return [rung for rung in self.rungs if any(each.holds(rung[0].trial) for each in wanted)]
 
@@ -284,7 +287,7 @@ def _telling(trials: Sequence[TrialConfig]) -> list[str]:
             for names in (chosen, [*chosen, name])
         ]
         chosen += [name] * (parts[1] > parts[0])
-    return chosen
+    return chosen or [_arm_axes()[0]]  # a rule names an axis, also the only one
 
 
 def _named(trial: TrialConfig, name: str) -> Any:

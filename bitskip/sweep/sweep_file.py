@@ -144,6 +144,11 @@ class Sweep:
         return replace(self, trials=with_seeds(chosen, self.seeds))
 
 
+def no_ladder(max_rung: int, sweep: Sweep) -> str:
+    """What is wrong with `--max-rung` where there are no rungs."""
+    return f"--max-rung {max_rung}: {sweep.path} has no ladder; leave it out, or add a block `ladder:`"
+
+
 def with_seeds(configurations: Iterable[TrialConfig], seeds: Sequence[int]) -> tuple[TrialConfig, ...]:
     """Every configuration with every seed, equal trials once."""
     trials = (c if c.seed == seed else replace(c, seed=seed) for c in configurations for seed in seeds)

@@ -1,8 +1,10 @@
 """Searches of a rate: known lowest points, edges, divergence, laws over rungs; and a sweep that begins with one."""
 
+import functools
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from bitskip.cli import app
+from bitskip.report.live import LinesView
+from bitskip.store.tables import load_results
 from bitskip.sweep.search import Search, stored_losses
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.sweep.tune import MOST_WIDENINGS, Measured, follow, optimum, predicted
@@ -33,6 +37,8 @@ space: {bits: [16, 4]}
 seeds: 2
 resources: {cpus: 1}
 """
+
+ONE_ARM = TINY.replace("[16, 4]", "[16]").replace("seeds: 2", "seeds: 1")
 
 
 def bowl(lowest: float, bend: float = 0.1):  # type: ignore[no-untyped-def]
@@ -123,6 +129,70 @@ def test_a_search_goes_on_where_it_was_stopped_and_its_rules_are_those_of_the_sw
     assert plan["to_run"] == 0
     told_json = json.loads(ran("tune", str(file), "--results", str(results), "--dry-run", "--json"))
     assert [arm["use"] for arm in told_json["arms"]] == [rates[16], rates[4]]
+
+
+def test_along_a_ladder_a_rung_begins_where_those_below_lead(tmp_path: Path) -> None:
+    file, results = tmp_path / "tiny.yaml", tmp_path / "results"
+    sizes = "{layers: 1, width: 16, heads: 2, kv_heads: 1, ffn_width: 32}"
+    one_rung = f"  model: {sizes}\n", "  tokens: 2048\n"
+    file.write_text(
+        functools.reduce(lambda text, line: text.replace(line, ""), one_rung, ONE_ARM)
+        + f"ladder: {{models: [{sizes}], tokens: [1024, 2048]}}\ntuned: {{lr: search}}\n"
+    )
+    inline = ("--results", str(results), "--executor", "inline")
+    plan = json.loads(ran("sweep", str(file), *inline, "--dry-run", "--no-calibrate", "--json"))
+    assert "0 of 2 arms at 2 rungs, searched for the others: at least 6 trials" in plan["notes"][0]
+    ran("sweep", str(file), *inline, "--no-calibrate", "--max-rung", "1")
+    part = load_sweep(file, results=results)
+    assert not part.known
+    rows = load_results(results).trials.to_pylist()
+    assert {(row["tokens"], row["seed"]) for row in rows if row["sweep"] == "tiny"} == {(1024, 0)}
+    # What lies beside the results knows of the search, too, also when it is read by itself.
+    beside = load_sweep(results / "tiny" / "sweep.yaml", results=results / "tiny")
+    assert not beside.known
+    assert [trial.trial_id for trial in beside.trials] == [trial.trial_id for trial in part.trials]
+    # At the second rung the three rates are those around the optimum of the first, on the same grid.
+    assert part.search is not None
+    below, above = part.search.survey(stored_losses(results))
+    assert below.optimum is not None
+    wanted = sorted(trial["lr"] for trial in above.wanted)
+    assert abs(math.log2(wanted[1] / below.optimum.exact)) <= 0.5
+    assert wanted == [wanted[1] / 2, wanted[1], wanted[1] * 2]
+    assert wanted[1] in below.tried
+    ran("sweep", str(file), *inline, "--no-calibrate")
+    whole = load_sweep(file, results=results)
+    assert whole.known
+    assert {t.trial_id for t in whole.trials} >= {row["trial_id"] for row in rows if row["sweep"] == "tiny"}
+
+
+def test_an_interrupted_search_says_what_it_keeps_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, results = tmp_path / "tiny.yaml", tmp_path / "results"
+    file.write_text(ONE_ARM + "tuned: {lr: search}\n")
+    command = ["sweep", str(file), "--results", str(results), "--executor", "inline", "--no-calibrate"]
+
+    def interrupted(view: LinesView, row: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LinesView, "finished", interrupted)
+        result = CliRunner().invoke(app, command)
+    assert result.exit_code == 130
+    assert "1 trials of" in result.output
+    assert "tiny_tuning have finished" in " ".join(result.output.split())
+    before = load_results(results).trials.to_pylist()
+    ran(*command)
+    after = {row["trial_id"]: row["started_at"] for row in load_results(results).trials.to_pylist()}
+    assert [after[row["trial_id"]] for row in before] == [row["started_at"] for row in before]
+    assert len(after) > 3
+
+
+def test_rungs_are_for_sweeps_with_a_ladder(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY + "tuned: {lr: search}\n")
+    for command in ("tune", "sweep"):
+        result = CliRunner().invoke(app, [command, str(file), "--results", str(tmp_path), "--max-rung", "1"])
+        assert "has no ladder; leave it out" in str(result.exception)
+    assert not (tmp_path / "tiny_tuning").exists()
 
 
 @pytest.mark.parametrize(
