@@ -146,7 +146,7 @@ class Search:
         """A batch size is a whole number of the grid: the one nearest to the lowest point, which is the best one."""
         if AXES[self.axis].kind is not int:
             return found
-        return replace(found, exact=min(tried, key=lambda value: abs(math.log(value / found.exact))))
+        return replace(found, exact=min(tried, key=lambda value: abs(math.log(value / found.exact))), whole=True)
 
     def _trials(self, arm: Arm, value: float) -> tuple[TrialConfig, ...]:
         setting = round(value) if AXES[self.axis].kind is int else value
@@ -155,10 +155,9 @@ class Search:
     def _allowed(self, arm: Arm, value: float) -> bool:
         if AXES[self.axis].kind is not int:
             return value > 0
-        own = arm.trial[self.axis]
-        training = with_value(arm.trial, self.axis, round(value)).training
+        training = arm.trial.training
         whole = value >= 1 and value == round(value) and round(value) % (training.micro_batch or 1) == 0
-        return whole and (value <= own or training.batch_size * training.seq_len <= training.tokens)
+        return whole and (value <= training.batch_size or value * training.seq_len <= training.tokens)
 
     def trials_at_least(self, found: Sequence[Found], max_rung: int | None = None) -> int:
         """How many trials the search still runs at least."""

@@ -57,11 +57,12 @@ class Optimum:
     exact: float
     error: float | None
     open: bool
+    whole: bool = False
 
     @property
     def value(self) -> float:
-        """With two significant digits: what rules use."""
-        return float(f"{self.exact:.1e}")
+        """What rules use: with two significant digits, or as it is where values are `whole` numbers."""
+        return self.exact if self.whole else float(f"{self.exact:.1e}")
 
 
 def follow(

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bitskip.cli import app
 from bitskip.report.live import LinesView
 from bitskip.store.tables import load_results
-from bitskip.sweep.search import Search, stored_losses
+from bitskip.sweep.search import Loss, Search, stored_losses
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.sweep.tune import MOST_WIDENINGS, Measured, follow, optimum, predicted
 
@@ -211,10 +211,35 @@ def test_what_cannot_be_searched_is_refused(line: str, message: str, tmp_path: P
     assert message in result.output + str(result.exception)
 
 
-def test_batch_sizes_are_whole_and_fit_the_budget(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lowest", "batch", "tried", "open_"),
+    [
+        (3.1, 4, {2, 4, 8}, False),
+        (0.1, 4, {1, 2, 4, 8}, True),  # half a sequence is none
+        (100.0, 4, {2, 4, 8, 16, 32, 64}, True),  # 2048 tokens are one step of 64 sequences
+        (3.1, 6, {3, 6, 12}, True),
+    ],
+)
+def test_batch_sizes_are_whole_and_fit_the_budget(
+    lowest: float, batch: int, tried: set[int], open_: bool, tmp_path: Path
+) -> None:
     file = tmp_path / "tiny.yaml"
-    file.write_text(TINY)
-    sweep = load_sweep(file)
-    search = Search.of(sweep, "batch_size", (100,))
-    wanted = {trial["batch_size"] for found in search.survey({}) for trial in found.wanted}
-    assert wanted == {2, 4, 8}
+    file.write_text(ONE_ARM.replace("batch_size: 4", f"batch_size: {batch}"))
+    search = Search.of(load_sweep(file), "batch_size", (100,))
+    losses: dict[str, Loss] = {}
+    while wanted := search.survey(losses)[0].wanted:
+        losses |= {trial.trial_id: Loss(abs(math.log2(trial["batch_size"] / lowest))) for trial in wanted}
+    (found,) = search.survey(losses)
+    assert set(found.tried) == tried
+    assert found.optimum is not None
+    assert found.optimum.open is open_
+    best = min(tried, key=lambda value: abs(math.log2(value / lowest)))
+    assert search.rules([found]) == [{"bits": 16, "use": best}]
+
+
+def test_a_batch_size_is_not_rounded(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(ONE_ARM.replace("batch_size: 4", "batch_size: 128").replace("tokens: 2048", "tokens: 204800"))
+    search = Search.of(load_sweep(file), "batch_size", (100,))
+    losses = {trial.trial_id: Loss(abs(math.log2(trial["batch_size"] / 128))) for trial in search.survey({})[0].wanted}
+    assert search.rules(search.survey(losses)) == [{"bits": 16, "use": 128}]
