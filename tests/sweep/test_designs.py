@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from bitskip.engine.plan import plan_sweep
 from bitskip.analysis.regime import regime_of
+from bitskip.engine.plan import plan_sweep
 from bitskip.errors import UserError
 from bitskip.store.tables import write_trial
 from bitskip.sweep.adaptive import choose_guided, choose_optuna
