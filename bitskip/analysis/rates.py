@@ -98,6 +98,12 @@ class Parabola:
         _, slope, curvature = self.coefficients
         return float(self.best * 2 ** (-slope / (2 * curvature)))
 
+    @property
+    def optimum_gradient(self) -> Array:
+        """How far log2 of the optimum moves with each of the three losses, [3]."""
+        _, slope, curvature = self.coefficients
+        return np.asarray(slope / (2 * curvature**2) * self.solved[2] - self.solved[1] / (2 * curvature))
+
     def at(self, rate: float) -> float:
         constant, slope, curvature = self.coefficients
         x = math.log2(rate / self.best)

@@ -103,6 +103,23 @@ ResultsArgument = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 MetricOption = Annotated[str, typer.Option(help="What is asked for: ppl, bpb, speed_gain …")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Override a value; repeatable.")]
+ProfileOption = Annotated[str | None, typer.Option(help="A profile of the file, merged over the rest.")]
+MaxTrialsOption = Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)]
+MaxRungOption = Annotated[
+    int | None, typer.Option(help="Only the cheapest N rungs of the ladder now.", metavar="N", min=1)
+]
+TimeBudgetOption = Annotated[
+    str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
+]
+RetryOption = Annotated[
+    str | None,
+    typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
+]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(help="ray, or inline: one trial after another in this process, as where ray is not installed."),
+]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")]
 
 
 def _version(wanted: bool) -> None:

@@ -13,10 +13,17 @@ from bitskip.cli.app import (
     DEFAULT_RESULTS,
     INTERRUPTED,
     TERMINATED,
+    AddressOption,
+    ExecutorOption,
     JsonOption,
+    MaxRungOption,
+    MaxTrialsOption,
+    ProfileOption,
     ResultsArgument,
     ResultsOption,
+    RetryOption,
     SetOption,
+    TimeBudgetOption,
     app,
     or_reference,
     print_blocks,
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
 @app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/quickstart.yaml.")],
-    profile: Annotated[str | None, typer.Option(help="A profile of the file, merged over the rest.")] = None,
+    profile: ProfileOption = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -43,25 +50,15 @@ def sweep(
         bool | None,
         typer.Option("--calibrate/--no-calibrate", help="Time a few training steps; a dry run does if it is quick."),
     ] = None,
-    max_trials: Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)] = None,
-    max_rung: Annotated[
-        int | None, typer.Option(help="Run the cheapest N rungs of the ladder now.", metavar="N", min=1)
-    ] = None,
-    time_budget: Annotated[
-        str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
-    ] = None,
-    retry: Annotated[
-        str | None,
-        typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
-    ] = None,
+    max_trials: MaxTrialsOption = None,
+    max_rung: MaxRungOption = None,
+    time_budget: TimeBudgetOption = None,
+    retry: RetryOption = None,
     ignore_damaged: Annotated[
         bool, typer.Option("--ignore-damaged", help="Run what unreadable files of results may hold; these are kept.")
     ] = False,
-    executor: Annotated[
-        str | None,
-        typer.Option(help="ray, or inline: one trial after another in this process, as where ray is not installed."),
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the trials of a design space that have no result yet."""
@@ -170,7 +167,7 @@ def suggest(
     crossed: Annotated[
         bool, typer.Option("--crossed", help="From all combinations of what was measured, also those sweeps exclude.")
     ] = False,
-    profile: Annotated[str | None, typer.Option(help="A profile of the file.")] = None,
+    profile: ProfileOption = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bitskip.cli.app import DEFAULT_RESULTS, JsonOption, ResultsOption, SetOption, app, print_blocks
+from bitskip.cli.app import (
+    DEFAULT_RESULTS,
+    AddressOption,
+    ExecutorOption,
+    JsonOption,
+    MaxRungOption,
+    MaxTrialsOption,
+    ProfileOption,
+    ResultsOption,
+    RetryOption,
+    SetOption,
+    TimeBudgetOption,
+    app,
+    print_blocks,
+)
 from bitskip.cli.sweeps import finished, interrupted
 from bitskip.errors import UserError
 from bitskip.extras import require
@@ -22,26 +36,16 @@ def tune(
     file: Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/ladder.yaml.")],
     axis: Annotated[str, typer.Option(help="What to search: lr or batch_size.")] = "lr",
     seeds: Annotated[str | None, typer.Option(metavar="N,…", help="Seeds that the sweep does not use.")] = None,
-    profile: Annotated[str | None, typer.Option(help="A profile of the file, merged over the rest.")] = None,
+    profile: ProfileOption = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is known and what is to run, and stop.")] = False,
-    max_trials: Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)] = None,
-    max_rung: Annotated[
-        int | None, typer.Option(help="Search the cheapest N rungs of the ladder now.", metavar="N", min=1)
-    ] = None,
-    time_budget: Annotated[
-        str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
-    ] = None,
-    retry: Annotated[
-        str | None,
-        typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
-    ] = None,
-    executor: Annotated[
-        str | None,
-        typer.Option(help="ray, or inline: one trial after another in this process, as where ray is not installed."),
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
+    max_trials: MaxTrialsOption = None,
+    max_rung: MaxRungOption = None,
+    time_budget: TimeBudgetOption = None,
+    retry: RetryOption = None,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search the learning rate, or the batch size, of every precision and rotation at every rung of a sweep.

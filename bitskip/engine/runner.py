@@ -36,8 +36,9 @@ from bitskip.store.filesystem import publish_design
 from bitskip.store.folder import SweepFolder
 from bitskip.store.folder_lock import only_writer
 from bitskip.store.heartbeat import Running, running_trials
+from bitskip.store.parquet_files import set_aside
 from bitskip.store.schema import FINISHED
-from bitskip.store.tables import committed_anywhere, set_aside
+from bitskip.store.tables import committed_anywhere
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.training.shared_prefix import PrefixQueue

@@ -42,7 +42,7 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
         reason = f"{missing} of {len(effects)} effects are not estimable: cells with their techniques were not run."
         return reason, f"bitskip suggest --crossed --results {folder}"
     if len(sizes) > 1:
-        return "Several sizes are decided; the next configurations:", f"bitskip suggest --results {folder}"
+        return "Several sizes were run; the next configurations:", f"bitskip suggest --results {folder}"
     more = [effect.more_seeds for effect in section.composition_effects if effect.more_seeds]
     seeds = max(each.seeds for each in section.leaderboard)
     if more and min(more) <= seeds:

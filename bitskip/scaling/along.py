@@ -28,13 +28,19 @@ from bitskip.scaling.verdict import FADES, FLIPS, verdict
 ORDERS = (1, 2)
 """Main effects, and those of two techniques."""
 
+FARTHEST_ZERO = 20.0
+"""Logarithms of tokens from the ladder's middle beyond which a zero is none."""
+
+WORST_FIT = 2.0
+"""Chi² per degree of freedom beyond which the laws do not fit: with 6 of these, one ladder in 16 by chance."""
+
 
 @dataclass(frozen=True)
 class Crossing:
     """Where an effect changes sign, in tokens a parameter, at one measured size.
 
-    Its median, and its 90 % interval: below `low` and above `high` the sign is known to 95 %; None
-    where it is on neither side. `measured` are the fewest and most tokens a parameter that were run at this size.
+    Its median, and its 90 % interval: below `low` and above `high` the sign is known to 95 %; None where it is known on
+    neither side. `measured` are the fewest and most tokens a parameter that were run at this size.
     """
 
     parameters: int
@@ -226,14 +232,6 @@ def _line(effects: Effects, size: int, middle: float) -> tuple[Array, Array] | N
     pair = list(sides[-1])
     through = np.linalg.inv(np.column_stack([np.ones(2), effects.places[pair, 1] - middle]))
     return through @ effects.values[pair], through @ effects.covariance[np.ix_(pair, pair)] @ through.T
-
-
-FARTHEST_ZERO = 20.0
-"""Logarithms of tokens from the ladder's middle beyond which a zero is none."""
-
-
-WORST_FIT = 2.0
-"""Chi² per degree of freedom beyond which the laws do not fit: with 6 of these, one ladder in 16 by chance."""
 
 
 def _residuals(effects: Effects, design: Array) -> Array:

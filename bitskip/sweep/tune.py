@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitskip.analysis.design_matrix import Array
+from bitskip.analysis.rates import parabola
 
 STEP = 2.0
 """From one value to the next."""
@@ -106,26 +107,22 @@ def optimum(tried: Tried) -> Optimum:
     at = values.index(best)
     if not 0 < at < len(values) - 1 or not math.isfinite(tried[best].mean):
         return Optimum(best, None, open=True)
-    near = [tried[value] for value in values[at - 1 : at + 2]]
-    low, middle, high = (each.mean for each in near)
-    bend = low - 2 * middle + high
-    if not math.isfinite(bend):
+    near = {value: tried[value] for value in values[at - 1 : at + 2]}
+    if not all(math.isfinite(each.mean) for each in near.values()):
         return Optimum(best, WITHIN_A_STEP, open=False)
-    if bend == 0:
+    through = parabola({value: each.losses for value, each in near.items()})
+    if through is None or not through.coefficients[2]:  # all three alike
         return Optimum(best, None, open=False)
-    moved = (low - high) / (2 * bend)  # in steps, from the best value
-    # Its derivative after the three losses: how far an error of theirs moves it.
-    after = np.array([0.5 - moved, 2 * moved, -0.5 - moved]) / bend
-    return Optimum(best * STEP**moved, _error(near, after), open=False)
+    return Optimum(through.optimum, _error(list(near.values()), through.optimum_gradient), open=False)
 
 
-def _error(near: Sequence[Measured], after: Array) -> float | None:
-    """Standard error of the sum of the losses times `after`: over seeds, and over the text that was measured."""
+def _error(near: Sequence[Measured], gradient: Array) -> float | None:
+    """Standard error of the sum of the losses times `gradient`: over seeds, and over the text that was measured."""
     seeds = sorted(set.intersection(*(set(each.losses) for each in near)))
-    moved = [after @ np.array([[each.losses[seed] for seed in seeds] for each in near])]
+    moved = [gradient @ np.array([[each.losses[seed] for seed in seeds] for each in near])]
     sequences = [each.sequences for each in near if each.sequences is not None]
     if len(sequences) == len(near):
-        moved.append(after @ np.array(sequences))
+        moved.append(gradient @ np.array(sequences))
     variances = [each.var(ddof=1) / len(each) for each in moved if len(each) > 1]
     return math.sqrt(sum(variances)) if variances else None
 

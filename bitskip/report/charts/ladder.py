@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from bitskip.analysis.levels import axes_of, cell_label
+from bitskip.analysis.levels import cell_label
 from bitskip.analysis.metrics import METRICS
-from bitskip.errors import UserError
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, grouped
 from bitskip.report.format import count_text
@@ -21,7 +19,7 @@ from bitskip.report.topics.ladder import name_of
 from bitskip.scaling.along import EffectAlong, band
 from bitskip.scaling.contrast_laws import Scaling
 from bitskip.scaling.ladder import Effects, scale_of
-from bitskip.trial.config import make_trial
+from bitskip.trial.config import stored_trial
 from bitskip.trial.cost import estimate
 
 LADDER = Topic("ladder", "Along the ladder", order=5, across=True)
@@ -153,8 +151,9 @@ def _draw(axes: Any, rows: Rows, x: str, scaled: Any) -> None:
 
 @LADDER.chart("loss-by-compute", "Loss against training compute")
 def loss_by_compute(analysis: Analysis) -> Content | None:
-    """Mean loss over seeds of every configuration at every rung of {ladder}, at its best rate where several were run,
-    against the FLOPs of its training. Line: the frontier, below which nothing was reached with as little compute.
+    """Mean loss over seeds of every configuration at every rung of {ladder}, against the FLOPs of its training; where
+    several rates were run, at that with most seeds, then with the lowest loss. Line: the frontier, below which nothing
+    was reached with as little compute.
     """
     if not analysis.scalings:
         return None
@@ -196,17 +195,14 @@ def _all_rows(scaling: Scaling) -> Iterable[dict[str, Any]]:
     for stratum in scaling.ladder:
         parameters, tokens = scale_of(stratum)
         for cell in stratum.cells:
-            values: Mapping[int, float] = cell.values(METRICS["ppl"])
-            with contextlib.suppress(UserError):
-                trial = make_trial(**{**stratum.settings(cell.levels), **axes_of(cell.levels)})
-                if values:
-                    label = cell_label(cell.levels, stratum.baseline)
-                    yield {
-                        "configuration": EVERYTHING_OFF if label == "baseline" else label,
-                        "parameters": parameters,
-                        "tokens": tokens,
-                        "flops": estimate(trial).flops,
-                        "loss": statistics.fmean(values.values()),
-                        "seeds": len(values),
-                        "mark": scaling.regimes[stratum.label].mark,
-                    }
+            if values := cell.values(METRICS["ppl"]):
+                label = cell_label(cell.levels, stratum.baseline)
+                yield {
+                    "configuration": EVERYTHING_OFF if label == "baseline" else label,
+                    "parameters": parameters,
+                    "tokens": tokens,
+                    "flops": estimate(stored_trial(cell.rows[0])).flops,
+                    "loss": statistics.fmean(values.values()),
+                    "seeds": len(values),
+                    "mark": scaling.regimes[stratum.label].mark,
+                }

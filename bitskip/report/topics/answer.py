@@ -26,7 +26,7 @@ from bitskip.report.numbers import ExitProfile, Section, Standing
 from bitskip.report.summary import EVERYTHING_OFF, Analysis, Sheet
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.report.topics.ladder import ladder_in_short
-from bitskip.scaling.ladder import ladders
+from bitskip.scaling.ladder import by_text
 from bitskip.store.schema import Status
 
 MOST_TECHNIQUES, MOST_BEST, MOST_INTERVALS = 6, 3, 3
@@ -263,8 +263,8 @@ def with_size(analysis: Analysis, sheet: Sheet, subject: Effect | None) -> str:
 
 def _rungs(analysis: Analysis, sheet: Sheet) -> list[Section]:
     """By size and tokens, the scale with most trials of each, where text and sequence length are those of a sheet."""
-    ladder = next((own for own in ladders(analysis.results) if sheet.section.scale in {each.label for each in own}), [])
-    labels = {each.label for each in ladder}
+    alike = by_text(each.stratum for each in analysis.sheets)
+    labels = next((labels for own in alike if sheet.section.scale in (labels := {each.label for each in own})), set())
     found: dict[tuple[int, int], Section] = {}
     for each in analysis.sheets:
         if each.section.scale in labels:
