@@ -45,9 +45,15 @@ class ActivationQuantization(Technique):
     first_bits_share: float = axis(0.95, "share of the tokens trained with first_bits", low=0.0, high=1.0)
     activation_scale: str = axis(
         "auto",
-        "scale of the activations; auto = absmean up to 4 bits, else absmax",
+        "scale of the activations; auto (or bitnet-v2) = absmean up to 4 bits, else absmax: another rule at other bits",
         choices=("auto", "absmax", "absmean"),
+        spelling=lambda value: "auto" if value == "bitnet-v2" else value,
     )
+
+    def scale(self) -> str | None:
+        """The rule in force with `bits`: absmax or absmean; None where nothing is quantized."""
+        rule = scale_rule(self.bits)
+        return rule if rule is None or self.activation_scale == "auto" else self.activation_scale
 
     def first_stage_steps(self, steps: int) -> int:
         """Steps that training spends with `first_bits`."""
@@ -123,3 +129,17 @@ class ActivationQuantization(Technique):
     def words(cls, settings: Mapping[str, Any]) -> list[str]:
         bits, first = settings["bits"], settings["first_bits"]
         return [f"{first} then {bits} bit" if first else f"{bits} bit"]
+
+
+def scales_by_bits(found: Iterable[ActivationQuantization]) -> dict[int, str]:
+    """Bit width to scale rule where the two go together: no rule is that of all quantized widths; else empty.
+
+    A comparison over such widths compares rules, too.
+    """
+    rules: dict[int, set[str]] = {}
+    for each in found:
+        if (rule := each.scale()) is not None:
+            rules.setdefault(each.bits, set()).add(rule)
+    if not rules or set.intersection(*rules.values()):
+        return {}
+    return {bits: " or ".join(sorted(found)) for bits, found in sorted(rules.items(), reverse=True)}
