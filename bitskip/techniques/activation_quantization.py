@@ -16,6 +16,7 @@ from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import LinearLayer, LinearOps, Moment, Technique
 from bitskip.techniques.phases import same_share
+from bitskip.techniques.post_training import PostTraining
 
 DAMAGE_BITS = 2.2
 """gamma of Kumar et al. (arXiv 2411.04330): the damage of b activation bits falls as exp(-b / gamma)."""
@@ -37,6 +38,7 @@ class ActivationQuantization(Technique):
     """The inputs of the blocks' linear layers are rounded to integers of `bits` bits, per token."""
 
     told_in_steps: ClassVar[tuple[str, ...]] = ("first_bits_share",)
+    post_training: ClassVar[bool] = True
     # Between 3 and 2 bits weights stop being near their initial values (ParetoQ, arXiv 2502.02631).
     irregular_below: ClassVar[float | None] = 4
 
@@ -60,6 +62,8 @@ class ActivationQuantization(Technique):
         return round(self.first_bits_share * steps) if self.first_bits else 0
 
     def canonical(self, trial: Any) -> Self:
+        if trial.of(PostTraining).after:  # no step is trained with any bits
+            self = self.reset("first_bits", "first_bits_share")
         found, first = self, self.first_stage_steps(trial.steps)
         if first == trial.steps and self.first_bits:
             found = dataclasses.replace(found, bits=self.first_bits)
@@ -105,7 +109,10 @@ class ActivationQuantization(Technique):
         Full precision is (0, 0).
         """
         quantized = settings["bits"] < UNQUANTIZED_BITS
-        nested = {f"{n} {value}": float(quantized) for n, value in settings.items() if n not in ("bits", "weights")}
+        others = {n: value for n, value in settings.items() if n not in ("bits", "weights", "quantize")}
+        nested = {f"{n} {value}": float(quantized) for n, value in others.items()}
+        if settings.get("quantize") == "after":
+            nested["quantized after"] = 1.0
         return nested | {
             "ternary": float(settings["weights"] == "ternary"),
             "damage": math.exp(-settings["bits"] / DAMAGE_BITS) if quantized else 0.0,
