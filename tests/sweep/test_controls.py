@@ -1,5 +1,6 @@
 """The controls of a comparison as ordinary points of a sweep, through the command."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,16 @@ def test_quantizing_afterwards_trains_nothing(results: Path) -> None:
         assert last[row["trial_id"]] == last[full["trial_id"]]
         assert row["loss"] != full["loss"]
         assert row["weight_bytes"] < full["weight_bytes"]
+
+
+def test_the_report_shows_every_control(results: Path) -> None:
+    (deep, alone) = json.loads(ok("report", results, "--json"))["sections"]
+    assert alone["alone"] == []
+    assert {(each["exit_layer"], each["depth"]) for each in deep["alone"]} == {(1, 3)}
+    assert len(deep["alone"]) == 3  # full precision, trained with 8 bits, and quantized after
+    plain = [each for each in deep["equal_costs"] if "phase" not in each["configuration"]]
+    assert plain
+    assert all(each["of_bytes"]["model"] != each["of_parameters"]["model"] for each in plain)
+    text = ok("report", results)
+    for told in ("after", "trained alone", "equal cost"):
+        assert told in text
