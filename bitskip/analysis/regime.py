@@ -57,9 +57,11 @@ def _regime(stratum: Stratum, search: Search | None) -> Regime:
     scale = stratum.scale
     sizes = {name.partition(".")[2]: value for name, value in scale.items() if name.startswith("model.")}
     parameters, tokens = non_embedding_parameters(ModelConfig(**sizes)), int(scale["tokens"])
-    training = TrainingConfig(tokens=tokens, batch_size=scale["batch_size"], seq_len=scale["seq_len"])
+    recipe = {name: scale[name] for name in ("training", "tokens", "batch_size", "seq_len")}
+    training = TrainingConfig(**recipe)
     rate = _place_of_rates(stratum, search)
-    marks = [UNDERTRAINED] * (tokens / parameters < FEWEST_TOKENS_PER_PARAMETER) + [RATE_OPEN] * (rate == AT_EDGE)
+    few = training.training == "scratch" and tokens / parameters < FEWEST_TOKENS_PER_PARAMETER
+    marks = [UNDERTRAINED] * few + [RATE_OPEN] * (rate == AT_EDGE)
     return Regime(
         parameters,
         tokens,

@@ -62,8 +62,10 @@ class Rotation(Technique):
     def widths(self, sizes: Any) -> dict[str, int]:
         """Widths that may be transformed, by the name of the axis that sets them."""
         found = {}
-        if any(site != "down" for site in self.variant.sites):
+        if set(self.variant.sites) - {"o", "down"}:
             found["width"] = sizes.width
+        if "o" in self.variant.sites:
+            found["head_dim" if sizes.head_dim else "width"] = sizes.attention_width
         if "down" in self.variant.sites:
             found["ffn_width"] = sizes.ffn_width
         if self.variant.output:  # it rotates outputs too, keys and values among them

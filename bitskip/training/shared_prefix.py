@@ -122,7 +122,7 @@ def shared_prefixes(trials: Iterable[TrialConfig]) -> dict[str, tuple[Prefix, ..
     little to wait for.
     """
     alike: dict[tuple[object, ...], list[TrialConfig]] = {}
-    for trial in trials:
+    for trial in (trial for trial in trials if trial.steps):
         alike.setdefault(_from_the_start(trial), []).append(trial)
     families: dict[str, list[TrialConfig]] = {}
     for trial in (trial for group in alike.values() if len(group) > 1 for trial in group):

@@ -17,7 +17,7 @@ from bitskip.data import TokenData, load_data, training_tokens
 from bitskip.data.sequences import Extent, Sequences, cut
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
-from bitskip.model.decoder import Decoder, build_model
+from bitskip.model.decoder import Decoder, build_model, random_model
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
@@ -274,7 +274,7 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
     Blocks are compiled only where the trial asks for it outright: compiling takes longer than many steps.
     """
     training = trial.training
-    model = build_model(trial).to(device)
+    model = random_model(trial).to(device)
     if training.compile == "on":
         compile_blocks(model)
     model.train()
@@ -354,6 +354,8 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
 def _verdict(
     trial: TrialConfig, text: TokenData, progress: Progress, full: ExitResult | None
 ) -> tuple[Status, str | None]:
+    if trial.training.training == "none" and full is not None:
+        return Status.OK, None  # how much worse it has become is what is measured
     if progress.diverged or full is None:
         return Status.DIVERGED, progress.diverged or "non-finite held-out loss after training"
     if full.loss > math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN:
