@@ -72,6 +72,12 @@ class Rotation(Technique):
             found["kv_heads"] = sizes.kv_heads * sizes.head_width
         return found
 
+    def block_notes(self, sizes: Any) -> list[str]:
+        """Which widths are transformed in blocks, and of what size: a transform of the whole spreads outliers wider."""
+        widths = dict.fromkeys(width for width in self.widths(sizes).values() if width & (width - 1))
+        blocks = {width: width & -width for width in widths}  # the largest power of two that divides it
+        return [f"widths of {width} rotate in {width // block} blocks of {block}" for width, block in blocks.items()]
+
     def check(self, trial: Any) -> None:
         for name, width in self.widths(trial.model).items():
             if width % 2:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from bitskip.data.tokenizer import _train_bpe
 from bitskip.errors import UserError
 from bitskip.model.decoder import KeyValueCache, build_model
+from bitskip.store.tables import load_results
+from bitskip.training.trainer import run_trial
 from bitskip.trial.config import TrialConfig, make_trial
 from bitskip.trial.pretrained import pretrained_digest
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed: pip install bitskip[models]")
 
+ROOT = Path(__file__).parents[2]
 SIZES: dict[str, Any] = {
     "vocab_size": 300,
     "hidden_size": 48,
@@ -109,6 +115,53 @@ def test_the_content_is_the_identity_and_not_the_place(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "one" / "config.json").read_text())
     (tmp_path / "one" / "config.json").write_text(json.dumps(config | {"rope_theta": 5.0, "rope_parameters": None}))
     assert pretrained_digest(str(tmp_path / "one")) not in digests
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """The folder of a tiny model with its tokenizer, and a text."""
+    stored_model(tmp_path / "model", "LlamaConfig")
+    words = [f"word{number % 37} of{number % 11}" for number in range(6000)]
+    paragraphs = ["\n".join(words[start : start + 60]) for start in range(0, 6000, 60)]
+    # Fewer tokens than the model's 300 rows.
+    _train_bpe(iter(paragraphs), 280).save(
+        str(tmp_path / "model" / "tokenizer.json")
+    )  # fewer than the model's 300 rows
+    (tmp_path / "text.txt").write_text("\n\n".join(f"{n}: {part}" for n, part in enumerate(paragraphs)))
+    return tmp_path
+
+
+SMALL = {"seq_len": 32, "eval_tokens": 512, "curve_tokens": 256}
+
+
+@pytest.mark.slow
+def test_the_sweep_we_ship_measures_a_model_as_it_is(stored: Path) -> None:
+    options = [f"--set=base.{name}={value}" for name, value in {**SMALL, "data.leak_bound": 1}.items()]
+    command = ["sweep", str(ROOT / "sweeps" / "pretrained.yaml"), "--executor", "inline", *options]
+    run = subprocess.run([sys.executable, "-m", "bitskip", *command], cwd=stored, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "widths of 48 rotate in 3 blocks of 16" in run.stdout
+    rows = load_results(stored / "results").trials.to_pylist()
+    assert {(row["status"], row["tokens"], row["tokens_trained"], row["steps"]) for row in rows} == {("ok", 0, 0, 0)}
+    assert len(rows) == 9
+    assert {row["model"] for row in rows} == {"model"}
+    losses = {(row["bits"], row["hadamard"]): row["loss"] for row in rows}
+    whole = [loss for (bits, _), loss in losses.items() if bits == 16]
+    assert max(whole) - min(whole) < 1e-5
+    assert len(set(losses.values())) > 6
+
+
+@pytest.mark.slow
+def test_healing_starts_from_the_weights_and_trains_them(stored: Path) -> None:
+    data = {"files": [str(stored / "text.txt")], "leak_bound": 1}
+    axes = {"model": {"from": str(stored / "model")}, "data": data, "lr": 1e-3, **SMALL, "curve_points": 2}
+    before = run_trial(make_trial(**axes, training="none"))
+    healed = run_trial(make_trial(**axes, training="heal", tokens=8_192, bits=8, weights="full", exit_weight=0.3))
+    assert healed.loss is not None
+    assert before.loss is not None
+    assert healed.loss < before.loss - 0.5
+    assert healed.bigram_loss is not None
+    assert (before.bigram_loss, before.curve, before.tokens_trained) == (None, (), 0)
 
 
 def test_from_scratch_the_weights_do_not_matter(tmp_path: Path) -> None:
