@@ -293,6 +293,8 @@ def make_trial(**axes: Any) -> TrialConfig:
     Raises UserError for an unknown axis, a wrong type, a value out of range, or sizes that do not fit together.
     """
     flat = flatten_axes({"model": "nano"} | axes)
+    if flat.get("training") == "none":
+        flat.pop("tokens", None)  # 0 in its rows
     values = {name: AXES[name].check(value) for name, value in flat.items()}
     fixed = TOKENIZER_VOCABULARIES.get(values.get("data.tokenizer", ""))
     if fixed is not None:
@@ -352,13 +354,9 @@ def _check_pretrained(trial: TrialConfig) -> None:
     """Raise UserError for what pretrained weights do not allow."""
     regime = trial.training.training
     if regime == "scratch":
-        if trial.training.tokens < 1:
-            raise UserError(f"tokens: {trial.training.tokens} is out of range (at least 1)")
         return
     if not trial.model.pretrained:
         raise UserError(f"training: {regime} needs pretrained weights: set model: {{from: FOLDER, FILE.gguf or NAME}}")
-    if regime == "heal" and trial.training.tokens < 1:
-        raise UserError("training: heal trains on at least 1 token; raise tokens, or set training: none")
     if trial.artefact or trial["hadamard"] == "as-published":
         raise UserError(f"training: {regime} takes no defect of the published code; it is for training: scratch")
     if regime == "none":

@@ -141,7 +141,7 @@ class TrainingConfig:
         choices=("scratch", "heal", "none"),
         since="0.2",
     )
-    tokens: int = axis(400_000, "training tokens, all phases together; 0 with training none", low=0)
+    tokens: int = axis(400_000, "training tokens, all phases together; none with training none", low=1)
     seq_len: int = axis(128, "tokens per sequence", low=2)
     documents: str = axis("packed", "packed = one stream; padded = a document a sequence", choices=("packed", "padded"))
     batch_size: int = axis(8, "sequences per optimizer step", low=1)

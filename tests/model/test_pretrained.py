@@ -14,9 +14,10 @@ import torch
 from bitskip.data.tokenizer import _train_bpe
 from bitskip.errors import UserError
 from bitskip.model.decoder import KeyValueCache, build_model
+from bitskip.report.rerun import rerun_command
 from bitskip.store.tables import load_results
 from bitskip.training.trainer import run_trial
-from bitskip.trial.config import TrialConfig, make_trial
+from bitskip.trial.config import TrialConfig, make_trial, stored_trial
 from bitskip.trial.pretrained import pretrained_digest
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed: pip install bitskip[models]")
@@ -145,6 +146,10 @@ def test_the_sweep_we_ship_measures_a_model_as_it_is(stored: Path) -> None:
     assert {(row["status"], row["tokens"], row["tokens_trained"], row["steps"]) for row in rows} == {("ok", 0, 0, 0)}
     assert len(rows) == 9
     assert {row["model"] for row in rows} == {"model"}
+    assert all(stored_trial(row).trial_id == row["trial_id"] for row in rows)
+    command = rerun_command(rows[-1])
+    assert command is not None
+    assert "training=none" in command
     losses = {(row["bits"], row["hadamard"]): row["loss"] for row in rows}
     whole = [loss for (bits, _), loss in losses.items() if bits == 16]
     assert max(whole) - min(whole) < 1e-5
@@ -221,8 +226,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         ({"model": "nano", "training": "heal"}, "needs pretrained weights"),
         ({"hadamard": "as-published"}, "takes no defect"),
         ({"mod_capacity": 0.5}, "mod_capacity: it has weights of its own"),
-        ({"training": "heal", "tokens": 0}, "at least 1 token"),
-        ({"model": "nano", "training": "scratch", "tokens": 0}, "tokens: 0 is out of range"),
+        ({"training": "heal", "tokens": 0}, "tokens: 0 is out of range"),
     ],
 )
 def test_settings_that_do_not_go_with_pretrained_weights(tmp_path: Path, axes: dict[str, Any], told: str) -> None:
