@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 from bitskip.errors import UserError
+from bitskip.extras import require
 from bitskip.hub import first_line, hub_connection
 from bitskip.trial.config import CHECKPOINT_TOKENIZER, DataConfig
-from bitskip.trial.pretrained import PretrainedFiles, located, pretrained_digest, require
+from bitskip.trial.pretrained import PretrainedFiles, located, pretrained_digest
 
 OWN = ("bpe", "bytes")
 """Tokenizers that need no file."""
@@ -72,7 +73,7 @@ def _read(name: str) -> tuple[bytes, str]:
 
 
 def _of_gguf(place: str, files: PretrainedFiles) -> bytes:
-    require(place, "transformers", "gguf")
+    require("transformers", "gguf")
     from transformers import AutoTokenizer
 
     try:
@@ -87,12 +88,15 @@ def _file(name: str) -> bytes:
     try:
         if _is_path(name):
             return Path(name).expanduser().read_bytes()
+        require("huggingface_hub")
         with hub_connection() as trouble:
             from huggingface_hub import hf_hub_download
 
             repository, _, revision = name.partition("@")
             revision = revision or COMMITS.get(repository, "main")
             return Path(hf_hub_download(repository, "tokenizer.json", revision=revision)).read_bytes()
+    except UserError:
+        raise
     except OSError as error:
         raise cannot_load(name, trouble or error.strerror or first_line(error)) from None
     except Exception as error:  # the hub's client raises many kinds, all of them an unreachable or unknown tokenizer

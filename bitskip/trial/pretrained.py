@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bitskip.errors import UserError
+from bitskip.extras import require
 from bitskip.hub import first_line, hub_connection
 from bitskip.techniques.base import plain
 
@@ -73,6 +73,7 @@ def located(place: str) -> PretrainedFiles:
 @functools.cache
 def _downloaded(place: str) -> Path:
     name, _, revision = place.partition("@")
+    require("huggingface_hub")
     reason = ""
     try:
         with hub_connection() as reason:
@@ -98,17 +99,10 @@ def _file_digest(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require(place: str, *packages: str) -> None:
-    """Raise UserError where one of the packages that read a pretrained model is not installed."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise trouble(place, f"needs {' and '.join(missing)}: pip install 'bitskip[models]'")
-
-
 def read_config(place: str) -> Any:
     """The model's configuration as `transformers` reads it. Raises UserError, also for other architectures."""
     files = located(place)
-    require(place, *(("transformers", "gguf") if files.gguf else ("transformers",)))
+    require("transformers", *(["gguf"] if files.gguf else []))
     if not files.gguf:
         try:
             family = json.loads((files.folder / "config.json").read_text()).get("model_type")

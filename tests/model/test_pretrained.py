@@ -124,10 +124,8 @@ def stored(tmp_path: Path) -> Path:
     stored_model(tmp_path / "model", "LlamaConfig")
     words = [f"word{number % 37} of{number % 11}" for number in range(6000)]
     paragraphs = ["\n".join(words[start : start + 60]) for start in range(0, 6000, 60)]
-    # Fewer tokens than the model's 300 rows.
-    _train_bpe(iter(paragraphs), 280).save(
-        str(tmp_path / "model" / "tokenizer.json")
-    )  # fewer than the model's 300 rows
+    fewer_than_the_rows_of_the_model = 280
+    _train_bpe(iter(paragraphs), fewer_than_the_rows_of_the_model).save(str(tmp_path / "model" / "tokenizer.json"))
     (tmp_path / "text.txt").write_text("\n\n".join(f"{n}: {part}" for n, part in enumerate(paragraphs)))
     return tmp_path
 
@@ -214,7 +212,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     weights.rename(tmp_path / "pytorch_model.bin")
     refused("only pickled weights .*never read; store it with save_pretrained")
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    with pytest.raises(UserError, match="cannot be read|needs gguf: pip install"):
+    with pytest.raises(UserError, match="cannot be read|needs gguf, which is not installed"):
         make_trial(model={"from": str(tmp_path / "model.gguf")})
     with pytest.raises(UserError, match="there is no such folder"):
         make_trial(model={"from": str(tmp_path / "nothing")})

@@ -9,6 +9,7 @@ from typing import Any
 from bitskip.data.corpora import ANY_OTHER, Corpus, Side, drawn
 from bitskip.data.documents import articles
 from bitskip.errors import UserError
+from bitskip.extras import require
 from bitskip.hub import first_line, hub_connection
 from bitskip.trial.config import DataConfig
 
@@ -106,6 +107,7 @@ def _check_splits(one: str, first_split: str, other: str, second_split: str) -> 
 
 
 def _load(repository: str, subset: str, split: str, streaming: bool) -> Any:
+    require("datasets")
     trouble = ""
     try:
         with hub_connection(of_datasets=True) as trouble:
