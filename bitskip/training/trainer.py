@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from bitskip.model.decoder import Decoder, build_model, random_model
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
-from bitskip.store.schema import CurvePoint, ExitResult, LayerRow, Outcome, Status
+from bitskip.store.schema import CurvePoint, ExitResult, ExitSpeed, LayerRow, Outcome, Status
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
@@ -175,8 +175,9 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     shown = measured_steps(trial, step_count(training))
     tokens = progress.step * training.batch_size * training.seq_len
     chosen = None
-    if full is not None and status == Status.OK:
-        chosen = exits[best_exit([e.loss for e in exits], [e.single.speed_gain for e in exits]) - 1]
+    gains = [each.single.speed_gain for each in exits if each.single]
+    if full is not None and status == Status.OK and gains:
+        chosen = exits[best_exit([each.loss for each in exits], gains) - 1]
     return TrialResult(
         trial=trial,
         status=status,
@@ -198,7 +199,7 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         ngram_tokens=ready.facts.ngram_tokens,
         leaked_share=ready.facts.leak.share if ready.facts.leak else None,
         best_exit=chosen.exit_layer if chosen else None,
-        best_exit_speed_gain=chosen.single.speed_gain if chosen else None,
+        best_exit_speed_gain=gains[chosen.exit_layer - 1] if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,
         weight_bytes=weight_bytes(model),
         train_seconds=progress.seconds,
@@ -321,7 +322,7 @@ def _accumulate(
 
 
 def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
-    """Every exit's quality and speed, or nothing if a loss is not finite."""
+    """Quality of the exits that the trial measures, and speed where these are all; nothing if a loss is not finite."""
     trial, text, model = ready.trial, ready.text, ready.model
     device = model.head.weight.device
     check_causality(model, trial)
@@ -332,8 +333,11 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
         quality = exit_quality(model, ready.measured_on, trial)
         if not all(math.isfinite(found.loss) for found in quality):
             return ()
-        batch = throughput_batch(device)
-        single, batched = exit_speed(model, prompt), exit_speed(model, prompt, batch)
+        batch = throughput_batch(device) if trial.training.eval_exits == "all" else None
+        single: Sequence[ExitSpeed | None] = [None] * len(quality)
+        batched = single
+        if batch:
+            single, batched = exit_speed(model, prompt), exit_speed(model, prompt, batch)
     return tuple(
         ExitResult(
             exit_layer=found.exit_layer,

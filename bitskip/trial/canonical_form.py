@@ -77,7 +77,7 @@ STEPS_ALIKE = 3
 
 ACTS_UNTRAINED = (
     "training", "seq_len", "documents", "batch_size", "micro_batch", "precision", "compile", "curve_tokens",
-    "eval_tokens",
+    "eval_tokens", "eval_exits",
 )  # fmt: skip
 """Fields of the recipe that say how a model is measured."""
 

@@ -136,11 +136,11 @@ def _flops_per_token(trial: TrialConfig) -> float:
 
 
 def _evaluation_flops(trial: TrialConfig, start: int, flops_per_token: float) -> float:
-    """FLOPs of measuring held-out losses: the full model along the curve after step `start`, every exit at the end."""
+    """FLOPs of measuring held-out losses: the full model along the curve after step `start`, exits at the end."""
     training, vocab, width = trial.training, trial.data.vocab_size, trial.model.width
     points = sum(point > start for point in measured_steps(trial, step_count(training)))
     blocks = flops_per_token / 6.0  # multiplied weights; a forward pass takes two FLOPs each
-    heads = (trial.model.layers - 1) * vocab * width
+    heads = (len(training.measured_exits(trial.model.layers)) - 1) * vocab * width
     return 2.0 * (points * training.curve_tokens * blocks + training.eval_tokens * (blocks + heads))
 
 

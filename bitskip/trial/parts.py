@@ -175,8 +175,20 @@ class TrainingConfig:
     diagnostic_points: int = axis(4, "samples of the per-layer diagnostics along training; 0 = none", low=0)
     curve_tokens: int = axis(8_192, "validation tokens at each point of the curve", low=2)
     eval_tokens: int = axis(262_144, "test tokens of the final evaluation, or all that there are", low=2)
+    eval_exits: str = axis(
+        "all",
+        "exits of the final evaluation: all = every one and its speed; without any speed: quarters = behind each "
+        "quarter of the blocks, full = the full model alone",
+        choices=("all", "quarters", "full"),
+        since="0.2",
+    )
 
     @property
     def held_out_tokens(self) -> int:
         """How many tokens of each held-out part are asked for."""
         return max(self.eval_tokens, self.curve_tokens)
+
+    def measured_exits(self, layers: int) -> tuple[int, ...]:
+        """Exit layers of the final evaluation, the full model last."""
+        parts = {"all": layers, "quarters": 4, "full": 1}[self.eval_exits]
+        return tuple(sorted({-(-layers * part // parts) for part in range(1, parts + 1)}))

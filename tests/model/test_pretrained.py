@@ -143,6 +143,10 @@ def test_the_sweep_we_ship_measures_a_model_as_it_is(stored: Path) -> None:
     rows = load_results(stored / "results").trials.to_pylist()
     assert {(row["status"], row["tokens"], row["tokens_trained"], row["steps"]) for row in rows} == {("ok", 0, 0, 0)}
     assert len(rows) == 9
+    exits = load_results(stored / "results").exits.to_pylist()
+    assert {(row["exit_layer"], row["speed_gain"], row["batch_decode_tokens_per_second"]) for row in exits} == {
+        (layer, None, None) for layer in (1, 2, 3)
+    }
     assert {row["model"] for row in rows} == {"model"}
     assert all(stored_trial(row).trial_id == row["trial_id"] for row in rows)
     command = rerun_command(rows[-1])
