@@ -248,6 +248,7 @@ def train_step(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, hel
     model.use(step.techniques)
     for group in optimizer.param_groups:
         group["lr"] = step.lr
+    optimizer.param_groups[0]["weight_decay"] = step.weight_decay  # of matrices; nothing else decays
     losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
     # One transfer for all three: each would wait for a GPU by itself.

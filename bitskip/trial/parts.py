@@ -58,9 +58,9 @@ class ModelConfig:
     )
     layout: str = axis(
         "llama",
-        "llama = norms before attention and feed-forward, those of queries and keys per head; olmo2 = norms behind "
-        "attention and feed-forward, those of queries and keys over all heads",
-        choices=("llama", "olmo2"),
+        "llama = norms before attention and feed-forward, those of queries and keys per head; bitnet = also before o "
+        "and down; olmo2 = norms behind attention and feed-forward, those of queries and keys over all heads",
+        choices=("llama", "bitnet", "olmo2"),
         since="0.2",
     )
     rope_scaling: str = axis(
@@ -150,8 +150,9 @@ class TrainingConfig:
     schedule: str = axis(
         "cosine",
         "learning rate after the warm-up: cosine or linear to min_lr; wsd = constant, which all budgets share, then "
-        "linear to zero in the cooldown (docs/designs.md)",
-        choices=("cosine", "linear", "wsd"),
+        "linear to zero in the cooldown (docs/designs.md); two-stage = linear to zero, then two thirds of that without "
+        "weight decay",
+        choices=("cosine", "linear", "wsd", "two-stage"),
         since="0.2",
     )
     min_lr: float = axis(0.1, "final learning rate as a share of the peak; cosine and linear", low=0.0, high=1.0)
