@@ -16,6 +16,9 @@ from bitskip.analysis.factorial import Cell
 from bitskip.analysis.levels import Levels
 from bitskip.store.schema import NO_LOSS
 
+SWEEPS = 20
+"""Means of cells and of seeds are taken off in turn: where trials are missing, once is not enough."""
+
 
 def shifts(cells: Sequence[Cell], values: Mapping[Levels, Mapping[int, float]]) -> dict[Levels, float]:
     """By cell with failures, by how much its mean is too low if its highest losses are those that are missing.
@@ -41,7 +44,9 @@ def _within_seeds(values: Mapping[Levels, Mapping[int, float]]) -> float:
     if len(repeated) < 2:
         return 0.0
     table = np.array([[own.get(seed, math.nan) for seed in seeds] for own in repeated])
-    rest = table - np.nanmean(table, axis=1, keepdims=True)
-    rest = rest - np.nanmean(rest, axis=0)
+    rest = table
+    for _ in range(SWEEPS):
+        rest = rest - np.nanmean(rest, axis=1, keepdims=True)
+        rest = rest - np.nanmean(rest, axis=0)
     freedom = np.isfinite(rest).sum() - len(repeated) - len(seeds) + 1
     return math.sqrt(float(np.nansum(rest**2)) / freedom) if freedom > 0 else 0.0
