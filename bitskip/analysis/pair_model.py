@@ -21,6 +21,8 @@ from bitskip.analysis.student_t import Estimate, of_parts
 TOLERANCE = 1e-6
 FEWEST_SEEDS = 1.5
 """Effective number of seeds below which nothing is known of what seeds do."""
+LEAST_FREEDOM = 3.0
+"""Degrees of freedom of the misfit below which nothing is known of what the model leaves out."""
 
 
 class PairModel:
@@ -37,8 +39,11 @@ class PairModel:
         self.seeds = sorted({seed for _, seed, _ in self.trials})
 
     def estimate(self, weights: Weights) -> Estimate | None:
-        """A contrast, run or not, as far as the model determines it; None where it does not."""
-        if not self.trials:
+        """A contrast, run or not, as far as the model determines it; None where it does not.
+
+        Nor does a model that has hardly more cells than terms: what it leaves out would go unseen.
+        """
+        if not self.trials or self._excess is None or self._excess[1] < LEAST_FREEDOM:
             return None
         terms = self._terms([*self.cells, *weights])[len(self.cells) :]
         wanted = np.array(list(weights.values())) @ terms
@@ -52,7 +57,7 @@ class PairModel:
         if over_seeds is None:
             return Estimate(value, None, 0, len(self.seeds))
         misfit = self._misfit(of_trial, weights)
-        return of_parts(value, [over_seeds, misfit] if misfit else [over_seeds], len(self.seeds))
+        return of_parts(value, [over_seeds, misfit], len(self.seeds))
 
     @cached_property
     def _run_terms(self) -> Array:
@@ -107,14 +112,13 @@ class PairModel:
             return None
         return effective / (effective - 1) * float(added @ added), effective - 1
 
-    def _misfit(self, of_trial: Array, weights: Weights) -> tuple[float, float] | None:
+    def _misfit(self, of_trial: Array, weights: Weights) -> tuple[float, float]:
         """(variance, degrees of freedom) of what the model leaves out: `_left_out`, each of one variance by chance.
 
         What one of them does to a contrast is what it adds to the cells that were run, less what it would to those that
         are asked for. Cells that share it move together, so that many cells make it no smaller.
         """
-        if self._excess is None:
-            return None
+        assert self._excess is not None
         variance, df = self._excess
         terms = self._left_out([*self.cells, *weights])
         run, asked = terms[: len(self.cells)][self._was_run], terms[len(self.cells) :]
