@@ -21,7 +21,7 @@ from bitskip.analysis.student_t import Estimate, of_parts
 TOLERANCE = 1e-6
 FEWEST_SEEDS = 1.5
 """Effective number of seeds below which nothing is known of what seeds do."""
-LEAST_FREEDOM = 3.0
+LEAST_FREEDOM = 2.0
 """Degrees of freedom of the misfit below which nothing is known of what the model leaves out."""
 
 
