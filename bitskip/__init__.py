@@ -67,7 +67,15 @@ __all__ = ["__version__", *_WHERE]
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'bitskip' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f"bitskip.{_WHERE[name]}"), name)
+    try:
+        module = importlib.import_module(f"bitskip.{_WHERE[name]}")
+    except ModuleNotFoundError as error:
+        from bitskip.extras import EXTRA_OF, how_to_get
+
+        if error.name not in EXTRA_OF:
+            raise
+        raise ModuleNotFoundError(f"bitskip.{name}: {how_to_get(error.name)}", name=error.name) from None
+    value = getattr(module, name)
     globals()[name] = value
     return value
 

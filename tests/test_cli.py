@@ -110,7 +110,7 @@ def test_a_trial_is_the_same_in_and_outside_the_sweep(swept: tuple[Path, Path, s
 @pytest.mark.slow
 def test_report_and_its_json(swept: tuple[Path, Path, str]) -> None:
     _, results, _ = swept
-    printed = ok("report", results)
+    printed = ok("report", results, "--full")
     assert "V1" in printed
     assert "tiny" in printed
     assert json.loads(ok("report", results, "--json"))
@@ -271,7 +271,7 @@ def test_an_artefact_is_marked_in_the_plan_and_in_its_row(tmp_path: Path) -> Non
     rows = {row["causal_mask"]: row for row in load_results(tmp_path).trials.to_pylist() if row["exit_weight"] == 0}
     assert (rows[True]["artefact"], rows[True]["skipped_guards"]) == (False, None)
     assert (rows[False]["artefact"], rows[False]["skipped_guards"]) == (True, "causality")
-    assert "1 trials carry an artefact" in ok("report", tmp_path)
+    assert "1 trials carry an artefact" in ok("report", tmp_path, "--full")
 
 
 @pytest.mark.slow
@@ -392,7 +392,7 @@ def test_a_torn_file_is_named_and_the_rest_reported(swept: tuple[Path, Path, str
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "torn.parquet").write_bytes(b"PAR1 not")
     pq.write_table(pa.table({"a": [1]}), folder / "foreign.parquet")
-    printed = ok("report", tmp_path / "results")
+    printed = ok("report", tmp_path / "results", "--full")
     assert "torn.parquet" in printed.replace("\n", "")
     assert "foreign.parquet" in printed.replace("\n", "")
 

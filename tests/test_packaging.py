@@ -1,5 +1,6 @@
 """What pyproject promises is what is tested: the lowest version of each dependency is the pinned one."""
 
+import itertools
 import tomllib
 from pathlib import Path
 
@@ -17,9 +18,9 @@ def test_lowest_versions_are_those_that_are_tested() -> None:
         canonicalize_name(name): Version(version) for name, _, version in (line.partition("==") for line in lines)
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    for text in [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]:
         wanted = Requirement(text)
-        if wanted.name in BUILD_TOOLS:
+        if wanted.name in {*BUILD_TOOLS, project["name"]}:
             continue
         tested = pinned[canonicalize_name(wanted.name)]
         lowest = next(Version(each.version) for each in wanted.specifier if each.operator == ">=")

@@ -187,7 +187,7 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
     rows = [row for row in results.trials.to_pylist() if include_artefacts or not row.get("artefact")]
     if exit_layer is not None:
         rows = _at_exit(rows, results, exit_layer)
-    sequences = _sequence_losses(results.exits, exit_layer)
+    sequences = sequence_losses(results.exits, exit_layer)
     rows = [{**row, SEQUENCES: sequences.get(row["trial_id"])} for row in rows] if sequences else rows
     grouped: dict[tuple[Any, ...], dict[Levels, dict[int, Row]]] = {}
     scales: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -252,7 +252,7 @@ def _cell(levels: Levels, by_seed: Mapping[int, Row], scale: Mapping[str, Any], 
     return Cell(levels, rows, recipe, search)
 
 
-def _sequence_losses(exits: pa.Table, exit_layer: int | None) -> dict[str, Array]:
+def sequence_losses(exits: pa.Table, exit_layer: int | None = None) -> dict[str, Array]:
     """trial_id to the losses by held-out sequence at that exit, or of the full model, where they were kept."""
     if SEQUENCES not in exits.schema.names:
         return {}

@@ -8,13 +8,15 @@ early optimization looks good there, and the order of techniques can turn with m
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bitskip.analysis.factorial import Stratum
+from bitskip.analysis.levels import Levels
 from bitskip.analysis.rates import RATE, Search, searches
-from bitskip.trial.config import ModelConfig, TrainingConfig
+from bitskip.trial.config import ModelConfig, TrainingConfig, TrialConfig
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER, non_embedding_parameters
 from bitskip.trial.schedule import step_count
 
@@ -25,7 +27,7 @@ NOT_SEARCHED, AT_OPTIMUM, OFF_OPTIMUM, AT_EDGE = "not searched", "at its optimum
 
 @dataclass(frozen=True)
 class Regime:
-    """`parameters` are those without embedding and head; `lr` is None where each configuration has its own.
+    """`parameters` are those without embedding and head; None is what each configuration has its own of.
 
     `rate` says where the learning rate lies in its search, three rates or more with the same seeds and all else equal:
     at an edge if the first or the last rate was the best one of some configuration, so that its optimum is not known.
@@ -35,8 +37,8 @@ class Regime:
     parameters: int
     tokens: int
     tokens_per_parameter: float
-    steps: int
-    batch_size: int
+    steps: int | None
+    batch_size: int | None
     seq_len: int
     lr: float | None
     rate: str
@@ -49,6 +51,28 @@ def regimes(found: Sequence[Stratum]) -> list[Regime]:
     return [_regime(stratum, known.get(_but_rate(stratum.scale))) for stratum in found]
 
 
+def regime_of(trial: TrialConfig, rate: str = NOT_SEARCHED) -> Regime:
+    """Of a trial that may not have run; `rate` is where its learning rate lies in a search."""
+    training, parameters = trial.training, non_embedding_parameters(trial.model)
+    return Regime(
+        parameters,
+        training.tokens,
+        training.tokens / parameters,
+        step_count(training),
+        training.batch_size,
+        training.seq_len,
+        training.lr,
+        rate,
+        mark_of(training.tokens / parameters, rate),
+    )
+
+
+def mark_of(tokens_per_parameter: float, rate: str) -> str:
+    """What no statement leaves out about models that were trained so."""
+    undertrained = [UNDERTRAINED] * (tokens_per_parameter < FEWEST_TOKENS_PER_PARAMETER)
+    return ", ".join(undertrained + [RATE_OPEN] * (rate == AT_EDGE))
+
+
 def _but_rate(scale: Mapping[str, Any]) -> tuple[object, ...]:
     return tuple((name, value) for name, value in scale.items() if name != RATE)
 
@@ -57,29 +81,45 @@ def _regime(stratum: Stratum, search: Search | None) -> Regime:
     scale = stratum.scale
     sizes = {name.partition(".")[2]: value for name, value in scale.items() if name.startswith("model.")}
     parameters, tokens = non_embedding_parameters(ModelConfig(**sizes)), int(scale["tokens"])
-    training = TrainingConfig(tokens=tokens, batch_size=scale["batch_size"], seq_len=scale["seq_len"])
+    batch = None if "batch_size" in stratum.tuned else int(scale["batch_size"])
+    training = TrainingConfig(tokens=tokens, batch_size=batch or 1, seq_len=scale["seq_len"])
     rate = _place_of_rates(stratum, search)
-    marks = [UNDERTRAINED] * (tokens / parameters < FEWEST_TOKENS_PER_PARAMETER) + [RATE_OPEN] * (rate == AT_EDGE)
     return Regime(
         parameters,
         tokens,
         tokens / parameters,
-        step_count(training),
-        training.batch_size,
+        step_count(training) if batch else None,
+        batch,
         training.seq_len,
         None if RATE in stratum.tuned else float(scale[RATE]),
         rate,
-        ", ".join(marks),
+        mark_of(tokens / parameters, rate),
     )
 
 
 def _place_of_rates(stratum: Stratum, search: Search | None) -> str:
     """The worst place that a configuration's rate has in its search."""
-    arms = search.arms() if search else {}
-    places = set()
+    if search is None:
+        return NOT_SEARCHED
+    arms, places = search.arms(), set()
     for cell in stratum.cells:
         if losses := arms.get(cell.levels):
             best = min(losses, key=lambda rate: statistics.fmean(losses[rate]))
             own = float(cell.recipe.get(RATE, stratum.scale[RATE]))
-            places.add(AT_EDGE if best in (min(losses), max(losses)) else AT_OPTIMUM if own == best else OFF_OPTIMUM)
+            places.add(AT_EDGE if best in _edges(search, cell.levels) else _inside(own, best, losses))
     return next((place for place in (AT_EDGE, OFF_OPTIMUM, AT_OPTIMUM) if place in places), NOT_SEARCHED)
+
+
+def _edges(search: Search, levels: Levels) -> tuple[float, float]:
+    """The first and the last rate that was run, also where it failed: what diverges beyond a rate bounds its search."""
+    ran = [rate for rate, stratum in search.strata.items() if stratum.cell(levels)]
+    return min(ran), max(ran)
+
+
+def _inside(own: float, best: float, rates: Iterable[float]) -> str:
+    """Where a rate lies when the best one is none of the edges.
+
+    The optimum of a parabola lies between rates, and nearer to the best of them, in factors, than to any other.
+    """
+    nearest = min(rates, key=lambda rate: max(rate, own) / max(min(rate, own), sys.float_info.min))
+    return AT_OPTIMUM if nearest == best else OFF_OPTIMUM

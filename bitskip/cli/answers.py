@@ -38,10 +38,15 @@ def report(
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
     figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the figures: SVG, PDF, PNG, CSV.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write all tables and numbers as CSV.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Print everything, not the first screen alone.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOPIC", help="effects, exits, claims, mechanisms, glossary …; repeatable."),
+    ] = None,
     metric: MetricOption = "ppl",
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the trials have measured."""
+    """Show what the trials have measured: one screen, or the topics that are asked for."""
     from bitskip.analysis.factorial import as_plain
     from bitskip.report.summary import analyse
     from bitskip.store.tables import load_results
@@ -49,6 +54,8 @@ def report(
     folder = or_reference(folder)
     analysis = analyse(load_results(folder), within, metric, folder)
     writers = {"html": html, "markdown": markdown, "figures": figures, "csv": csv}
+    if (full or only) and (as_json or any(writers.values())):
+        raise UserError("--full and --only are for the terminal; files and --json hold everything")
     if any(writers.values()):
         _write_report(analysis, {name: path for name, path in writers.items() if path}, as_json)
         return
@@ -57,10 +64,11 @@ def report(
         return
     from rich.console import Console
 
-    from bitskip.report.document import TERMINAL, document
+    from bitskip.report.document import TERMINAL, document, first_screen
     from bitskip.report.terminal import print_document
 
-    print_document(document(analysis, TERMINAL), Console())
+    shown = document(analysis, TERMINAL, only=only or ()) if full or only else first_screen(analysis)
+    print_document(shown, Console(), ruled=full or bool(only))
 
 
 def _write_report(analysis: Analysis, wanted: dict[str, Path], as_json: bool) -> None:

@@ -18,6 +18,7 @@ import typer
 import bitskip
 from bitskip import progress
 from bitskip.errors import UserError
+from bitskip.extras import EXTRA_OF, how_to_get
 from bitskip.store.filesystem import place
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class App(typer.Typer):
         except UserError as error:
             print(f"bitskip: {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRA_OF:
+                raise
+            print(f"bitskip: {how_to_get(package)}", file=sys.stderr)
+            raise SystemExit(2) from None
         except KeyboardInterrupt:
             print("bitskip: interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
@@ -60,6 +67,8 @@ PLAIN = {
     "≥": ">=",
     "±": "+-",
     "≈": "~",
+    "▲": "^",
+    "▼": "v",
 }
 """How a terminal that knows no more than ASCII, or a code page, shows what is not in it; anything else is a `?`."""
 
@@ -94,6 +103,23 @@ ResultsArgument = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 MetricOption = Annotated[str, typer.Option(help="What is asked for: ppl, bpb, speed_gain …")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Override a value; repeatable.")]
+ProfileOption = Annotated[str | None, typer.Option(help="A profile of the file, merged over the rest.")]
+MaxTrialsOption = Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)]
+MaxRungOption = Annotated[
+    int | None, typer.Option(help="Only the cheapest N rungs of the ladder now.", metavar="N", min=1)
+]
+TimeBudgetOption = Annotated[
+    str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
+]
+RetryOption = Annotated[
+    str | None,
+    typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
+]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(help="ray, or inline: one trial after another in this process, as where ray is not installed."),
+]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")]
 
 
 def _version(wanted: bool) -> None:

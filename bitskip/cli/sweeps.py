@@ -13,16 +13,24 @@ from bitskip.cli.app import (
     DEFAULT_RESULTS,
     INTERRUPTED,
     TERMINATED,
+    AddressOption,
+    ExecutorOption,
     JsonOption,
+    MaxRungOption,
+    MaxTrialsOption,
+    ProfileOption,
     ResultsArgument,
     ResultsOption,
+    RetryOption,
     SetOption,
+    TimeBudgetOption,
     app,
     or_reference,
     print_blocks,
     tell_problems,
 )
 from bitskip.errors import Terminated, UserError
+from bitskip.extras import require
 from bitskip.store.filesystem import shown
 
 if TYPE_CHECKING:
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
 @app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/quickstart.yaml.")],
-    profile: Annotated[str | None, typer.Option(help="A profile of the file, merged over the rest.")] = None,
+    profile: ProfileOption = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -42,22 +50,15 @@ def sweep(
         bool | None,
         typer.Option("--calibrate/--no-calibrate", help="Time a few training steps; a dry run does if it is quick."),
     ] = None,
-    max_trials: Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)] = None,
-    max_rung: Annotated[
-        int | None, typer.Option(help="Run the cheapest N rungs of the ladder now.", metavar="N", min=1)
-    ] = None,
-    time_budget: Annotated[
-        str | None, typer.Option(metavar="T", help="Start no trial after 90s, 15m, 8h or 2d; running ones finish.")
-    ] = None,
-    retry: Annotated[
-        str | None,
-        typer.Option(metavar="STATUS,…", help="Failed trials to run again: error, timeout, both, or none."),
-    ] = None,
+    max_trials: MaxTrialsOption = None,
+    max_rung: MaxRungOption = None,
+    time_budget: TimeBudgetOption = None,
+    retry: RetryOption = None,
     ignore_damaged: Annotated[
         bool, typer.Option("--ignore-damaged", help="Run what unreadable files of results may hold; these are kept.")
     ] = False,
-    executor: Annotated[str, typer.Option(help="ray, or inline: one trial after another in this process.")] = "ray",
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join, host:port or auto.")] = None,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the trials of a design space that have no result yet."""
@@ -65,8 +66,9 @@ def sweep(
 
     from bitskip.engine.calibrate import calibrate as measured
     from bitskip.engine.executors import open_executor
+    from bitskip.engine.executors.inline import Inline
     from bitskip.engine.plan import Limits, next_plan
-    from bitskip.engine.runner import run_design
+    from bitskip.engine.search import Run, run_design
     from bitskip.report.live import view
     from bitskip.report.plan import plan_object, print_plan
     from bitskip.sweep.resources import local_slots
@@ -75,8 +77,11 @@ def sweep(
     limits = Limits.parse(max_trials, time_budget, retry, ignore_damaged, max_rung)
     design = load_sweep(file, profile, overrides or (), results)
     console = Console(stderr=as_json)
+    folder = results / design.name
 
     def announce(plan: Plan) -> None:
+        nonlocal folder
+        folder = plan.folder  # of the sweep, or of the search before it
         speed = measured(plan.to_run, design.resources, calibrate if dry_run or calibrate else False)
         found = plan_object(plan, speed)
         if not as_json:
@@ -87,16 +92,19 @@ def sweep(
     if dry_run:
         announce(next_plan(design, results, limits))
         return
-    slots = 1 if executor == "inline" else local_slots(design.resources)
+    require("torch")
     runner = open_executor(executor, address or design.resources.address)
+    slots = 1 if isinstance(runner, Inline) else local_slots(design.resources)
     try:
-        end = run_design(design, results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
+        end = run_design(
+            design, Run(results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
+        )
     except KeyboardInterrupt as signal:
-        _interrupted(results / design.name, signal)
-    _finished(end, results, as_json)
+        interrupted(folder, signal)
+    finished(end, results, as_json)
 
 
-def _finished(end: Outcome, results: Path, as_json: bool) -> None:
+def finished(end: Outcome, results: Path, as_json: bool) -> None:
     """Say what is left and why; exit status 1 if something failed."""
     plan, where = end.plan, shown(end.plan.folder)
     if plan.withheld:
@@ -116,7 +124,7 @@ def _finished(end: Outcome, results: Path, as_json: bool) -> None:
     if end.failed:
         print(
             f"bitskip: {end.failed} of {len(plan.to_run)} trials have no result; the others are in {where}. "
-            f"Reasons: bitskip report {shown(results)}, tracebacks: {plan.folder}/logs. "
+            f"Reasons: bitskip report {shown(results)} --only failures, tracebacks: {plan.folder}/logs. "
             "Run the command again to retry.",
             file=sys.stderr,
         )
@@ -137,7 +145,7 @@ def _finished(end: Outcome, results: Path, as_json: bool) -> None:
         print(f"Results in {where}. Next: bitskip report {where}")
 
 
-def _interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
+def interrupted(folder: Path, signal: KeyboardInterrupt) -> None:
     from bitskip.store.schema import FINISHED
     from bitskip.store.tables import committed
 
@@ -156,7 +164,10 @@ def suggest(
     count: Annotated[int, typer.Option("-n", "--count", help="How many trials.", min=1)] = 8,
     output: Annotated[Path, typer.Option("--output", "-o", help="Sweep file to write.")] = Path("suggested.yaml"),
     by_cost: Annotated[bool, typer.Option("--by-cost/--ignore-cost", help="Weigh gain against cost.")] = True,
-    profile: Annotated[str | None, typer.Option(help="A profile of the file.")] = None,
+    crossed: Annotated[
+        bool, typer.Option("--crossed", help="From all combinations of what was measured, also those sweeps exclude.")
+    ] = False,
+    profile: ProfileOption = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
@@ -175,7 +186,13 @@ def suggest(
     results = or_reference(results) if file is None else results
     found = load_results(results) if file is None or is_folder(results) else None
     tell_problems(found.problems if found else ())
-    files = [file] if file else [path for each in sweep_folders(results) if (path := SweepFolder(each).design).exists()]
+    files = (
+        [file]
+        if file
+        else []
+        if crossed
+        else [d for f in sweep_folders(results) if (d := SweepFolder(f).design).exists()]
+    )
     settings = (*(overrides or ()), "design=full")
     space: dict[TrialConfig, tuple[str, ...]] = {}
     for each in files:

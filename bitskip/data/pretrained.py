@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bitskip.data.hub import first_line, hub_connection
 from bitskip.errors import UserError
+from bitskip.extras import require
 from bitskip.trial.config import DataConfig
 
 OWN = ("bpe", "bytes")
@@ -57,12 +58,15 @@ def _read(name: str) -> bytes:
     try:
         if _is_path(name):
             return Path(name).expanduser().read_bytes()
+        require("huggingface_hub")
         with hub_connection() as trouble:
             from huggingface_hub import hf_hub_download
 
             repository, _, revision = name.partition("@")
             revision = revision or COMMITS.get(repository, "main")
             return Path(hf_hub_download(repository, "tokenizer.json", revision=revision)).read_bytes()
+    except UserError:
+        raise
     except OSError as error:
         raise cannot_load(name, trouble or error.strerror or first_line(error)) from None
     except Exception as error:  # the hub's client raises many kinds, all of them an unreachable or unknown tokenizer

@@ -17,6 +17,7 @@ from pathlib import Path
 from bitskip.atomic_file import write_atomically
 from bitskip.data.cache import cache_folder
 from bitskip.errors import UserError
+from bitskip.extras import installed
 from bitskip.sweep.resources import Resources
 from bitskip.trial.config import DataConfig, TrialConfig
 from bitskip.trial.cost import Speed, assumed_speed, flops_per_step
@@ -45,7 +46,7 @@ def calibrate(
     `wanted` None measures only what takes a few seconds, False nothing. A GPU trial is measured where torch sees a GPU.
     Raises UserError if a step fails, as for want of memory.
     """
-    if not trials:
+    if not trials or (not wanted and not installed("torch")):
         return None
     costs = [(flops_per_step(trial), index) for index, trial in enumerate(trials)]
     chosen = dict.fromkeys(trials[index] for _, index in (min(costs), max(costs)))

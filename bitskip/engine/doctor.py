@@ -23,6 +23,7 @@ from bitskip.data.corpora import summaries
 from bitskip.engine.executors import knock
 from bitskip.engine.status import is_alive, watched_folders
 from bitskip.errors import UserError
+from bitskip.extras import EXTRA_OF, installed
 from bitskip.store import filesystem
 from bitskip.store.compaction import COMPACT_EVERY, compact
 from bitskip.store.folder import SweepFolder
@@ -69,13 +70,17 @@ def _versions() -> Iterator[Check]:
         yield Check("broken", "python", f"{platform.python_version()} is not {wanted}", "make a new environment")
     tested = _tested_versions()
     for need in needed:
-        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+        extra = EXTRA_OF.get(need.name)
+        if extra is None and need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
         cure = f"pip install '{need.name}{need.specifier}'"
         try:
             found = Version(importlib.metadata.version(need.name))
         except importlib.metadata.PackageNotFoundError:
-            yield Check("broken", need.name, "is not installed", cure)
+            if extra is None:
+                yield Check("broken", need.name, "is not installed", cure)
+            else:
+                yield Check("note", need.name, "is not installed", f"pip install 'bitskip[{extra}]' if you need it")
             continue
         if not need.specifier.contains(found, prereleases=True):
             yield Check("broken", need.name, f"{found} is not {need.specifier}", cure)
@@ -118,6 +123,9 @@ def _gpu() -> Iterator[Check]:
             cure = "install the torch build for your CUDA driver (pytorch.org)"
             yield Check("warning", "gpu", f"{count} here, but torch {version} is a CPU build", cure)
             return
+    if not installed("torch"):
+        yield Check("ok", "gpu", f"{count} here; torch is not installed")
+        return
     import torch
 
     if torch.cuda.is_available():

@@ -17,7 +17,7 @@ from bitskip.store.tables import Failure, ledger_of, read_failure
 from bitskip.sweep.adaptive import Chooser
 from bitskip.sweep.designs import DESIGNS
 from bitskip.sweep.resources import local_slots
-from bitskip.sweep.sweep_file import Sweep
+from bitskip.sweep.sweep_file import Sweep, no_ladder
 from bitskip.training.shared_prefix import Paths, family_order, shared_prefixes
 from bitskip.trial.config import TrialConfig
 
@@ -127,7 +127,7 @@ def plan_sweep(
     Raises UserError if the design needs a `choose` and has none, or a ladder and has none.
     """
     if max_rung is not None and sweep.ladder is None:
-        raise UserError(f"--max-rung {max_rung}: {sweep.path} has no ladder; leave it out, or add a block `ladder:`")
+        raise UserError(no_ladder(max_rung, sweep))
     ledger, damaged = ledger_of(results)
     finished = {trial_id for trial_id, (status, _) in ledger.items() if status in FINISHED}
     more = False

@@ -36,8 +36,9 @@ from bitskip.store.filesystem import publish_design
 from bitskip.store.folder import SweepFolder
 from bitskip.store.folder_lock import only_writer
 from bitskip.store.heartbeat import Running, running_trials
+from bitskip.store.parquet_files import set_aside
 from bitskip.store.schema import FINISHED
-from bitskip.store.tables import committed_anywhere, set_aside
+from bitskip.store.tables import committed_anywhere
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.training.shared_prefix import PrefixQueue
@@ -48,6 +49,8 @@ COMPACT_ABOVE = 200
 
 ORPHAN_SECONDS = 10.0
 """So long may a worker outlive its sweep: Ray ends it, if it does not end by itself."""
+
+SPENT = "--max-trials is reached"
 
 BARREN_LAUNCHES = 3
 """So often in a row may an executor break down without any trial having ended."""
@@ -67,7 +70,7 @@ class Outcome:
     stopped: str | None = None
 
 
-def run_design(
+def run_batches(
     design: Sweep,
     results: Path,
     limits: Limits,
@@ -75,31 +78,30 @@ def run_design(
     announce: Callable[[Plan], None],
     opened: Callable[[Plan], AbstractContextManager[Listener]],
 ) -> Outcome:
-    """Plan, announce and run until nothing is left to run or a limit is reached; one executor runs all batches.
+    """Plan, announce and run until nothing is left to run or a limit is reached; the executor stays open.
 
     Raises UserError if the folder is in use, the executor's address does not answer or the resources are not there,
     and Terminated on SIGTERM.
     """
     started: set[str] = set()
-    with contextlib.closing(executor):
-        while True:
-            plan = next_plan(design, results, limits, len(started))
-            announce(plan)
-            if not plan.to_run:
-                return Outcome(plan)
-            with opened(plan) as listener:
-                left, stopped = _run_batch(plan, listener, executor, limits.deadline)
-            begun = {trial.trial_id for trial in plan.to_run} - {trial.trial_id for trial in left}
-            started |= begun
-            ledger = committed_anywhere(results)
-            failed = sum(key not in ledger or ledger[key][0] not in FINISHED for key in begun)
-            unfinished = len(plan.unfinished) - plan.held - len(plan.to_run) + len(left)
-            spent = limits.max_trials is not None and len(started) >= limits.max_trials
-            if stopped or failed or left or spent or not plan.more:
-                ends = bool(unfinished or plan.more) and not stopped
-                reached = "--max-trials is reached" if spent else "--max-rung is reached"
-                why = ("the time budget is spent" if left else reached) if ends else None
-                return Outcome(plan, failed, unfinished, why, stopped)
+    while True:
+        plan = next_plan(design, results, limits, len(started))
+        announce(plan)
+        if not plan.to_run:
+            return Outcome(plan)
+        with opened(plan) as listener:
+            left, stopped = _run_batch(plan, listener, executor, limits.deadline)
+        begun = {trial.trial_id for trial in plan.to_run} - {trial.trial_id for trial in left}
+        started |= begun
+        ledger = committed_anywhere(results)
+        failed = sum(key not in ledger or ledger[key][0] not in FINISHED for key in begun)
+        unfinished = len(plan.unfinished) - plan.held - len(plan.to_run) + len(left)
+        spent = limits.max_trials is not None and len(started) >= limits.max_trials
+        if stopped or failed or left or spent or not plan.more:
+            ends = bool(unfinished or plan.more) and not stopped
+            reached = SPENT if spent else "--max-rung is reached"
+            why = ("the time budget is spent" if left else reached) if ends else None
+            return Outcome(plan, failed, unfinished, why, stopped)
 
 
 def _run_batch(

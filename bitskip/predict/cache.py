@@ -22,7 +22,7 @@ from bitskip.store.filesystem import files_in, folders_in
 from bitskip.store.folder import SweepFolder
 
 FILE_NAME = ".predictor.json"
-FORMAT = 4
+FORMAT = 5
 TABLES = ("trials", "exits")
 
 

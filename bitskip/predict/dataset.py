@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.factorial import SEQUENCES, Cell, Stratum, as_plain, strata
 from bitskip.analysis.metrics import Row, metric_named
+from bitskip.analysis.regime import Regime, regimes
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 class Measurements:
     """Strata whose rows hold `trial_id`, `seed`, `status` and `value`: the metric on its additive scale, or None.
 
-    `exits_json` holds [value, speed gain] of every exit by trial id and exit layer. It is JSON within JSON: the largest
-    part is read only when an exit is asked for.
+    `regimes` are those of the strata. `exits_json` holds [value, speed gain] of every exit by trial id and exit layer.
+    It is JSON within JSON: the largest part is read only when an exit is asked for.
     """
 
     metric: str
     strata: tuple[Stratum, ...]
+    regimes: tuple[Regime, ...]
     exits_json: str
     statuses: Mapping[str, int]
     problems: tuple[str, ...]
@@ -62,11 +64,8 @@ def measure(results: Results, metric: str = "ppl", *, include_artefacts: bool = 
         known = {key: row[key] for key in ("trial_id", "seed", "status")}
         return {**known, "value": read(row) if row["status"] == "ok" else None}
 
-    found = [
-        _with_rows(stratum, reduced)
-        for stratum in strata(results, include_artefacts=include_artefacts)
-        if stratum.finished
-    ]
+    whole = [stratum for stratum in strata(results, include_artefacts=include_artefacts) if stratum.finished]
+    found = [_with_rows(stratum, reduced) for stratum in whole]
     exits: dict[str, dict[int, list[float | None]]] = {
         str(row["trial_id"]): {} for stratum in found for cell in stratum.cells for row in cell.rows
     }
@@ -77,6 +76,7 @@ def measure(results: Results, metric: str = "ppl", *, include_artefacts: bool = 
     return Measurements(
         metric,
         tuple(found),
+        tuple(regimes(whole)),
         json.dumps(exits, separators=(",", ":")),
         Counter(results.trials["status"].to_pylist()),
         tuple(results.problems),
@@ -95,7 +95,8 @@ def measurements_from(plain: Mapping[str, Any]) -> Measurements:
     found = [
         Stratum(**{**stratum, "cells": tuple(Cell(**cell) for cell in stratum["cells"])}) for stratum in known["strata"]
     ]
-    return Measurements(**{**known, "strata": tuple(found)})
+    places = tuple(Regime(**each) for each in known["regimes"])
+    return Measurements(**{**known, "strata": tuple(found), "regimes": places})
 
 
 def tupled(value: Any) -> Any:

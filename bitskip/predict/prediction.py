@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitskip.analysis.factorial import as_plain
+from bitskip.analysis.regime import Regime
 from bitskip.predict.cross_validation import Scores
 from bitskip.trial.config import TrialConfig
 
 JSON_KEYS = (
     "metric", "mean", "low", "high", "level", "mean_low", "mean_high", "exit_layer", "speed_gain", "divergence_risk",
     "divergence_risk_low", "divergence_risk_high", "additive_mean", "configuration", "assumed", "baseline",
-    "main_effects", "composition_effects", "nearest", "extrapolation", "tier", "notes", "model",
+    "main_effects", "composition_effects", "nearest", "extrapolation", "tier", "notes", "model", "scale",
 )  # fmt: skip
 
 
@@ -63,7 +64,8 @@ class Prediction:
     `main_effects` and `composition_effects` are on the additive scale and sum to it exactly. The metric is conditional
     on not failing, whose probability is `divergence_risk`. `assumed` names every axis that was not asked for. `tier` is
     `interior`, `new pair` (never run together), `between levels` (a value between measured ones) or `outside` (refuse
-    unless forced); `extrapolation` gives the reasons, `notes` what else a reader must know.
+    unless forced); `extrapolation` gives the reasons, `notes` what else a reader must know. `scale` says how large the
+    models are that it is about, how long they are trained, and what that leaves open.
     """
 
     metric: str
@@ -90,6 +92,7 @@ class Prediction:
     tier: str
     notes: tuple[str, ...]
     model: ModelSummary
+    scale: Regime
 
     @property
     def configuration(self) -> dict[str, Any]:

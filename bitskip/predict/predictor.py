@@ -19,6 +19,7 @@ from bitskip.analysis.factorial import Family, Stratum, families
 from bitskip.analysis.failure_rates import Risk
 from bitskip.analysis.levels import FACTORS, INDEX, Levels, cell_label, level_label, with_level, without_techniques
 from bitskip.analysis.metrics import Metric, metric_named
+from bitskip.analysis.regime import Regime, regime_of
 from bitskip.errors import UserError
 from bitskip.predict.completion import complete
 from bitskip.predict.cross_validation import NOISE_LIMITED
@@ -29,7 +30,7 @@ from bitskip.predict.jackknife import NOMINAL_COVERAGE
 from bitskip.predict.prediction import ModelSummary, Neighbour, Prediction, Term
 from bitskip.predict.response_surface import Surface, fit_surface, surface_from
 from bitskip.predict.waterfall import start_of, waterfall
-from bitskip.trial.config import AXES
+from bitskip.trial.config import AXES, TrialConfig
 
 if TYPE_CHECKING:
     from bitskip.store.tables import Results
@@ -156,7 +157,15 @@ class Predictor:
             tier=beyond.tier,
             notes=self._notes(stratum, surface, asked.named),
             model=summary_of(surface, family, beyond),
+            scale=self._regime(stratum, asked.trial),
         )
+
+    def _regime(self, stratum: Stratum, trial: TrialConfig) -> Regime:
+        """Of the configuration asked for; a search tells of the size and budget at which it was run."""
+        known = next(regime for own, regime in zip(self.strata, self.measured.regimes, strict=True) if own is stratum)
+        asked = regime_of(trial)
+        here = (asked.parameters, asked.tokens) == (known.parameters, known.tokens)
+        return regime_of(trial, known.rate) if here else asked
 
     def _notes(self, stratum: Stratum, surface: Surface, named: Mapping[str, Any]) -> tuple[str, ...]:
         notes = []

@@ -21,26 +21,33 @@ def at_scale_blocks(found: AtScale, metric: str) -> Iterator[Block]:
     subject = found.subject
     name = " × ".join(subject.techniques)
     interval = range_text(subject.low, subject.high, shown)
-    yield Text([f"{name} at {where}: {shown(subject.mean)} ({interval}), {subject.verdict}"], tone="strong")
+    regime = found.regime
+    mark = f", {regime['mark']}" if regime["mark"] else ""
+    yield Text([f"{name} at {where}: {shown(subject.mean)} ({interval}), {subject.verdict}{mark}"], tone="strong")
+    per_parameter = f"{regime['tokens_per_parameter']:.3g} tokens a parameter"
+    yield Text([f"{per_parameter}; learning rate of the nearest rung {regime['rate']}"], tone="soft")
     if found.total and found.baseline:
         mean, low, high = found.total
         off = abs(100 * found.baseline.held_out_error)
         record = f"by a law of the baseline's loss, which was off by {off:.1f} % on the largest rung, held out"
-        yield Text([f"{metric} there {mean:.4g} ({low:.4g} to {high:.4g}), {record}"])
+        yield Text([f"{metric} there {mean:.4g} ({low:.4g} to {high:.4g}){mark}, {record}"])
     effects: list[Column[ScaledEffect]] = [
         Column("effect", lambda each: " × ".join(each.techniques)),
         Column(f"on {metric}", lambda each: number(each.mean, shown)),
         Column(f"{LEVEL:.0%} interval", lambda each: Number(range_text(each.low, each.high, shown))),
         Column("with scale", lambda each: each.verdict),
     ]
-    yield from tabulate("what is in it", (*found.main_effects, *found.composition_effects), effects)
+    yield from tabulate(f"what is in it{mark}", (*found.main_effects, *found.composition_effects), effects)
     if len(found.main_effects) > 1:
         together = range_text(found.whole.low, found.whole.high, shown)
-        yield Text([f"all of them against the baseline: {shown(found.whole.mean)} ({together}): {found.whole.verdict}"])
+        yield Text(
+            [f"all of them against the baseline: {shown(found.whole.mean)} ({together}): {found.whole.verdict}{mark}"]
+        )
     rungs: list[Column[Rung]] = [
         Column("parameters", lambda rung: number(rung.parameters)),
         Column("tokens", lambda rung: number(rung.tokens)),
         Column("tokens a parameter", lambda rung: number(rung.tokens / rung.parameters)),
+        Column("regime", lambda rung: found.regimes[rung.scale].mark),
         Column("measured", lambda rung: number(rung.value, shown)),
         Column("se", lambda rung: number(100 * rung.se, "{:.1f} %".format)),
         Column("seeds", lambda rung: rung.seeds),

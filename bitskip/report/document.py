@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bitskip.atomic_file import write_atomically
-from bitskip.errors import UserError
+from bitskip.errors import UserError, nearest
+from bitskip.report.glossary import glossary
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import Block, Chapter, Document, Text
-from bitskip.report.topics import effects, mechanisms, overview, paper, rates, standings
+from bitskip.report.topics import answer, effects, ladder, mechanisms, overview, paper, rates, standings
+
+CONFIGURATIONS = "configurations"
+"""The topic that opens a scale."""
 
 TERMINAL, MARKDOWN, PAGE = "terminal", "markdown", "page"
 EVERYWHERE = (TERMINAL, MARKDOWN, PAGE)
@@ -42,6 +46,7 @@ OF_A_SCALE = {
 
 BEFORE = {
     ("summary", "Summary"): Topic(overview.overview),
+    ("ladder", "Along the ladder"): Topic(ladder.ladders),
     ("scales", "Scales"): Topic(overview.scales),
     ("claims", "What the paper says, and what was measured"): Topic(paper.claims),
     ("causes", "Where the published numbers come from"): Topic(paper.causes),
@@ -53,25 +58,57 @@ AFTER = {
     ("trials", "All trials"): Topic(overview.all_trials, (PAGE,)),
     ("provenance", "How these numbers were made"): Topic(overview.made, (PAGE,)),
     ("problems", "Problems"): Topic(overview.problems),
+    ("glossary", "Words"): Topic(glossary, (PAGE,)),
 }
 """Chapters before and after those of the scales, by anchor and title."""
 
-Figures = Callable[[Sheet, int], Mapping[str, Sequence[Block]]]
+Figures = Callable[[Any, int], Mapping[str, Sequence[Block]]]
 
 
-def document(analysis: Analysis, output: str, figures: Figures = lambda sheet, number: {}) -> Document:
-    """The report for one output, with what is drawn of a scale (and its number) by its part."""
+def first_screen(analysis: Analysis) -> Document:
+    """What a reader sees first, in forty lines."""
+    return Document("", [Chapter("answer", "", list(answer.answer(analysis)))])
+
+
+def topic_names() -> list[str]:
+    """What `document` can be asked for alone."""
+    of_a_scale = [part or CONFIGURATIONS for (part, _), topics in OF_A_SCALE.items() if topics]
+    return list(dict.fromkeys((*(anchor for anchor, _ in (*BEFORE, *AFTER)), *of_a_scale)))
+
+
+def document(
+    analysis: Analysis,
+    output: str,
+    figures: Figures = lambda about, number: {},
+    only: Collection[str] = (),
+) -> Document:
+    """The report for one output, with what is drawn of all results (number 0) or of a scale, by chapter or part.
+
+    `only` names topics that are told alone, whatever they are told in otherwise. Raises UserError for an unknown one.
+    """
+    for name in only:
+        if name not in topic_names():
+            raise UserError(f"unknown topic '{name}'{nearest(name, topic_names())} (one of {', '.join(topic_names())})")
 
     def told(topics: Iterable[Topic], about: Analysis | Sheet) -> list[Block]:
-        return [block for topic in topics if output in topic.outputs for block in topic.make(about)]
+        return [block for topic in topics if only or output in topic.outputs for block in topic.make(about)]
 
     def around(topics: Mapping[tuple[str, str], Topic]) -> list[Chapter]:
-        return [Chapter(*name, told([topic], analysis)) for name, topic in topics.items()]
+        return [
+            Chapter(anchor, title, [*told([topic], analysis), *whole.get(anchor, ())])
+            for (anchor, title), topic in topics.items()
+            if wanted(anchor)
+        ]
+
+    def wanted(name: str) -> bool:
+        return not only or name in only
 
     def of_scale(sheet: Sheet, number: int) -> Chapter:
         blocks: list[Block] = []
         drawn = figures(sheet, number)
         for (part, title), topics in OF_A_SCALE.items():
+            if not wanted(part or CONFIGURATIONS):
+                continue
             found = [*told(topics, sheet), *drawn.get(part, ())]
             blocks += [Text([], title)] if output == PAGE and title and found else []
             blocks += found
@@ -79,6 +116,7 @@ def document(analysis: Analysis, output: str, figures: Figures = lambda sheet, n
         several = f"Scale {analysis.letters[scale]}: {scale}"
         return Chapter(f"scale-{number}", several if len(analysis.letters) > 1 else scale, blocks)
 
+    whole = figures(analysis, 0)
     scales = [of_scale(sheet, number) for number, sheet in enumerate(analysis.sheets, start=1)]
     chapters = [chapter for chapter in (*around(BEFORE), *scales, *around(AFTER)) if chapter.blocks]
     return Document(f"What {', '.join(analysis.report.overview.sweeps) or 'no sweep'} showed", chapters)

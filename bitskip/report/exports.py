@@ -11,8 +11,11 @@ from typing import Any
 from bitskip.analysis.factorial import as_plain
 from bitskip.errors import UserError
 from bitskip.report.charts import charts, style
+from bitskip.report.charts.registry import About
 from bitskip.report.numbers import Report
 from bitskip.report.summary import Analysis
+
+RUNG_COLUMNS = ("scale", "model", "parameters", "tokens", "value", "low", "high", "seeds", "settings", "mark")
 
 DOTS_PER_INCH = 200
 METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
@@ -36,6 +39,16 @@ def _numbers(report: Report) -> dict[str, list[dict[str, Any]]]:
     return {
         "configurations": [{"scale": s.scale, **as_plain(each)} for s in report.sections for each in s.leaderboard],
         "effects": [as_plain(effect) for effect in effects],
+        "ladder": [
+            {
+                "effect": " × ".join(effect.techniques),
+                "verdict": effect.verdict,
+                **{name: getattr(rung, name) for name in RUNG_COLUMNS},
+            }
+            for ladder in report.ladders
+            for effect in ladder.effects
+            for rung in effect.rungs
+        ],
         "scales": [{"scale": s.scale, **as_plain(s.regime)} for s in report.sections],
         "claims": [as_plain(each) for each in report.claims],
         "causes": [
@@ -57,10 +70,12 @@ def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
 def write_figures(analysis: Analysis, folder: Path) -> list[Path]:
     """Every figure as SVG, PDF and PNG with its data as CSV; returns the files. Raises UserError."""
     written = []
-    for number, sheet in enumerate(analysis.sheets, start=1):
-        place = folder / f"scale-{number}" if len(analysis.sheets) > 1 else folder
+    several = len(analysis.sheets) > 1
+    about: list[tuple[Path, About]] = [(folder, analysis)]
+    about += [(folder / f"scale-{n}" if several else folder, sheet) for n, sheet in enumerate(analysis.sheets, start=1)]
+    for place, each in about:
         with style.style(page=False):
-            for chart in charts(sheet):
+            for chart in charts(each):
                 written.append(_write(place / f"{chart.name}.csv", chart.rows))
                 figure = chart.draw()
                 for kind, metadata in METADATA.items():

@@ -89,10 +89,12 @@ def counting_line(lines: CountingLines) -> str:
 def regime_line(regime: Regime) -> str:
     """How large and how long a scale is, at which rate, and what that leaves open."""
     rate = "learning rates by configuration" if regime.lr is None else f"learning rate {regime.lr:g}"
+    steps = "batch sizes by configuration"
+    if regime.steps is not None:
+        steps = f"{number_text(regime.steps)} steps of {regime.batch_size} × {regime.seq_len} tokens"
     told = (
         f"{count_text(regime.parameters)} parameters without embedding, {THREE_DIGITS(regime.tokens_per_parameter)} "
-        f"tokens a parameter, {number_text(regime.steps)} steps of {regime.batch_size} × {regime.seq_len} tokens, "
-        f"{rate} ({regime.rate})."
+        f"tokens a parameter, {steps}, {rate} ({regime.rate})."
     )
     if UNDERTRAINED in regime.mark:
         told += (

@@ -11,6 +11,7 @@ from bitskip.paper.attribution import Attribution
 from bitskip.paper.claims import JudgedClaim
 from bitskip.predict.fanova import Share
 from bitskip.predict.prediction import ModelSummary
+from bitskip.scaling.along import LadderSummary
 from bitskip.store.provenance import Provenance
 
 
@@ -165,6 +166,7 @@ class Report:
 
     overview: Overview
     sections: tuple[Section, ...]
+    ladders: tuple[LadderSummary, ...]
     claims: tuple[JudgedClaim, ...]
     causes: tuple[Attribution, ...]
     provenance: Provenance

@@ -87,6 +87,7 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
             "trained": trained_steps(sweep.trials, plan.prefixes),
             "to_run": sum(step_count(trial.training) - starts[trial.trial_id] for trial in plan.to_run),
         },
+        "notes": list(sweep.notes),
         "rungs": list(_rungs(plan, seconds)),
         "prefixes": len({prefix.key for path in plan.prefixes.values() for prefix in path}),
         "tokens": sum(cost.tokens for cost in costs),

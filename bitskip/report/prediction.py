@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bitskip.predict.prediction import Neighbour, Prediction, Term
-from bitskip.report.format import THREE_DECIMALS, difference_text, range_text
+from bitskip.report.format import THREE_DECIMALS, difference_text, range_text, regime_line
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.report.topics.mechanisms import record
 from bitskip.techniques import registry
@@ -21,7 +21,10 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
         for low, high in ((prediction.low, prediction.high), (prediction.mean_low, prediction.mean_high))
     )
     headline = f"{metric} {prediction.mean:.3f}  ({prediction.level:.0%} interval {one_seed}, one new seed, {where})"
+    mark = f", {prediction.scale.mark}" if prediction.scale.mark else ""
+    headline += mark
     yield Text([headline], tone="strong")
+    yield Text([regime_line(prediction.scale)], tone="warn" if prediction.scale.mark else "soft")
     kinds = [kind for kind in registry.techniques() if kind.group == "method"]
     axes = [axis for kind in kinds for axis in kind.axes()]
     named = [
@@ -60,7 +63,9 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
         Column("effect", lambda term: number(term.value, shown) if term else baseline),
         Column("90 % interval", lambda term: Number(range_text(term.low, term.high, shown) if term else "")),
     ]
-    yield from tabulate("what it is made of", (None, *prediction.main_effects, *prediction.composition_effects), parts)
+    yield from tabulate(
+        f"what it is made of{mark}", (None, *prediction.main_effects, *prediction.composition_effects), parts
+    )
     near: list[Column[Neighbour]] = [
         Column("configuration", lambda each: each.configuration),
         Column(metric, lambda each: number(each.mean, THREE_DECIMALS)),

@@ -9,8 +9,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from bitskip.analysis.factorial import as_plain
 from bitskip.analysis.levels import cell_label, levels_of, without_techniques
 from bitskip.errors import UserError
+from bitskip.report.format import regime_line
 from bitskip.report.live import duration
 from bitskip.report.table import Block, Column, Text, tabulate
 from bitskip.sweep.suggest import Suggestion, sweep_documents
@@ -46,6 +48,7 @@ def suggestion_object(suggestions: Sequence[Suggestion], written: Sequence[Path]
                 "seed": each.trial.seed,
                 "reason": each.reason,
                 "seconds": each.seconds,
+                "scale": as_plain(each.regime),
             }
             for each in suggestions
         ],
@@ -63,11 +66,14 @@ def suggestion_blocks(suggestions: Sequence[Suggestion], written: Sequence[Path]
     heads = [
         Column("configuration", _label),
         Column("seed", lambda each: each.trial.seed),
+        Column("regime", lambda each: each.regime.mark),
         Column("why", lambda each: each.reason),
     ]
     total = duration(sum(each.seconds for each in suggestions))
+    regimes = dict.fromkeys(regime_line(each.regime) for each in suggestions)
     return [
         *tabulate("", suggestions, heads),
+        Text(list(regimes)),
         Text([f"{len(suggestions)} trials, about {total} on one core"]),
         Text([f"bitskip sweep {path}" for path in written], tone="code"),
     ]

@@ -40,6 +40,9 @@ from bitskip.report.numbers import (
     SeedSummary,
     Standing,
 )
+from bitskip.scaling.along import scalings
+from bitskip.scaling.along import summary as ladder_summary
+from bitskip.scaling.contrast_laws import Scaling
 from bitskip.store.provenance import provenance
 from bitskip.store.schema import Status
 from bitskip.training.exits import WITHIN, best_exit
@@ -84,12 +87,13 @@ class Sheet:
 class Analysis:
     """A report, and what its tables and figures are made from: a sheet per section, and the results themselves.
 
-    `everything` are the strata with the trials that carry an artefact.
+    `everything` are the strata with the trials that carry an artefact, `scalings` what `Report.ladders` sums up.
     """
 
     report: Report
     sheets: tuple[Sheet, ...]
     everything: tuple[Stratum, ...]
+    scalings: tuple[Scaling, ...]
     results: Results
     source: Path
 
@@ -122,14 +126,16 @@ def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", sourc
         section = _section(stratum, regime, surface, exits, within, metric)
         fitted = surface if isinstance(surface, Surface) else None
         sheets.append(Sheet(section, stratum, fitted, exits, curves, layers))
+    followed = tuple(scalings(found, metric))
     report = Report(
         _overview(results),
         tuple(sheet.section for sheet in sheets),
+        tuple(ladder_summary(each, metric) for each in followed),
         tuple(judged_claims(found, exits, layers)),
         tuple(attributions(everything)),
         provenance(results.trials.to_pylist()),
     )
-    return Analysis(report, tuple(sheets), everything, results, source)
+    return Analysis(report, tuple(sheets), everything, followed, results, source)
 
 
 def _by_trial(table: pa.Table) -> dict[str, list[Row]]:

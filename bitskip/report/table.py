@@ -52,7 +52,8 @@ class Column(Generic[Item]):
 class Table:
     """Rows of a cell per column. `marks` tell them apart: `lead` stands out, a verdict has its colour.
 
-    `note` stands below. A terminal may `cut` it after its first rows; a page lets readers `sort` it, and `filter` one.
+    `note` stands below. A terminal may `cut` it after its first rows, or print `brief` in its place; a page lets
+    readers `sort` it, and `filter` one.
     """
 
     title: str
@@ -60,6 +61,7 @@ class Table:
     rows: Sequence[Sequence[Value]]
     marks: Sequence[str]
     note: str = ""
+    brief: str = ""
     cut: bool = False
     sort: bool = False
     filter: bool = False

@@ -36,11 +36,11 @@ STYLES = {"lead": "bold", "strong": "bold", "soft": "dim", "unresolved": "dim", 
 """Of rows by their mark, and of texts by their tone."""
 
 
-def print_document(document: Document, console: Console) -> None:
+def print_document(document: Document, console: Console, *, ruled: bool = True) -> None:
     """Print every chapter; the title is that of a file and left out."""
     for chapter in document.chapters:
         _title(chapter.title, console, "bold underline")
-        print_blocks(chapter.blocks, console)
+        print_blocks(chapter.blocks, console, ruled=ruled)
 
 
 def print_blocks(blocks: Iterable[Block], console: Console, *, ruled: bool = True) -> None:
@@ -60,33 +60,57 @@ def print_blocks(blocks: Iterable[Block], console: Console, *, ruled: bool = Tru
 
 
 def _print_table(table: Table, console: Console, ruled: bool) -> None:
+    if table.brief:
+        console.print(_line(table.brief, "dim"))
+        return
     # The title is a line of its own: rich would wrap it at the table's width.
     _title(table.title, console)
     more = len(table.rows) - ROWS if table.cut else 0
     shown = table.only(ALWAYS, *([DRAWN] if console.width >= WIDE else []))
     names = [column.short or column.name for column in shown.columns]
     drawn = [_drawn([row[at] for row in shown.rows[: ROWS if table.cut else None]]) for at in range(len(names))]
-    whole = _in_one_piece(
-        [max(map(len, [name, *cells])) for name, cells in zip(names, drawn, strict=True)], console.width
-    )
-    look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "padding": (0, 1, 0, 0)}
-    grid = Grid(pad_edge=False, **(look if ruled else {"box": None}))
-    for at, name in enumerate(names):
-        justify: JustifyMethod = "right" if shown.numeric[at] else "left"
-        grid.add_column(_line(name), justify=justify, overflow="fold", no_wrap=at in whole)
-    for *cells, mark in zip(*drawn, table.marks, strict=False):
-        grid.add_row(*map(_line, cells), style=STYLES.get(mark, ""))
-    console.print(grid)
+    widths = [max(map(len, [name, *cells])) for name, cells in zip(names, drawn, strict=True)]
+    for piece, columns in enumerate(_pieces(widths, shown.numeric, console.width)):
+        if piece:
+            console.print()
+        whole = _in_one_piece([widths[at] for at in columns], [shown.numeric[at] for at in columns], console.width)
+        look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "padding": (0, 1, 0, 0)}
+        grid = Grid(pad_edge=False, **(look if ruled else {"box": None}))
+        for place, at in enumerate(columns):
+            justify: JustifyMethod = "right" if shown.numeric[at] else "left"
+            grid.add_column(_line(names[at]), justify=justify, overflow="fold", no_wrap=place in whole)
+        for *cells, mark in zip(*(drawn[at] for at in columns), table.marks, strict=False):
+            grid.add_row(*map(_line, cells), style=STYLES.get(mark, ""))
+        console.print(grid)
     notes = [f"… and {more} more (`bitskip report --json` has all)"] if more > 0 else []
     for note in [*notes, *filter(None, [table.note])]:
         console.print(_line(note, "dim"))
 
 
-def _in_one_piece(widths: Sequence[int], width: int) -> set[int]:
-    """Columns of short texts, which rich would break as readily as long ones; none where they leave those no room."""
-    short = {at for at, needed in enumerate(widths) if needed <= LONGEST_IN_ONE_PIECE}
-    rest = LEAST_OF_A_LONG_ONE * (len(widths) - len(short))
-    return short if sum(widths[at] for at in short) + rest + 2 * len(widths) <= width else set()
+def _least(width: int, numeric: bool) -> int:
+    """Characters that a column needs: numbers and their intervals are not broken over lines, nor are short texts."""
+    return width if numeric or width <= LONGEST_IN_ONE_PIECE else LEAST_OF_A_LONG_ONE
+
+
+def _pieces(widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[list[int]]:
+    """Columns of the tables that a wide one is drawn as, each with what names its rows: up to the first text."""
+    names = next((at for at in range(min(2, len(widths))) if not numeric[at]), 0) + 1
+    lead = list(range(names))
+    pieces = [lead]
+    for at in range(names, len(widths)):
+        needed = sum(_least(widths[each], numeric[each]) + 2 for each in (*pieces[-1], at))
+        if needed > width and len(pieces[-1]) > names:
+            pieces.append([*lead, at])
+        else:
+            pieces[-1] = [*pieces[-1], at]
+    return pieces
+
+
+def _in_one_piece(widths: Sequence[int], numeric: Sequence[bool], width: int) -> set[int]:
+    """Places of numbers and short texts, which rich would break as readily as long ones; none if they do not fit."""
+    least = [_least(*each) for each in zip(widths, numeric, strict=True)]
+    fits = sum(least) + 2 * len(least) <= width
+    return {at for at, needed in enumerate(widths) if fits and least[at] == needed}
 
 
 def _drawn(cells: Sequence[Value]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from bitskip.analysis.factorial import as_plain
 from bitskip.analysis.levels import TECHNIQUES
 from bitskip.analysis.metrics import Metric
+from bitskip.analysis.regime import Regime, mark_of
 from bitskip.analysis.student_t import NORMAL_95
 from bitskip.errors import UserError
 from bitskip.scaling.contrast_laws import LEVEL, ScaledEffect, Scaling
@@ -23,7 +24,7 @@ class AtScale:
     """Effects of a configuration at (parameters, tokens), in nats per token.
 
     `whole` is the configuration against the baseline. Single and composition effects are averaged over the measured
-    settings of all other techniques.
+    settings of all other techniques. `regimes` are those of the rungs, by their scale.
     """
 
     parameters: float
@@ -33,6 +34,7 @@ class AtScale:
     composition_effects: tuple[ScaledEffect, ...]
     metric: Metric
     baseline: LossAtScale | None
+    regimes: Mapping[str, Regime]
 
     @property
     def total(self) -> tuple[float, float, float] | None:
@@ -49,10 +51,33 @@ class AtScale:
         """What is asked for first: the composition of the first two techniques, or the effect of a single one."""
         return (*self.composition_effects, self.whole)[0]
 
+    @property
+    def regime(self) -> dict[str, Any]:
+        """What is known of how models of this scale would be trained: no steps and no rate, but those of a mark.
+
+        `rate` is where it lies in the search of the nearest rung.
+        """
+        asked = math.log(self.parameters), math.log(self.tokens)
+        nearest = min(
+            self.subject.rungs,
+            key=lambda rung: math.dist((math.log(rung.parameters), math.log(rung.tokens)), asked),
+        )
+        rate, per_parameter = self.regimes[nearest.scale].rate, self.tokens / self.parameters
+        return {
+            "parameters": self.parameters,
+            "tokens": self.tokens,
+            "tokens_per_parameter": per_parameter,
+            "steps": None,
+            "rate": rate,
+            "mark": mark_of(per_parameter, rate),
+        }
+
     def to_json_object(self, metric: str) -> dict[str, Any]:
         """The object of `predict --parameters --json`: effects in nats per token, with the rungs of the first.
 
-        `mean`, `low` and `high` are the metric itself; None where the rungs are too few for a law of the loss.
+        `mean`, `low` and `high` are the metric itself; None where the rungs are too few for a law of the loss. None of
+        what laws do not tell: `exit_layer`, `speed_gain`, `divergence_risk` and `nearest`, which `scaling.rungs` stand
+        for.
         """
         subject = self.subject
         held_out = subject.held_out
@@ -64,11 +89,18 @@ class AtScale:
                 "low": low,
                 "high": high,
                 "level": LEVEL,
+                "exit_layer": None,
+                "speed_gain": None,
+                "divergence_risk": None,
                 "configuration": list(self.whole.techniques),
                 "baseline": self.baseline,
                 "effect": _brief(self.whole),
                 "main_effects": [_brief(each) for each in self.main_effects],
                 "composition_effects": [_brief(each) for each in self.composition_effects],
+                "nearest": None,
+                "extrapolation": subject.beyond,
+                "model": {"kind": "laws of effects along a ladder", "weights": subject.weights},
+                "scale": self.regime,
                 "scaling": {
                     "parameters": self.parameters,
                     "tokens": self.tokens,
@@ -78,7 +110,7 @@ class AtScale:
                     "high": subject.high,
                     "verdict": subject.verdict,
                     "weights": subject.weights,
-                    "rungs": subject.rungs,
+                    "rungs": [{**vars(rung), "regime": self.regimes[rung.scale]} for rung in subject.rungs],
                     "held_out_error": held_out and held_out.error,
                     "held_out": held_out,
                     "notes": subject.notes,
@@ -119,4 +151,5 @@ def at_scale(scaling: Scaling, treatments: list[dict[str, Any]], *, force: bool 
         tuple(scaling.contrast(*pair, force=force, **scale) for pair in itertools.combinations(treatments, 2)),
         scaling.metric,
         scaling.baseline(**scale),
+        scaling.regimes,
     )

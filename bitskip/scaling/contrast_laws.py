@@ -6,6 +6,7 @@ the loss would have to get right.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.factorial import Stratum
 from bitskip.analysis.levels import level_label, without_techniques
 from bitskip.analysis.metrics import metric_named
+from bitskip.analysis.regime import Regime, regimes
 from bitskip.analysis.student_t import student_t_quantile
 from bitskip.errors import UserError
 from bitskip.scaling.ladder import Effects, Rung, effects_along, ladders, scale_of, treatments_of
@@ -81,6 +83,16 @@ class ScaledEffect:
     held_out: HeldOut | None
     notes: tuple[str, ...]
 
+    @property
+    def beyond(self) -> list[str]:
+        """How the scale lies outside the measured sizes and budgets."""
+        found = []
+        for name, asked in (("parameters", self.parameters), ("tokens", self.tokens)):
+            measured = [getattr(rung, name) for rung in self.rungs]
+            if not min(measured) <= asked <= max(measured):
+                found.append(f"{asked:.4g} {name}: measured were {min(measured):.4g} to {max(measured):.4g}")
+        return found
+
 
 class Scaling:
     """Laws of every effect along a ladder, each fitted when it is asked for."""
@@ -123,13 +135,31 @@ class Scaling:
         places = np.log([list(scale) for scale in measured])
         return loss_at_scale(places, losses, np.log([parameters, tokens]))
 
+    @functools.cached_property
+    def regimes(self) -> dict[str, Regime]:
+        """By the label of a rung's scale."""
+        return {stratum.label: own for stratum, own in zip(self.ladder, regimes(self.ladder), strict=True)}
+
+    def measured(self, order: int) -> list[tuple[Treatment, ...]]:
+        """Combinations of `order` treatments that were run at some rung."""
+        combinations = (treatment_combinations(stratum, order) for stratum in self.ladder)
+        return list(dict.fromkeys(itertools.chain.from_iterable(combinations)))
+
+    def effect_named(self, techniques: tuple[str, ...]) -> Effects:
+        """The effect that has these labels; raises UserError as `effects`."""
+        labelled = {tuple(level_label(*each) for each in own): own for own in self.measured(len(techniques))}
+        return self.effects(labelled[techniques])
+
+    def effects(self, treatments: tuple[Treatment, ...], *, whole: bool = False) -> Effects:
+        """An effect at every rung; raises UserError as `effects_along`."""
+        if (treatments, whole) not in self._measured:
+            self._measured[treatments, whole] = effects_along(self.ladder, treatments, self.metric, whole=whole)
+        return self._measured[treatments, whole]
+
     def contrasts(self, *, parameters: float, tokens: float, order: int = 2, force: bool = False) -> list[ScaledEffect]:
         """Every effect of an order (1 main, 2 composition) that was measured with two seeds on enough rungs."""
-        combinations = dict.fromkeys(
-            itertools.chain.from_iterable(treatment_combinations(stratum, order) for stratum in self.ladder)
-        )
         found = []
-        for treatments in combinations:
+        for treatments in self.measured(order):
             try:
                 found.append(self._scaled(treatments, parameters, tokens, force))
             except UserError:
@@ -148,26 +178,24 @@ class Scaling:
         for name, value in (("parameters", parameters), ("tokens", tokens)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise UserError(f"{name}: expected a positive number, got {value!r}")
-        if (treatments, whole) not in self._measured:
-            self._measured[treatments, whole] = effects_along(self.ladder, treatments, self.metric, whole=whole)
-        effects = self._measured[treatments, whole]
+        effects = self.effects(treatments, whole=whole)
         labels = tuple(level_label(*each) for each in treatments)
         lacking = missing(effects.rungs, parameters, tokens)
         if lacking and not force:
             raise UserError(f"{' × '.join(labels)}: {'; '.join(lacking)}, or pass --force (force=True) for a guess")
         asked = np.concatenate([effects.places, np.log([[parameters, tokens]])])
-        fits = _fitted(effects, asked)
+        fits = fitted(effects, asked)
         everywhere, fitting = mix(fits, even=bool(lacking)), mix(fits, floor=0.0)
         reach = student_t_quantile((1 + LEVEL) / 2, effects.df)
-        low, high = _interval(everywhere.mean[-1], everywhere.covariance[-1, -1], reach)
+        low, high = interval(everywhere.mean[-1], everywhere.covariance[-1, -1], reach)
         # Inside the ladder the data speak: the floor of the weights is for what lies beyond it.
         at_rungs = [
-            _interval(mean, variance, reach)
+            interval(mean, variance, reach)
             for mean, variance in zip(fitting.mean[:-1], np.diag(fitting.covariance)[:-1], strict=True)
         ]
         step = np.zeros(len(asked))
         step[-1], step[0] = 1.0, -1.0
-        change = _interval(float(step @ fitting.mean), float(step @ fitting.covariance @ step), reach)
+        change = interval(float(step @ fitting.mean), float(step @ fitting.covariance @ step), reach)
         above = everywhere.above_zero(-1, effects.df)
         held_out = held_out_error(effects)
         notes = [*self.notes, *(f"forced: {reason}" for reason in lacking)]
@@ -244,19 +272,19 @@ def held_out_error(effects: Effects) -> HeldOut | None:
     if len(rest.rungs) < FEWEST_VALUES:
         return None
     lacking = bool(missing(rest.rungs, rung.parameters, rung.tokens))
-    mixture = mix(_fitted(rest, effects.places[[last]]), even=lacking)
+    mixture = mix(fitted(rest, effects.places[[last]]), even=lacking)
     mean = float(mixture.mean[0])
     variance = float(mixture.covariance[0, 0] + effects.covariance[last, last])
-    low, high = _interval(mean, variance, student_t_quantile((1 + LEVEL) / 2, effects.df))
+    low, high = interval(mean, variance, student_t_quantile((1 + LEVEL) / 2, effects.df))
     return HeldOut(rung, mean, low, high, rung.value - mean)
 
 
-def _fitted(effects: Effects, asked: Array) -> list[Fit]:
+def fitted(effects: Effects, asked: Array) -> list[Fit]:
     """The laws at `asked`, logarithms of (parameters, tokens)."""
     centre = effects.places.mean(axis=0)
     return fit_laws(effects.places - centre, effects.values, effects.covariance, asked - centre)
 
 
-def _interval(mean: float, variance: float, reach: float) -> tuple[float, float]:
+def interval(mean: float, variance: float, reach: float) -> tuple[float, float]:
     half = reach * math.sqrt(max(variance, 0.0))
     return float(mean - half), float(mean + half)

@@ -37,9 +37,10 @@ class Rung:
 
     `se` is its own error, drawn towards that of all rungs, and the only one of a single seed. `settings` counts those
     of the other techniques that were averaged over. `below_counting`: some model of it is not below bigrams counted on
-    its tokens.
+    its tokens. `scale` is the label of its stratum.
     """
 
+    scale: str
     model: str
     parameters: int
     tokens: int
@@ -82,13 +83,21 @@ def ladders(results: Results, **scale: Any) -> list[list[Stratum]]:
         if name not in AXES or AXES[name].technique is not None:
             raise UserError(f"'{name}' is no axis of a scale{nearest(name, AXES)}")
     wanted = {name: AXES[name].check(value) for name, value in scale.items()}
-    grouped: dict[tuple[Any, ...], list[Stratum]] = {}
-    for stratum in strata(results):
-        if stratum.finished and all(stratum.scale[name] == value for name, value in wanted.items()):
-            grouped.setdefault(_text(stratum.scale), []).append(stratum)
-    if not grouped:
+    found = by_text(
+        [stratum for stratum in strata(results) if all(stratum.scale[name] == value for name, value in wanted.items())]
+    )
+    if not found:
         told = " with " + ", ".join(f"{name} {value}" for name, value in wanted.items()) if wanted else ""
         raise UserError(f"no finished trials{told}: run a sweep with `ladder:` first")
+    return found
+
+
+def by_text(found: Iterable[Stratum]) -> list[list[Stratum]]:
+    """Strata with finished trials that may be rungs of one ladder together; the ladder with most rungs first."""
+    grouped: dict[tuple[Any, ...], list[Stratum]] = {}
+    for stratum in found:
+        if stratum.finished:
+            grouped.setdefault(_text(stratum.scale), []).append(stratum)
     return sorted(grouped.values(), key=lambda own: -len({scale_of(stratum) for stratum in own}))
 
 
@@ -161,8 +170,8 @@ def effects_along(
     """The effect of the treatments at every rung where it was measured, over the same settings of other techniques.
 
     With `whole`, all treatments together against none of them. Where several strata are of one size and budget, as in
-    a scan of rates, the one with most settings and then the lowest baseline is taken. Raises UserError where nothing of
-    it was measured, or no rung has two seeds.
+    a search of rates, the one with most settings, then most seeds, then the lowest baseline is taken. Raises UserError
+    where nothing of it was measured, or no rung has two seeds.
     """
     contexts = dict.fromkeys(
         treated(cell.levels, [(factor, stratum.baseline[INDEX[factor]]) for factor, _ in treatments])[: len(TECHNIQUES)]
@@ -170,10 +179,10 @@ def effects_along(
         for cell in stratum.cells
     )
     candidates = [_Measured.of(stratum, treatments, contexts, metric, whole) for stratum in ladder]
+    known = [own for own in candidates if own.contexts]
     by_scale: dict[tuple[int, int], _Measured] = {}
-    for own in sorted(candidates, key=lambda each: (-len(each.contexts), each.reference)):
-        if own.contexts:
-            by_scale.setdefault(scale_of(own.stratum), own)
+    for own in sorted(known, key=lambda each: (-len(each.contexts), -each.seeds, each.reference)):
+        by_scale.setdefault(scale_of(own.stratum), own)
     if not by_scale:
         labels = " × ".join(level_label(*each) for each in treatments)
         raise UserError(f"{labels}: no rung has all cells of this contrast with a seed in common; run them together")
@@ -220,6 +229,11 @@ class _Measured:
         return cls(stratum, values, metric, found)
 
     @property
+    def seeds(self) -> int:
+        """Those that all cells of some setting share, at most."""
+        return max(len(shared_seeds(weights, self.values)) for weights in self.contexts.values())
+
+    @property
     def reference(self) -> float:
         """The loss of the baseline, or of what was run."""
         found = self.values.get(self.stratum.baseline) or {0: np.inf}
@@ -246,6 +260,7 @@ class _Measured:
         sizes = {name: self.stratum.scale[f"model.{name}"] for name in vars(ModelConfig())}
         return _AtRung(
             Rung(
+                self.stratum.label,
                 model_label(ModelConfig(**sizes)),
                 parameters,
                 tokens,

@@ -265,3 +265,14 @@ def read_table(folders: Sequence[Path], name: str, names: Sequence[str] | None =
         except FileNotFoundError:
             continue  # compacted between listing and reading: its rows are in a newer file
     raise UserError(f"{folders[0]}: files in {name}/ keep vanishing while they are read")
+
+
+def set_aside(files: Iterable[File]) -> list[Path]:
+    """Move files of a local folder out of the readers' way, to `damaged/`; returns where they are."""
+    moved = []
+    for file in files:
+        target = file.folder / "damaged" / file.path.parent.name / file.path.name
+        if filesystem.key_of(file.path) is None and file.path.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            moved.append(file.path.replace(target))
+    return moved

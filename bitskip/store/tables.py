@@ -301,13 +301,24 @@ def committed_anywhere(root: Path) -> dict[str, tuple[str, Path]]:
 
 def ledger_of(root: Path) -> tuple[dict[str, tuple[str, Path]], list[File]]:
     """`committed_anywhere`, and the files of `trials` of which something cannot be read."""
-    try:
-        folders = sweep_folders(root)
-    except UserError:
-        return {}, []
-    files = read_table(folders, COMMIT_TABLE, LEDGER_COLUMNS)
+    files = _commit_files(root)
     found = {trial_id: (row["status"], row["folder"]) for trial_id, row in commits(files).items()}
     return found, [file for file in files if file.problem]
+
+
+def ledger_rows(root: Path, *names: str) -> list[dict[str, Any]]:
+    """LEDGER_COLUMNS and some others of the rows that count, over all sweeps; empty if there is none yet."""
+    files = _commit_files(root, *names)
+    rows: list[dict[str, Any]] = counted(files, commits(files)).to_pylist()
+    return rows
+
+
+def _commit_files(root: Path, *names: str) -> list[File]:
+    try:
+        folders = sweep_folders(root)
+    except UserError:  # no results yet
+        return []
+    return read_table(folders, COMMIT_TABLE, (*LEDGER_COLUMNS, *names))
 
 
 def stored_result(folder: Path, trial_id: str) -> dict[str, Any] | None:
@@ -335,17 +346,6 @@ def stored_results(folder: Path) -> dict[str, dict[str, Any]]:
     files = read_table([folder], COMMIT_TABLE, (*LEDGER_COLUMNS, "loss"))
     rows = counting(row for file in files for row in file.table.to_pylist())
     return {trial_id: row for trial_id, row in rows.items() if row["status"] in FINISHED}
-
-
-def set_aside(files: Iterable[File]) -> list[Path]:
-    """Move files of a local folder out of the readers' way, to `damaged/`; returns where they are."""
-    moved = []
-    for file in files:
-        target = file.folder / "damaged" / file.path.parent.name / file.path.name
-        if filesystem.key_of(file.path) is None and file.path.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            moved.append(file.path.replace(target))
-    return moved
 
 
 def read_failure(folder: Path, trial_id: str) -> Failure | None:

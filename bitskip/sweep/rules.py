@@ -15,7 +15,7 @@ from bitskip.errors import nearest
 from bitskip.sweep.axes import Cell, read_axes
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.techniques.base import plain
-from bitskip.trial.config import AXES, RECIPE_AXES, TrialConfig
+from bitskip.trial.config import AXES, RECIPE_AXES, TrialConfig, canonical
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,42 @@ def read_exclusions(source: Source) -> list[Rule]:
     return found
 
 
+SEARCH = "search"
+"""What stands in the place of the rules of an axis whose values are to be found (bitskip.sweep.search)."""
+
+SEARCHED = ("lr", "batch_size")
+"""Axes that can be searched: a factor of two is a step there."""
+
+SEARCH_SEEDS = (100,)
+"""Of a search that names none."""
+
+
+def take_search(source: Source) -> tuple[str, tuple[int, ...]] | None:
+    """The axis whose rules are to be found, which has none then, and the seeds that find them: `search`, or
+    `{search: [100, 101]}`. Raises UserError, at its line, for what cannot be searched.
+    """
+    found = None
+    for axis, rules in source.mapping(("tuned",)).items():
+        seeds = list(SEARCH_SEEDS) if rules == SEARCH else rules.get(SEARCH) if isinstance(rules, Mapping) else None
+        if seeds is None:
+            continue
+        where: Path_ = ("tuned", axis)
+        if axis not in SEARCHED:
+            raise source.error(where, f"tuned: '{axis}' cannot be searched (one of {', '.join(SEARCHED)})")
+        if found:
+            raise source.error(
+                where, f"tuned: {found[0]} and {axis}: search one, and the other with its rules in place"
+            )
+        if not isinstance(seeds, list) or not seeds or len({*map(repr, seeds)}) < len(seeds):
+            raise source.error(
+                where, f"tuned: {SEARCH}: expected a list of distinct seeds, such as [100], got {seeds!r}"
+            )
+        with source.locate(where):
+            found = axis, tuple(AXES["seed"].check(seed) for seed in seeds)
+        source.content["tuned"] = {**source.content["tuned"], axis: []}
+    return found
+
+
 Tuning = Mapping[str, Sequence[Rule]]
 """For every axis under `tuned`, its rules; of several that match, the first serves."""
 
@@ -66,7 +102,9 @@ def read_tuning(source: Source) -> Tuning:
         if axis in source.mapping(("space",)):
             raise source.error(where, f"tuned: '{axis}' is crossed in space, too; leave it out of one of them")
         if not isinstance(rules, list):
-            raise source.error(where, f"tuned: expected a list of rules, such as {axis}: [{{bits: 16, use: 4e-3}}]")
+            searched = f", or {SEARCH}" if axis in SEARCHED else ""
+            example = f"{axis}: [{{bits: 16, use: 4e-3}}]"
+            raise source.error(where, f"tuned: expected a list of rules, such as {example}{searched}, got {rules!r}")
         found[axis] = []
         for index, rule in enumerate(rules):
             if not isinstance(rule, Mapping) or "use" not in rule or len(rule) < 2:
@@ -92,8 +130,13 @@ def tuned(tuning: Tuning, trial: TrialConfig, settings: Mapping[str, Any]) -> Tr
     for axis, rules in tuning.items():
         value = next((rule.use for rule in rules if rule.matches(trial, settings)), None)
         if value is not None:
-            trial = replace(trial, training=replace(trial.training, **{AXES[axis].field: value}))
+            trial = with_value(trial, axis, value)
     return trial
+
+
+def with_value(trial: TrialConfig, axis: str, value: Any) -> TrialConfig:
+    """The trial with another value of an axis of the recipe."""
+    return canonical(replace(trial, training=replace(trial.training, **{AXES[axis].field: value})))
 
 
 def tuning_notes(tuning: Tuning, configurations: Iterable[TrialConfig]) -> list[str]:

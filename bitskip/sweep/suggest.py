@@ -13,12 +13,12 @@ import dataclasses
 import itertools
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.contrasts import Treatment
-from bitskip.analysis.factorial import TUNED, Family, families, strata
+from bitskip.analysis.factorial import TUNED, Family, Stratum, families, strata
 from bitskip.analysis.levels import (
     FACTORS,
     NEUTRAL,
@@ -31,6 +31,7 @@ from bitskip.analysis.levels import (
     size_axes,
     without_techniques,
 )
+from bitskip.analysis.regime import NOT_SEARCHED, Regime, regime_of, regimes
 from bitskip.errors import UserError
 from bitskip.store.schema import FINISHED
 from bitskip.sweep.d_optimal import d_optimal
@@ -44,11 +45,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A trial, why it is worth running, and its estimated seconds on one core."""
+    """A trial, why it is worth running, its estimated seconds on one core, and the regime that it is in."""
 
     trial: TrialConfig
     reason: str
     seconds: float
+    regime: Regime
 
 
 def suggest(results: Results | None, space: Iterable[TrialConfig], n: int, *, by_cost: bool = True) -> list[Suggestion]:
@@ -61,9 +63,21 @@ def suggest(results: Results | None, space: Iterable[TrialConfig], n: int, *, by
     found = strata(results) if results is not None else []
     chosen: list[Suggestion] = []
     for own, members in _by_family(configurations, families(found)):
-        chosen += _plan(members, own, n, by_cost)
+        chosen += _plan(members, own, n, by_cost, known_regimes(found))
     # Several families are rare: each has its own order, the first come first.
     return chosen[:n]
+
+
+def known_regimes(found: Sequence[Stratum]) -> Callable[[TrialConfig], Regime]:
+    """The regime of any trial: its rate's place in a search is that of the scale which it is of."""
+    places = [(stratum.scale, regime.rate) for stratum, regime in zip(found, regimes(found), strict=True)]
+
+    def of(trial: TrialConfig) -> Regime:
+        axes = trial.axes()
+        same = (rate for scale, rate in places if all(value in (axes[name], TUNED) for name, value in scale.items()))
+        return regime_of(trial, next(same, NOT_SEARCHED))
+
+    return of
 
 
 def _by_family(
@@ -96,12 +110,16 @@ def measured_space(results: Results) -> dict[TrialConfig, tuple[str, ...]]:
 
 
 def sweep_documents(
-    trials: Sequence[TrialConfig], name: str = "suggested", tuned: Mapping[str, Sequence[str]] | None = None
+    trials: Sequence[TrialConfig],
+    name: str = "suggested",
+    tuned: Mapping[str, Sequence[str]] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Sweep files, as plain data, that run exactly these trials: one for each list of seeds that configurations share.
 
     What all trials have in common stands under `base`, the rest under `points`. `tuned` maps configuration ids to the
     axes that are tuned there: trials that differ in these go to different files.
+    `names` maps some to the names of their points.
     """
     seeds: dict[str, list[int]] = {}
     configurations: dict[str, TrialConfig] = {}
@@ -117,8 +135,8 @@ def sweep_documents(
         settings = [_settings(trial) for trial in members]
         base = {key: value for key, value in settings[0].items() if all(own.get(key) == value for own in settings)}
         points = {
-            f"s{index}": {key: value for key, value in own.items() if key not in base}
-            for index, own in enumerate(settings, start=1)
+            (names or {}).get(trial.configuration_id, f"s{index}"): {k: v for k, v in own.items() if k not in base}
+            for index, (trial, own) in enumerate(zip(members, settings, strict=True), start=1)
         }
         document = {"name": name if number == 1 else f"{name}-{number}", "base": base, "points": points}
         document |= {"tuned": {axis: [] for axis in axes}} if axes else {}
@@ -136,7 +154,9 @@ def _settings(trial: TrialConfig) -> dict[str, Any]:
     return chosen | asked_split(trial.data)
 
 
-def _plan(trials: Sequence[TrialConfig], family: Family | None, n: int, by_cost: bool) -> list[Suggestion]:
+def _plan(
+    trials: Sequence[TrialConfig], family: Family | None, n: int, by_cost: bool, regime: Callable[[TrialConfig], Regime]
+) -> list[Suggestion]:
     """n trials of one family: configurations first, then seeds for the configurations that have fewest."""
     space = {levels_of(trial.axes()): trial for trial in trials}
     costs = {levels: estimate(trial).seconds for levels, trial in space.items()}
@@ -160,7 +180,8 @@ def _plan(trials: Sequence[TrialConfig], family: Family | None, n: int, by_cost:
         levels = max(fresh, key=lambda each: (len(_pairs(each) - met), repr(each)))
         fresh.remove(levels)
         reason = _reason(sorted(_pairs(levels) - met, key=repr))
-        chosen.append(Suggestion(dataclasses.replace(space[levels], seed=seed), reason, costs[levels]))
+        trial = dataclasses.replace(space[levels], seed=seed)
+        chosen.append(Suggestion(trial, reason, costs[levels], regime(trial)))
         met |= _pairs(levels)
         seeds.setdefault(levels, set()).add(seed)
     while len(chosen) < n:
@@ -168,7 +189,8 @@ def _plan(trials: Sequence[TrialConfig], family: Family | None, n: int, by_cost:
         other = next(each for each in itertools.count() if each not in seeds[levels])
         seeds[levels].add(other)
         reason = "every configuration was run: one with fewest seeds"
-        chosen.append(Suggestion(dataclasses.replace(space[levels], seed=other), reason, costs[levels]))
+        trial = dataclasses.replace(space[levels], seed=other)
+        chosen.append(Suggestion(trial, reason, costs[levels], regime(trial)))
     return chosen
 
 

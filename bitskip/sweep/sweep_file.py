@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitskip import progress
 from bitskip.errors import UserError, nearest
@@ -25,7 +25,7 @@ from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.ladder import Ladder, across_rungs, read_ladder
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.sweep.resources import Resources, read_resources
-from bitskip.sweep.rules import read_exclusions, read_tuning, tuned, tuning_notes
+from bitskip.sweep.rules import read_exclusions, read_tuning, take_search, tuned, tuning_notes
 from bitskip.sweep.texts import Texts, with_digest
 from bitskip.trial.config import (
     AXES,
@@ -36,6 +36,9 @@ from bitskip.trial.config import (
     make_trial,
 )
 from bitskip.trial.schedule import step_count
+
+if TYPE_CHECKING:
+    from bitskip.sweep.search import Search
 
 TOP_LEVEL = (
     "name", "description", "plugins", "base", "ladder", "space", "points", "exclude", "tuned", "seeds", "design",
@@ -70,7 +73,8 @@ class Sweep:
     is the file with profile and overrides merged in, and loads to the same trials. `tuned` are the axes of the recipe
     that belong to the configuration and not to the scale; `plugins` the modules that add axes. `trials` are those of
     the named points and of what the design takes of `grid`, at every rung of the `ladder`; an adaptive design takes
-    nothing before it sees the results.
+    nothing before it sees the results. A `search` finds the value of a tuned axis for each configuration; until it has
+    found all of them, they are not `known`, and trials have the value of `base`.
     """
 
     path: str
@@ -94,6 +98,8 @@ class Sweep:
     tuned: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     ladder: Ladder | None = None
+    search: Search | None = None
+    known: bool = True
 
     def point_of(self, trial: TrialConfig) -> str | None:
         return self.points.get(trial.configuration_id)
@@ -138,6 +144,11 @@ class Sweep:
         return replace(self, trials=with_seeds(chosen, self.seeds))
 
 
+def no_ladder(max_rung: int, sweep: Sweep) -> str:
+    """What is wrong with `--max-rung` where there are no rungs."""
+    return f"--max-rung {max_rung}: {sweep.path} has no ladder; leave it out, or add a block `ladder:`"
+
+
 def with_seeds(configurations: Iterable[TrialConfig], seeds: Sequence[int]) -> tuple[TrialConfig, ...]:
     """Every configuration with every seed, equal trials once."""
     trials = (c if c.seed == seed else replace(c, seed=seed) for c in configurations for seed in seeds)
@@ -170,11 +181,15 @@ def _load(path: Path, profile: str | None, overrides: Sequence[str], results: Pa
     _load_plugins(source)  # before any axis is checked: it may be one of theirs
     from bitskip.store.tables import ledger_of  # with pyarrow
 
-    sweep = _expand(source)
+    if wanted := take_search(source):
+        from bitskip.sweep.search import Search
+
+        return Search.of(expand(source), *wanted).stored(results)
+    sweep = expand(source)
     known = ledger_of(results)[0] if results is not None else ()
     if not known or sweep.begun(known):
         return sweep
-    earlier = _expand(source, EARLIER_DEFAULTS)
+    earlier = expand(source, EARLIER_DEFAULTS)
     return replace(earlier, notes=(*earlier.notes, BEGUN_EARLIER)) if earlier.begun(known) else sweep
 
 
@@ -221,7 +236,8 @@ def _load_plugins(source: Source) -> None:
     axis_columns()  # refuses axes whose names are taken among the columns of results
 
 
-def _expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
+def expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
+    """The sweep of a file whose profile, overrides and plug-ins are in place. Raises UserError, at the line."""
     content = source.content
     name = _name(source)
     base = layered(defaults or {}, read_axes(source, ("base",), source.mapping(("base",))))

@@ -178,7 +178,9 @@ AXES: Mapping[str, Axis] = registry.Table(_collect_axes)
 """Every axis by name, those of plug-ins included. `model`, `data` and `artefacts` stand for their groups: a preset or
 corpus name, or a mapping."""
 
-RECIPE_AXES = ("lr", "min_lr", "warmup", "warmup_steps", "cooldown", "weight_decay", "beta1", "beta2", "grad_clip")
+RECIPE_AXES = (
+    "lr", "batch_size", "min_lr", "warmup", "warmup_steps", "cooldown", "weight_decay", "beta1", "beta2", "grad_clip",
+)  # fmt: skip
 """How a trial is optimized: what may be tuned for each configuration without making a comparison unfair."""
 
 

@@ -89,9 +89,39 @@ def test_rates_by_configuration_are_judged_by_the_search_that_lies_beside_them()
         for bits, rate in chosen.items()
         for seed in (10, 11)
     ]
-    assert of(results_from(rows))[None].rate == AT_OPTIMUM
-    rows[-1]["lr"] = rows[-2]["lr"] = 8e-3
-    assert of(results_from(rows))[None].rate == OFF_OPTIMUM
+    for own in (
+        4e-3,
+        3.1e-3,
+        5.2e-3,
+    ):  # nearest to the best one that was run, as the lowest point of a parabola
+        rows[-1]["lr"] = rows[-2]["lr"] = own
+        assert of(results_from(rows))[None].rate == AT_OPTIMUM
+    for own in (2.6e-3, 6e-3, 8e-3):
+        rows[-1]["lr"] = rows[-2]["lr"] = own
+        assert of(results_from(rows))[None].rate == OFF_OPTIMUM
+
+
+def test_a_rate_beyond_which_training_diverges_is_no_edge() -> None:
+    losses = {16: {1e-3: 3.2, 2e-3: 3.1, 4e-3: 3.0}}
+    assert of(scan(losses))[4e-3].rate == AT_EDGE
+    rows = scan(losses).trials.to_pylist()
+    rows += [
+        trial_row(make_trial(**LONG, bits=16, lr=8e-3, seed=seed), None, status="diverged", reason="loss is NaN")
+        for seed in range(2)
+    ]
+    assert of(results_from(rows))[4e-3].rate == AT_OPTIMUM
+
+
+@pytest.mark.parametrize("output", [TERMINAL, MARKDOWN])
+def test_batch_sizes_by_configuration_are_told_as_such(output: str) -> None:
+    rows = [
+        trial_row(make_trial(**LONG, bits=bits, batch_size=batch, seed=seed), 3.0 + 0.1 * seed, tuned="batch_size")
+        for bits, batch in ((16, 4), (8, 8))
+        for seed in range(2)
+    ]
+    (regime,) = regimes(strata(results_from(rows)))
+    assert (regime.steps, regime.batch_size, regime.lr) == (None, None, 3e-3)
+    assert "batch sizes by configuration, learning rate 0.003" in shown(results_from(rows), output)
 
 
 def shown(results: Results, output: str) -> str:

@@ -154,21 +154,30 @@ def test_a_stale_ray_address_is_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
     assert finding.level == "ok"
 
 
-@pytest.mark.parametrize(("found", "level"), [("1.0", "broken"), ("99.0", "note"), (None, "broken")])
+@pytest.mark.parametrize(
+    ("package", "found", "level"),
+    [
+        ("pyarrow", "1.0", "broken"),
+        ("pyarrow", "99.0", "note"),
+        ("pyarrow", None, "broken"),
+        ("torch", "1.0", "broken"),
+        ("torch", None, "note"),
+    ],
+)
 def test_versions_that_do_not_fit_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str | None, level: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, found: str | None, level: str
 ) -> None:
     version = importlib.metadata.version
 
     def other(name: str) -> str:
-        if name != "pyarrow":
+        if name != package:
             return version(name)
         if found is None:
             raise importlib.metadata.PackageNotFoundError(name)
         return found
 
     monkeypatch.setattr(doctor.importlib.metadata, "version", other)
-    (finding,) = [each for each in examine(tmp_path) if each.about == "pyarrow"]
+    (finding,) = [each for each in examine(tmp_path) if each.about == package]
     assert finding.level == level
     assert "pip install" in (finding.cure or "")
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from simulated_results import exit_rows, grid, results_from, simulate, single_ef
 from bitskip.model.decoder import build_model
 from bitskip.report.charts.pareto import front
 from bitskip.report.charts.style import readable_on
+from bitskip.report.glossary import GLOSSARY
 from bitskip.report.html import html_page
 from bitskip.report.summary import analyse
 from bitskip.store.schema import TABLES, arrow_schema
@@ -141,6 +143,8 @@ def test_the_page_in_a_browser(page: Path, browser: Any, tmp_path: Path) -> None
         assert (tmp_path / f"{name}.png").stat().st_size > 20_000
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         assert tab.title() != "1"
+        assert tab.locator("#picture svg").bounding_box()["y"] < 900, name
+        assert tab.evaluate("document.documentElement.scrollHeight / innerHeight") < 12, name
         for low in _faint_text(tab):
             told.append(f"{name}: {low}")
         tab.close()
@@ -150,6 +154,7 @@ def test_the_page_in_a_browser(page: Path, browser: Any, tmp_path: Path) -> None
     (tmp_path / "print.pdf").write_bytes(tab.pdf(format="A4"))
     assert (tmp_path / "print.pdf").stat().st_size > 20_000
     tab.emulate_media(media="screen")
+    tab.click("#open")
     shown = "[...document.querySelectorAll('#trials-table tbody tr:not(.away)')].map(r => r.textContent)"
     everything = tab.evaluate(shown)
     tab.fill("#filter", "diverged")
@@ -169,7 +174,8 @@ def test_the_page_in_a_browser(page: Path, browser: Any, tmp_path: Path) -> None
     falling = tab.evaluate(values)
     assert falling[-1] == "", "what has no value stays last"
     assert [float(value) for value in falling[:-1]] == sorted(rising, reverse=True)
-    tab.fill("#learning-curves-1 input", "bits 8")
+    tab.fill("#filter", "bits 8")
+    assert "q=bits+8" in tab.url
     assert 0 < tab.locator("#learning-curves-1 .dim").count() < tab.locator("#learning-curves-1 .tip").count()
     before = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     tab.click("button.theme")
@@ -261,6 +267,63 @@ def test_scales_are_kept_apart(tmp_path: Path) -> None:
     text = html_page(analyse(results_from(rows), source=tmp_path))
     assert "at 2 scales that are never mixed" in text
     assert 'id="scale-2"' in text
+
+
+class Outline(HTMLParser):
+    """Elements in order as (depth, name, attributes); what is not closed in turn is an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: list[tuple[int, str, dict[str, str | None]]] = []
+        self.around: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((len(self.around), tag, dict(attrs)))
+        if tag not in ("meta", "input", "br"):
+            self.around.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((len(self.around), tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.around.pop() == tag
+
+
+def outline(text: str) -> list[tuple[int, str, dict[str, str | None]]]:
+    reader = Outline()
+    reader.feed(text)
+    assert reader.around == []
+    return reader.elements
+
+
+def test_the_first_screen_has_the_answer_and_its_picture_and_the_rest_is_closed(page: Path) -> None:
+    text = page.read_text()
+    found = outline(text)
+    first = text[text.index('id="answer"') : text.index('id="bar"')]
+    assert all(
+        said in first for said in ("Best for its size", "What to know", "What to run next", "tokens a parameter")
+    )
+    (drawn,) = [depth for depth, tag, attributes in found if attributes.get("id") == "picture"]
+    assert drawn > 0
+    assert first.index("<svg") < first.index("<table")
+    parts = [attributes for _, tag, attributes in found if tag == "details" and attributes.get("class") == "part"]
+    assert {"summary", "trials", "glossary", "scale-1-effects", "scale-1-exits"} <= {each["id"] for each in parts}
+    assert not [each for each in parts if "open" in each]
+    assert sum(tag == "summary" for _, tag, _ in found) == sum(tag == "details" for _, tag, _ in found)
+
+
+def test_scale_and_metric_are_chosen_and_words_explained(page: Path, tmp_path: Path) -> None:
+    found = outline(page.read_text())
+    metrics = {attributes.get("data-metric") for _, tag, attributes in found if tag == "details"}
+    assert {"ppl", "bpb"} <= metrics
+    options = {attributes["value"] for _, tag, attributes in found if tag == "option"}
+    assert options == metrics - {None}
+    glossed = {attributes["title"] for _, tag, attributes in found if tag == "abbr"}
+    assert {GLOSSARY["anchored"], GLOSSARY["undertrained"]} <= glossed <= set(GLOSSARY.values())
+    rows = [trial_row(make_trial(bits=b, tokens=t), 3.0) for b in (16, 8) for t in (10_000, 20_000)]
+    two = outline(html_page(analyse(results_from(rows), source=tmp_path)))
+    assert [attributes["value"] for _, tag, attributes in two if tag == "option"][:3] == ["1", "2", "all"]
+    assert {attributes.get("data-scale") for _, tag, attributes in two if tag == "details"} == {None, "1", "2"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=25))

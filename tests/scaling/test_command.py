@@ -36,7 +36,13 @@ def test_answers_in_words_and_as_json(ladder: Path) -> None:
     assert "held out" in printed.stdout
     found = json.loads(predict(*asked, "--json").stdout)
     assert found["low"] < math.exp(loss_there()) < found["high"]
+    contract = "metric mean low high level exit_layer speed_gain divergence_risk configuration baseline main_effects"
+    assert {*contract.split(), "composition_effects", "nearest", "extrapolation", "model"} <= set(found)
+    assert found["nearest"] is found["speed_gain"] is None
+    assert [reason.split()[1] for reason in found["extrapolation"]] == ["parameters:", "tokens:"]
+    assert found["scale"]["tokens_per_parameter"] == pytest.approx(64 / 7.9)
     scaling = found["scaling"]
+    assert scaling["rungs"][-1]["regime"]["tokens_per_parameter"] == pytest.approx(16e6 / 1_476_224)
     assert len(scaling["rungs"]) == 9
     assert sum(scaling["weights"].values()) == pytest.approx(1)
     assert abs(scaling["held_out_error"]) < 0.03
@@ -66,6 +72,12 @@ def test_force_says_so(ladder: Path) -> None:
     forced = predict("--bits", 4, "--parameters", 1e9, "--tokens", 20e9, "--force", "--results", ladder)
     assert forced.returncode == 0
     assert "forced: 1e+09 parameters" in forced.stdout
+
+
+def test_what_is_undertrained_is_called_so(ladder: Path) -> None:
+    asked = ("--bits", 4, "--hadamard", "--parameters", 7.9e6, "--tokens", 30e6, "--results", ladder)
+    first = predict(*asked).stdout.split("\n\n")[0]
+    assert first.count("undertrained") == 2  # of the effect, and of the perplexity
 
 
 def test_two_by_two_rungs_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from store.test_tables import rewrite, store, trial, with_version
 
 from bitskip.store.compaction import compact
-from bitskip.store.tables import committed, ledger_of, load_results, set_aside, stored_result
+from bitskip.store.parquet_files import set_aside
+from bitskip.store.tables import committed, ledger_of, load_results, stored_result
 
 
 def test_a_file_that_pandas_rewrote_is_read_to_the_last_digit(tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from bitskip.analysis.regime import regime_of
 from bitskip.engine.plan import plan_sweep
 from bitskip.errors import UserError
 from bitskip.store.tables import write_trial
@@ -327,7 +328,7 @@ def test_a_guided_design_takes_new_configurations_of_what_is_suggested(load: Loa
 
     def suggest(results: Any, configurations: Any, count: int) -> list[Suggestion]:
         asked.append(count)  # what has run comes again: seeds for a verdict
-        return [Suggestion(trial, "", 0.0) for trial in list(configurations)[:count]]
+        return [Suggestion(trial, "", 0.0, regime_of(trial)) for trial in list(configurations)[:count]]
 
     chosen = list(itertools.chain(*worked_off(sweep, tmp_path, functools.partial(choose_guided, suggest=suggest))))
     assert chosen == [trial.configuration_id for trial in sweep.grid.configurations[:5]]

@@ -14,6 +14,7 @@ from bitskip.sweep.d_optimal import model_matrix
 from bitskip.sweep.suggest import measured_space, suggest, sweep_documents
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import make_trial
+from bitskip.trial.cost import non_embedding_parameters
 
 SPACE = grid(
     bits=(16, 8, 4), hadamard=("none", "bitnet-v2"), dropout=("none", "quadratic"), exit_weight=(0.0, 0.1, 0.3)
@@ -139,3 +140,11 @@ def test_suggestions_keep_what_was_tuned(tmp_path):
     with (tmp_path / "more.yaml").open("w") as sink:
         YAML().dump(document, sink)
     assert load_sweep(tmp_path / "more.yaml").tuned == ("lr",)
+
+
+def test_a_suggestion_says_the_regime_of_its_scale():
+    results = simulate(grid(bits=(16, 8)), with_interactions)
+    (each,) = suggest(results, [make_trial(bits=4)], 1)
+    parameters = non_embedding_parameters(each.trial.model)
+    assert (each.regime.parameters, each.regime.tokens) == (parameters, each.trial.training.tokens)
+    assert each.regime.mark == "undertrained"

@@ -10,6 +10,7 @@ from bitskip.data.corpora import ANY_OTHER, Corpus, Side, drawn
 from bitskip.data.documents import articles
 from bitskip.data.hub import first_line, hub_connection
 from bitskip.errors import UserError
+from bitskip.extras import require
 from bitskip.trial.config import DataConfig
 
 ALIASES = {"wikitext": ("Salesforce/wikitext", "wikitext-2-raw-v1")}
@@ -106,6 +107,7 @@ def _check_splits(one: str, first_split: str, other: str, second_split: str) -> 
 
 
 def _load(repository: str, subset: str, split: str, streaming: bool) -> Any:
+    require("datasets")
     trouble = ""
     try:
         with hub_connection(of_datasets=True) as trouble:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 from typing import Protocol
 
 from bitskip.engine.scheduler import Scheduler
 from bitskip.errors import UserError, nearest
+from bitskip.extras import EXTRA_OF, installed, require
 from bitskip.sweep.resources import Resources
 
 EXECUTORS = ("ray", "inline")
@@ -27,9 +29,20 @@ class Executor(Protocol):
     def close(self) -> None: ...
 
 
-def open_executor(name: str, address: str | None = None) -> Executor:
-    """The executor of that name; starts nothing yet. Raises UserError for one that does not exist."""
-    if name == "ray":
+def open_executor(name: str | None, address: str | None = None) -> Executor:
+    """The executor of that name, or the one for what is installed; starts nothing yet.
+
+    Raises UserError for one that does not exist or needs what is not installed.
+    """
+    if name is None and address is None and not installed("ray"):
+        print(
+            "bitskip: ray is not installed, so trials run one after another in this process; for many at once: "
+            f"pip install 'bitskip[{EXTRA_OF['ray']}]'",
+            file=sys.stderr,
+        )
+        name = "inline"
+    if name in (None, "ray"):
+        require("ray")
         from bitskip.engine.executors.ray_tune import RayTune
 
         return RayTune(address)

@@ -1,7 +1,8 @@
 """The figures of a report: what each shows as rows of plain data, and how it is drawn (docs/report.md, Figures).
 
-A chart is made from one scale (`Sheet`). Its rows are what `--figures` writes as CSV; drawing them takes matplotlib,
-which is imported then. A chart is added by one module of this package that registers it with a `Topic`.
+A chart is made from one scale (`Sheet`), or from all of them (`Analysis`). Its rows are what `--figures` writes as CSV;
+drawing them takes matplotlib, which is imported then. A chart is added by one module of this package that registers it
+with a `Topic`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import importlib
 import pkgutil
 
 from bitskip.report.charts.mechanisms import gradient_cosines, last_sample
-from bitskip.report.charts.registry import Chart, Topic, registered
-from bitskip.report.summary import Sheet
+from bitskip.report.charts.registry import About, Chart, Topic, registered
+from bitskip.report.summary import Analysis
 
 __all__ = ["Chart", "charts", "gradient_cosines", "last_sample", "topics"]
 
@@ -23,6 +24,7 @@ def topics() -> list[Topic]:
     return registered()
 
 
-def charts(sheet: Sheet) -> list[Chart]:
-    """Every figure that this scale has data for."""
-    return [chart for topic in topics() for make in topic.makers if (chart := make(sheet)) is not None]
+def charts(about: About) -> list[Chart]:
+    """Every figure that this scale, or all of them together, have data for."""
+    own = [topic for topic in topics() if topic.across == isinstance(about, Analysis)]
+    return [chart for topic in own for make in topic.makers if (chart := make(about)) is not None]

@@ -12,7 +12,7 @@ from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, grouped
 from bitskip.report.summary import Sheet
 from bitskip.store.schema import Status
-from bitskip.trial.config import stored_trial
+from bitskip.trial.config import TrialConfig, stored_trial
 from bitskip.trial.cost import exit_weight_bytes
 
 PARETO = Topic("pareto", "What a perplexity costs", order=10)
@@ -35,13 +35,15 @@ def pareto_speed(sheet: Sheet) -> Content:
 @PARETO.chart("pareto-bytes", "Perplexity against weight bytes")
 def pareto_bytes(sheet: Sheet) -> Content:
     """{what}; lower and further left is better. {note}"""
+    trials: dict[str, TrialConfig] = {}
     found: dict[tuple[str, int], float] = {}
 
     def bytes_at(row: Row, at: Row) -> float:
         """The same for every seed of a configuration."""
         key = row["configuration_id"], at["exit_layer"]
         if key not in found:
-            found[key] = exit_weight_bytes(stored_trial(row), at["exit_layer"])
+            trial = trials.get(key[0]) or trials.setdefault(key[0], stored_trial(row))
+            found[key] = exit_weight_bytes(trial, at["exit_layer"])
         return found[key]
 
     return _pareto(sheet, "weight_bytes", "bytes to store the weights in use", bytes_at, largest=False)
@@ -52,8 +54,9 @@ def _pareto(
 ) -> Content:
     rows = _every_exit(sheet, read, column)
     best = front([(row[column] if largest else -row[column], row["ppl"]) for row in rows])
+    on_front = set(best)
     for at, row in enumerate(rows):
-        row["on_front"] = at in set(best)
+        row["on_front"] = at in on_front
 
     def tip(row: Row) -> str:
         seed = "" if row["seed"] is None else f", seed {row['seed']}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bitskip.analysis.student_t import CONFIDENCE, student_t_quantile
-from bitskip.report.summary import Sheet
+from bitskip.report.summary import Analysis, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,33 +65,40 @@ class Chart:
         return figure
 
 
-Maker = Callable[[Sheet], Chart | None]
+About = Sheet | Analysis
+"""What a chart is of: one scale, or all of them."""
+
+Maker = Callable[[Any], Chart | None]
 _TOPICS: list[Topic] = []
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A part of a report's page, and its charts in the order of their definition; `order` is its place on the page."""
+    """A part of a report's page, and its charts in the order of their definition; `order` is its place on the page.
+
+    Its charts are made from one scale (`Sheet`) or, with `across`, from all of them (`Analysis`).
+    """
 
     key: str
     title: str
     order: int
+    across: bool = False
     makers: list[Maker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _TOPICS.append(self)
 
-    def chart(self, name: str, title: str, lines: bool = False) -> Callable[[Callable[[Sheet], Content | None]], Maker]:
-        """Registers a function that gives a chart's content; None, or no rows, where a sheet has no data for it.
+    def chart(self, name: str, title: str, lines: bool = False) -> Callable[[Callable[[Any], Content | None]], Maker]:
+        """Registers a function that gives a chart's content; None, or no rows, where there is no data for it.
 
         Its docstring is the chart's caption.
         """
 
-        def register(content_of: Callable[[Sheet], Content | None]) -> Maker:
+        def register(content_of: Callable[[Any], Content | None]) -> Maker:
             caption = " ".join((content_of.__doc__ or "").split())
 
-            def make(sheet: Sheet) -> Chart | None:
-                found = content_of(sheet)
+            def make(about: About) -> Chart | None:
+                found = content_of(about)
                 if found is None or not found.rows:
                     return None
                 return Chart(name, self.key, title, caption.format_map(found.facts), lines, found)

@@ -19,6 +19,7 @@ BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE = "#0072b2", "#d55e00", "#009e73", 
 GREY = "#7a7a7a"
 COLOURS = {"baseline": GREY, "V1": BLUE, "V2": VERMILLION, "V3": GREEN}
 COLOUR_OF_BITS = defaultdict(lambda: PURPLE, {16: GREY, 8: BLUE, 4: VERMILLION})
+MANY = (GREY, BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE)
 OTHERS = (PURPLE, SKY, ORANGE, GREEN)
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -151,7 +152,11 @@ def tips(artist: Any, texts: Iterable[str]) -> None:
 _ROOT = re.compile(r"<svg[^>]*viewBox=\"([^\"]*)\"[^>]*>", re.S)
 _ID = re.compile(r'\sid="([^"]*)"')
 _REFERENCE = re.compile(r'(url\(#|xlink:href="#)([^)"]*)')
-_LINK = re.compile(rf'<a xlink:href="{TIP}([^"]*)"(?: target="[^"]*")?>')
+_TAG = re.compile(r"<[^>]+>")
+_LONG_NUMBER = re.compile(r"(\d+\.\d\d)\d+")
+_CLIPPED = re.compile(r'<g clip-path="[^"]*">\s*(<use [^>]*/>)\s*</g>')
+# A text with double quotes stands in single ones.
+_LINK = re.compile(rf"<a xlink:href=([\"']){TIP}(.*?)\1(?: target=\"[^\"]*\")?>", re.S)
 
 
 def svg_of(figure: Figure, name: str, label: str) -> str:
@@ -162,10 +167,12 @@ def svg_of(figure: Figure, name: str, label: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    # A page holds thousands of points: two decimals of a place, and no clipping of a mark that is inside, halve them.
+    text = _TAG.sub(lambda tag: _LONG_NUMBER.sub(r"\1", tag[0]), _CLIPPED.sub(r"\1", text))
     used = {found for _, found in _REFERENCE.findall(text)}
     text = _ID.sub(lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", text)
     text = _REFERENCE.sub(lambda m: f"{m[1]}{name}-{m[2]}", text)
-    text = _LINK.sub(r'<g class="tip"><title>\1</title>', text).replace("</a>", "</g>")
+    text = _LINK.sub(r'<g class="tip"><title>\2</title>', text).replace("</a>", "</g>")
     text = text.replace(INK, "currentColor").replace(FAINT, "var(--faint)").replace("'DejaVu Sans'", "inherit")
     text = text.replace("DejaVu Sans", "inherit")
     box = _ROOT.search(text)

@@ -18,6 +18,8 @@ ESTIMANDS = {
     "modelled": "by least squares of single effects and pairs over all cells, where corners were not run",
 }
 
+MENDED = "`bitskip suggest --crossed` writes the trials that are missing."
+
 
 def main_effects(sheet: Sheet) -> Iterator[Block]:
     """What each technique does alone."""
@@ -49,12 +51,13 @@ def _by_estimand(effects: Sequence[Effect], title: str, mark: str) -> Iterator[T
             [effect for effect in chosen if effect.value is not None],
             f"{title} on {{}}{_marked(mark)}, {estimand}: {meaning}",
         )
+        missing = [effect for effect in chosen if effect.verdict == NOT_ESTIMABLE]
         yield from tabulate(
             f"{title}, {estimand}: {NOT_ESTIMABLE}",
-            [effect for effect in chosen if effect.verdict == NOT_ESTIMABLE],
+            missing,
             [Column("techniques", together), Column("why", lambda effect: effect.reason)],
             note="Run what is named, or read the nested and averaged effects.",
-            cut=True,
+            brief=f"{title}, {estimand}: {len(missing)} of {len(chosen)} {NOT_ESTIMABLE}. {MENDED}",
         )
 
 

@@ -30,6 +30,7 @@ from bitskip.report.format import (
 from bitskip.report.numbers import Section
 from bitskip.report.summary import Analysis
 from bitskip.report.table import FILES, Block, Column, Number, Text, tabulate
+from bitskip.report.topics.ladder import ladder_lines
 from bitskip.report.topics.paper import cause_lines
 from bitskip.store.folder import SweepFolder
 from bitskip.store.provenance import facts
@@ -70,6 +71,7 @@ def overview(analysis: Analysis) -> Iterator[Block]:
     for what, names in (("hosts", found.hosts), ("devices", found.devices)):
         if len(names) > 1:
             lines.append(f"{what}: {', '.join(names)} (speeds are not comparable between them)")
+    lines += [line for each in report.ladders for line in ladder_lines(each)]
     if sections and sections[0].leaderboard:
         lines += _section_lines(sections[0])
     lines += [line for each in report.causes if not each.below_counting for line in cause_lines(each, MOST)]

@@ -1,0 +1,40 @@
+"""Packages that come with an extra of bitskip: without one, what needs it says how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from bitskip.errors import UserError
+
+EXTRA_OF = {
+    "torch": "train",
+    "jaxtyping": "train",
+    "tokenizers": "train",
+    "safetensors": "train",
+    "ray": "ray",
+    "optuna": "optuna",
+    "datasets": "hub",
+    "huggingface_hub": "hub",
+    "matplotlib": "figures",
+}
+"""Extra of each package that the core does without; analysis, plans and predictions need none of them."""
+
+
+def installed(package: str) -> bool:
+    """Whether the package can be imported; does not import it."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def require(*packages: str) -> None:
+    """Raises UserError, naming the extra, for a package that is not installed."""
+    for package in packages:
+        if not installed(package):
+            raise UserError(how_to_get(package))
+
+
+def how_to_get(package: str) -> str:
+    """What to say where a package of an extra is missing."""
+    return f"this needs {package}, which is not installed; pip install 'bitskip[{EXTRA_OF[package]}]'"

@@ -1,0 +1,88 @@
+"""Terms of art in one line each, and verdicts in plain words: what a page shows on a term, `--only glossary` lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, SINGLE_VERDICTS, UNRESOLVED
+from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED
+from bitskip.analysis.verdicts import BELOW_COUNTING
+from bitskip.report.table import Block, Column, tabulate
+from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER
+
+GLOSSARY = {
+    "additive": "on the logarithm of perplexity the two do together what each does alone, within a margin of 2 %",
+    "anchored": "an effect with all other techniques at the baseline",
+    "averaged": "an effect as the mean over all settings of the other techniques that were run",
+    "baseline": "the configuration that others are compared with: every technique off, or the one named so",
+    BELOW_COUNTING: "rests on a model that is no better than counting pairs of tokens, so it is no finding",
+    "composition effect": "what two techniques do together beyond the product of what each does alone",
+    "detectable": "the smallest effect that these seeds would have found four times in five",
+    "diverged": "the loss became infinite or no number",
+    "main effect": "what one technique does alone",
+    "modelled": "an effect by least squares of single effects and pairs, where its own cells were not run",
+    "nested": "an effect measured from another level of a technique, where the baseline's was never run with it",
+    NOT_ESTIMABLE: "cells that the comparison needs were not run",
+    "perplexity": "how many tokens the model is undecided between, on held-out text; lower is better",
+    RATE_OPEN: "the best learning rate is the first or last that was tried, so a better one may lie beyond",
+    "scale": "model, text, tokens and recipe; trials are compared within one only",
+    "seed noise": "how much a trial's result moves when nothing but its random seed changes",
+    "stalled": "trained to the end and no better on held-out text than counting single tokens",
+    "sub-additive": "together lower than the two alone promise",
+    "super-additive": "together higher than the two alone promise",
+    UNDERTRAINED: f"fewer than {FEWEST_TOKENS_PER_PARAMETER} tokens a parameter: with more, the order can turn",
+    UNRESOLVED: "these seeds cannot tell the effect from none",
+}
+"""Term to what it means."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A verdict as a mark in a matrix, and in words."""
+
+    mark: str
+    words: str
+
+
+_ABOVE, _BELOW, _NONE, _OPEN = "▲", "▼", "=", "?"
+PLAIN = {
+    SINGLE_VERDICTS[0]: Plain(_ABOVE, "raises"),
+    SINGLE_VERDICTS[1]: Plain(_BELOW, "lowers"),
+    SINGLE_VERDICTS[2]: Plain(_NONE, "no effect"),
+    JOINT_VERDICTS[0]: Plain(_ABOVE, "higher together"),
+    JOINT_VERDICTS[1]: Plain(_BELOW, "lower together"),
+    JOINT_VERDICTS[2]: Plain(_NONE, "as alone"),
+    UNRESOLVED: Plain(_OPEN, "open"),
+    BELOW_COUNTING: Plain("x", "no finding"),
+}
+"""By verdict."""
+
+MODELLED = "~"
+"""Behind an estimate that is modelled."""
+
+LEGEND = f"{_ABOVE} higher, {_BELOW} lower, {_NONE} no difference, {_OPEN} open: too few seeds to tell"
+
+
+def glossary(_: object = None) -> Iterator[Block]:
+    """Every term with its meaning."""
+    heads: list[Column[tuple[str, str]]] = [Column("term", lambda each: each[0]), Column("means", lambda each: each[1])]
+    yield from tabulate("", GLOSSARY.items(), heads)
+
+
+_TERMS = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(GLOSSARY, key=len, reverse=True)))})\b", re.IGNORECASE)
+"""Finds a term in a text; of two that begin alike, the longer one."""
+
+
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """The text in parts, each with what it means: a term where it stands first, "" for all else."""
+    at, told = 0, set()
+    for found in _TERMS.finditer(text):
+        term = found[0].lower()
+        if term not in told:
+            told.add(term)
+            yield text[at : found.start()], ""
+            yield found[0], GLOSSARY[term]
+            at = found.end()
+    yield text[at:], ""
