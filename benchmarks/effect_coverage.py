@@ -8,7 +8,7 @@ components. For every kind of effect the share of 95 % intervals that hold the t
 share of grids with a false composition verdict somewhere. With `--requested`, that share where seeds are added to the
 cells of open verdicts until none is open; with `--pooled`, the intervals of one variance for all trials. With
 `--modelled`, 24 or 36 of the 66 cells were run, chosen by the `fractional` design or by chance, and intervals are those
-of modelled effects, also where pairs (sd 0.05 each) or pairs and triples (0.03) do something.
+of modelled effects, also where pairs (sd 0.05 each) or pairs and triples (0.03) do something (`--truths`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 SCALE = {axis: AXES[axis].read(make_trial()) for axis in AXES if axis != "seed"}
 SD = 0.02
 MOST_SEEDS = 8
+TRUTHS: dict[str, tuple[float, ...]] = {"additive": (), "pairs": (0.05,), "triples": (0.05, 0.03)}
+"""Standard deviations of the effects of pairs and of triples of levels."""
 
 
 def grid() -> list[Levels]:
@@ -326,6 +328,7 @@ def main() -> None:
     parser.add_argument("--requested", action="store_true")
     parser.add_argument("--pooled", action="store_true")
     parser.add_argument("--modelled", action="store_true")
+    parser.add_argument("--truths", nargs="+", choices=TRUTHS, default=list(TRUTHS), help="of modelled effects")
     options = parser.parse_args()
     cases: dict[str, tuple[Sequence[Levels], Noise]] = {name: (CELLS, noise) for name, noise in SCENARIOS.items()}
     for stratum in strata(load_results(REFERENCE))[:2]:
@@ -340,11 +343,12 @@ def main() -> None:
                 if cells is not CELLS:
                     continue
                 lines = [
-                    f"{name:<18} {seeds} seeds, {count} cells {how}, {['additive', 'pairs', 'triples'][len(sds)]}: "
+                    f"{name:<18} {seeds} seeds, {count} cells {how}, {truth}: "
                     + modelled(count, chosen, noise, seeds, options.grids, sds)
                     for count in (24, 36)
                     for how, chosen in (("fractional", fraction(count)), ("by chance", None))
-                    for sds in ((), (0.05,), (0.05, 0.03))
+                    for truth, sds in TRUTHS.items()
+                    if truth in options.truths
                 ]
             elif options.requested:
                 lines = [requested(name, cells, noise, seeds, options.grids, whole) for whole in (False, True)]
