@@ -200,13 +200,26 @@ class Decoder(nn.Module):
         kept = {type(each) for each in techniques if each in before}
         for index, module in enumerate(self.blocks):
             block = cast(Block, module)
-            for layer in (part for part in block.modules() if isinstance(part, BitLinear)):
-                at = LinearLayer(layer.site, layer.weight.shape[1], layer.weight.shape[0], index, self.seed, techniques)
+            for layer, at in self._layers(index, techniques):
                 layer.use({type(each): each.linear(at) for each in techniques}, kept)
             found = (each.key_value(index) for each in techniques)
             block.attention.key_value_ops = tuple(op for op in found if op is not None)
             block.on = tuple(not techniques.of(kind).off for kind in block.kinds)
         self.to(self.head.weight.device)
+
+    def _layers(self, index: int, techniques: Techniques) -> Iterator[tuple[BitLinear, LinearLayer]]:
+        """The linear layers of a block, and what techniques are told of each."""
+        for layer in (part for part in self.blocks[index].modules() if isinstance(part, BitLinear)):
+            outputs, inputs = layer.weight.shape
+            yield layer, LinearLayer(layer.site, inputs, outputs, index, self.seed, techniques)
+
+    @torch.no_grad()
+    def fold(self, techniques: Techniques) -> None:
+        """Prepare weights that were trained without these techniques for them, once and before `use`."""
+        for index in range(self.sizes.layers):
+            for layer, at in self._layers(index, techniques):
+                for technique in techniques:
+                    layer.weight.copy_(technique.folded(at, layer.weight))
 
     def compile_blocks(self) -> None:
         """From now on blocks run compiled."""
