@@ -251,6 +251,20 @@ class LayerRow:
         "block, in a head or norm that the exits do not share",
         default=None,
     )
+    gradient_pairs: int | None = column(
+        "pairs of other batches that the next columns are means over; NULL, like these, where that cosine is",
+        default=None,
+    )
+    exit_main_apart: float | None = column(
+        "the same cosine with the two gradients on different batches, each of a pair in turn", default=None
+    )
+    exit_main_apart_se: float | None = column("its standard error over pairs", default=None)
+    main_main_apart: float | None = column(
+        "cosine of the full model's gradient with itself on the other batch", default=None
+    )
+    main_main_apart_se: float | None = column("its standard error over pairs", default=None)
+    exit_exit_apart: float | None = column("the same of the exits' gradient", default=None)
+    exit_exit_apart_se: float | None = column("its standard error over pairs", default=None)
 
 
 def column_name(axis: str) -> str:

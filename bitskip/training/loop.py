@@ -7,6 +7,7 @@ stored for others or kept against an interruption is known here alone.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -26,6 +27,7 @@ from bitskip.store.schema import CurvePoint, LayerRow
 from bitskip.techniques.base import Techniques
 from bitskip.techniques.phases import Phases
 from bitskip.training.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
+from bitskip.training.gradient_agreement import PAIRS, Batch
 from bitskip.training.layer_stats import Diagnostics, sampled_sequences
 from bitskip.training.shared_prefix import Prefix, Prefixes, prefix_content
 from bitskip.trial.config import TrainingConfig, TrialConfig
@@ -128,6 +130,7 @@ class Loop:
     ) -> None:
         self.trial, self.fingerprint, self.device = trial, text.fingerprint, model.head.weight.device
         shuffled = window(trial)
+        self.window = shuffled
         self.read_from = (text.source or text.fingerprint) if shuffled else text.fingerprint
         self.train_on, self.on_point, self.checkpoint, self.prefixes = train_on, on_point, checkpoint, prefixes
         self.report = report
@@ -190,7 +193,7 @@ class Loop:
             model, _ = state()
             with precision_context(self.trial.training, self.device):
                 self.progress.layers += self.diagnostics.sample(
-                    model, step, self.now.inputs[rows], self.now.targets[rows], self.now.weights
+                    model, step, self.now.inputs[rows], self.now.targets[rows], self.now.weights, self._pairs(step)
                 )
             self.progress.diagnostic_seconds += time.perf_counter() - began
         if step in self.points and not self._measure(held_out()):
@@ -199,6 +202,18 @@ class Loop:
         if step in self.shared and all(point.below(self.ceiling) for point in self.progress.curve):
             self._share(self.shared[step], *state())
         self._keep_when_due(state)
+
+    def _pairs(self, step: int) -> Iterator[tuple[Batch, Batch]]:
+        """Pairs of batches, without a sequence in common, of what training reads next: the same for all techniques."""
+        training = self.trial.training
+        size = sampled_sequences(training)
+        order = batch_order(self.trial.seed, self.train_on.count, training.batch_size, step, self.window)
+        indices = list(itertools.islice(itertools.chain.from_iterable(order), 2 * PAIRS * size))
+        for first in range(0, len(indices), 2 * size):
+            halves = indices[first : first + size], indices[first + size : first + 2 * size]
+            if not set(halves[0]) & set(halves[1]):
+                one, other = (self.train_on.batch(half, self.device) for half in halves)
+                yield one, other
 
     def _measure(self, held_out: float) -> bool:
         """Add a point to the curve; False if the trial has diverged there."""
