@@ -203,6 +203,7 @@ def _trained(
             report(f"learning a BPE from {sample.characters:,} of {sample.read:,} characters, spread over all")
         with progress.stage("learning a BPE"):
             _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
+        corpus.check_unchanged()
 
     publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))

@@ -122,9 +122,8 @@ def _stored(path: Path, change: Callable[[Any], object] = lambda inner: None) ->
 def _of(path: Path, vocab_size: int) -> DataConfig:
     (path / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     files = (str(path / "text.jsonl"),)
-    return DataConfig(
-        corpus="files", files=files, tokenizer=str(path / "tokenizer.json"), vocab_size=vocab_size, digest="d"
-    )
+    config = DataConfig(corpus="files", files=files, tokenizer=str(path / "tokenizer.json"), vocab_size=vocab_size)
+    return open_corpus(config).pinned()
 
 
 @pytest.mark.parametrize(
