@@ -74,7 +74,7 @@ class Corpus(abc.ABC):
         """
         return replace(self.config, split="auto" if self.config.split == "two" else "three")
 
-    def check_unchanged(self) -> None:
+    def check_unchanged(self) -> None:  # noqa: B027 (most texts have nothing that could change)
         """Raises UserError where the text is no longer what identifies it; asked before anything of it is published."""
 
     def summary(self) -> DocumentSummary | None:
