@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +93,10 @@ class LibraryTokenizer:
             self.inner.model.dropout = None
         end = self.inner.token_to_id(END_OF_DOCUMENT)
         if end is None:
-            raise UserError(f"data.tokenizer: it has no end-of-document token {END_OF_DOCUMENT}")
+            raise UserError(
+                f"data.tokenizer: it has no end-of-document token {END_OF_DOCUMENT}; name the token that ends its "
+                "documents so in the file, or set data.tokenizer to bpe or bytes"
+            )
         if not any(token.special and token.content == END_OF_DOCUMENT for token in self._added()):
             self.inner.add_special_tokens([END_OF_DOCUMENT])  # a word of the vocabulary so far: decoding leaves it out
         self.inner.encode_special_tokens = True  # "<|endoftext|>" in a document is text, it ends none
@@ -159,6 +164,20 @@ def _library_errors(told: Callable[[str], UserError]) -> Iterator[None]:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise told(first_line(error)) from None
         raise
+
+
+@contextlib.contextmanager
+def _silent_panics() -> Iterator[None]:
+    """A panic of the Rust code is an exception here, whose trace it prints itself, past Python's streams."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _cannot_encode() -> contextlib.AbstractContextManager[None]:
@@ -246,5 +265,5 @@ def _pretrained(config: DataConfig) -> LibraryTokenizer:
     import tokenizers
 
     content = read_tokenizer(config)
-    with _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
+    with _silent_panics(), _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
         return LibraryTokenizer(tokenizers.Tokenizer.from_str(content.decode()))
