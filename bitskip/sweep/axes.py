@@ -41,7 +41,7 @@ def read_levels(source: Source) -> list[list[Cell]]:
         if not values:
             raise source.error(where, f"{key}: the list of levels is empty")
         checked = [read_axes(source, ("space",), {key: value}) for value in values]
-        if any(checked.count(level) > 1 for level in checked):
+        if len({tuple(level.items()) for level in checked}) < len(checked):
             raise source.error(where, f"{key}: a level is listed twice in {values}")
         levels.append(checked)
     return levels

@@ -261,8 +261,8 @@ def _expand_model(value: Any) -> dict[str, Any]:
 
 def _expand_data(value: Any) -> dict[str, Any]:
     settings = dict(value) if isinstance(value, Mapping) else {"corpus": value}
-    if settings.get("files") and "corpus" not in settings:
-        settings["corpus"] = "files"
+    if "files" in settings:  # an empty list is no wish for another text
+        settings.setdefault("corpus", "files")
     return _prefixed("data", settings)
 
 
@@ -301,7 +301,7 @@ def make_trial(**axes: Any) -> TrialConfig:
     fixed = TOKENIZER_VOCABULARIES.get(values.get("data.tokenizer", ""))
     if fixed is not None:
         values["data.vocab_size"] = fixed
-    if values.get("data.files"):
+    if "data.files" in values:
         values.setdefault("data.corpus", "files")
     if values.get("model.pretrained"):
         values = {

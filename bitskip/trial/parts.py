@@ -126,9 +126,11 @@ class DataConfig:
         high=1.0,
         of_identity=False,
     )
-    tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, or a name such as gpt2")
+    tokenizer: str = axis(
+        "bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, its folder, or a name such as gpt2"
+    )
     tokenizer_digest: str = axis("", "SHA-256 of the tokenizer's file, filled in when a sweep is loaded", since="0.2")
-    vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
+    vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257, high=2**20)
 
 
 @dataclass(frozen=True)
