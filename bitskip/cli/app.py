@@ -19,15 +19,13 @@ import bitskip
 from bitskip import progress
 from bitskip.errors import UserError
 from bitskip.extras import EXTRA_OF, how_to_get
+from bitskip.shipped import reference_results
 from bitskip.store.filesystem import place
 
 if TYPE_CHECKING:
     from bitskip.report.table import Block
 
 DEFAULT_RESULTS = Path("results")
-REFERENCE_RESULTS = DEFAULT_RESULTS / "reference"
-"""The runs that come with the project, in its folder."""
-
 INTERRUPTED, TERMINATED = 130, 143
 
 
@@ -91,7 +89,6 @@ app = App(
     help="How quantization, Hadamard rotation, layer dropout and early exit compose in a language model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 ResultsOption = Annotated[
@@ -137,17 +134,20 @@ def _main(
 
 
 def or_reference(folder: Path) -> Path:
-    """The results asked for, or, where none are named and there are none yet, those that come with the project."""
+    """The results asked for, or, where none are named and there are none yet, those that come with bitskip."""
     from bitskip.store.tables import sweep_folders
 
-    if folder != DEFAULT_RESULTS or not REFERENCE_RESULTS.is_dir():
+    reference = DEFAULT_RESULTS / "reference"
+    if not reference.is_dir():
+        reference = reference_results()
+    if folder != DEFAULT_RESULTS or not reference.is_dir():
         return folder
     try:
         sweep_folders(folder)
     except UserError:
-        where = f"no results in {folder} yet; these are the reference runs of {REFERENCE_RESULTS}"
+        where = f"no results in {folder} yet; these are the reference runs of {reference}"
         print(f"bitskip: {where}", file=sys.stderr)
-        return REFERENCE_RESULTS
+        return reference
     return folder
 
 

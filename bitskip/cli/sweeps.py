@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def sweep(
-    file: Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/quickstart.yaml.")],
+    file: Annotated[
+        Path, typer.Argument(help="Sweep file, or the name of one that comes along: quickstart, full_grid …")
+    ],
     profile: ProfileOption = None,
     overrides: SetOption = None,
     results: ResultsOption = DEFAULT_RESULTS,

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitskip.model.bitlinear import BitLinear, shared_input
+from bitskip.model.rotary import rotary_table
 from bitskip.ops.cross_entropy import cross_entropies
 from bitskip.ops.fused import RMSNorm, gated, rotate
 from bitskip.ops.published_defects import compared_tokens
@@ -215,13 +216,26 @@ class Decoder(nn.Module):
         kept = {type(each) for each in techniques if each in before}
         for index, module in enumerate(self.blocks):
             block = cast(Block, module)
-            for layer in (part for part in block.modules() if isinstance(part, BitLinear)):
-                at = LinearLayer(layer.site, layer.weight.shape[1], layer.weight.shape[0], index, self.seed, techniques)
+            for layer, at in self._layers(index, techniques):
                 layer.use({type(each): each.linear(at) for each in techniques}, kept)
             found = (each.key_value(index) for each in techniques)
             block.attention.key_value_ops = tuple(op for op in found if op is not None)
             block.on = tuple(not techniques.of(kind).off for kind in block.kinds)
         self.to(self.head.weight.device)
+
+    def _layers(self, index: int, techniques: Techniques) -> Iterator[tuple[BitLinear, LinearLayer]]:
+        """The linear layers of a block, and what techniques are told of each."""
+        for layer in (part for part in self.blocks[index].modules() if isinstance(part, BitLinear)):
+            outputs, inputs = layer.weight.shape
+            yield layer, LinearLayer(layer.site, inputs, outputs, index, self.seed, techniques)
+
+    @torch.no_grad()
+    def fold(self, techniques: Techniques) -> None:
+        """Prepare weights that were trained without these techniques for them, once and before `use`."""
+        for index in range(self.sizes.layers):
+            for layer, at in self._layers(index, techniques):
+                for technique in techniques:
+                    layer.weight.copy_(technique.folded(at, layer.weight))
 
     def compile_blocks(self) -> None:
         """From now on blocks run compiled."""
@@ -334,43 +348,6 @@ def initial_std(sizes: ModelConfig, shape: Sequence[int]) -> float:
     §4.6), and c / sqrt(D) for the embedding [V, D].
     """
     return sizes.init_std if sizes.init == "normal" else sizes.init_gain / math.sqrt(shape[-1])
-
-
-@functools.lru_cache(maxsize=64)
-def rotary_table(sizes: ModelConfig, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Rotary position embedding (RoFormer) of positions 0 … length - 1, [2, T, K], made once per argument.
-
-    With a = position * theta^(-2i/K), i < K/2, the frequencies scaled: the cosines (cos a, cos a) and the signed sines
-    (-sin a, sin a).
-    """
-    half = torch.arange(0, sizes.head_width, 2, device=device, dtype=torch.float32) / sizes.head_width
-    positions = torch.arange(length, device=device, dtype=torch.float32)
-    angles = positions[:, None] * _scaled(sizes.rope_theta**-half, sizes.rope_scaling)
-    cos, sin = angles.cos(), angles.sin()
-    return torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)]).to(dtype)
-
-
-def rotary_factors(sizes: ModelConfig) -> Tensor:
-    """What `model.rope_scaling` divides the rotary frequencies by, [K/2]."""
-    plain = sizes.rope_theta ** -(torch.arange(0, sizes.head_width, 2) / sizes.head_width)
-    return plain / _scaled(plain, sizes.rope_scaling)
-
-
-def _scaled(frequencies: Tensor, scaling: str) -> Tensor:
-    """Rotary frequencies [K/2] for contexts beyond the one trained on, as `model.rope_scaling` says.
-
-    `linear` divides all by a factor (arXiv 2306.15595). `llama3` divides those of wavelengths above original / low,
-    keeps those below original / high, and goes from one to the other between (Llama 3.1, arXiv 2407.21783).
-    """
-    kind, *numbers = scaling.split(" ")
-    if kind == "none":
-        return frequencies
-    factor, *bounds = map(float, numbers)
-    if kind == "linear":
-        return frequencies / factor
-    low, high, original = bounds
-    kept = ((original * frequencies / (2 * math.pi) - low) / (high - low)).clamp(0, 1)
-    return frequencies * (kept + (1 - kept) / factor)
 
 
 def uncompiled() -> contextlib.AbstractContextManager[object]:

@@ -11,12 +11,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bitskip.hub import first_line
-from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder
-from bitskip.techniques.base import LinearLayer
-from bitskip.techniques.rotation import Rotation
 from bitskip.trial.config import TrialConfig
 from bitskip.trial.pretrained import PretrainedFiles, attention_window, located, pretrained_digest, read_config, trouble
+from bitskip.trial.schedule import trained_with
 
 _MODULES = {
     "embed_tokens": "embedding",
@@ -65,7 +63,7 @@ NOT_LEARNED = ("rotary_emb.inv_freq", "attention.masked_bias")
 
 @torch.no_grad()
 def load_pretrained(model: Decoder, trial: TrialConfig) -> None:
-    """Put the weights of `model.pretrained` into the decoder, with the rotations of the trial folded into them.
+    """Put the weights of `model.pretrained` into the decoder, prepared for the techniques in force from the first step.
 
     Raises UserError if they cannot be read, do not fit, or are others than the trial was made with.
     """
@@ -91,7 +89,7 @@ def load_pretrained(model: Decoder, trial: TrialConfig) -> None:
     if missing := {name for name in missing if ".around." not in name}:  # what a technique adds has no weights yet
         raise trouble(place, f"holds no weights for {len(missing)} parts of the model, such as {min(missing)}")
     _copy_exits(model)
-    fold_rotations(model, trial)
+    model.fold(trained_with(trial))
 
 
 def _copy_exits(model: Decoder) -> None:
@@ -121,20 +119,6 @@ def stored_name(own: str, layout: str, *, gguf: bool) -> str:
         return f"{prefix}{names[module]}.{kind}"
     _, block, module = module.split(".", 2)
     return f"{'blk' if gguf else 'model.layers'}.{block}.{names[module]}.{kind}"
-
-
-def fold_rotations(model: Decoder, trial: TrialConfig) -> None:
-    """W becomes W R^T where the trial rotates the input x of W: W R^T (R x) = W x, as R is orthonormal.
-
-    Row w of W becomes R w: what rotates an input rotates the rows.
-    """
-    rotation = trial.of(Rotation)
-    for block, module in enumerate(model.blocks):
-        for layer in (part for part in module.modules() if isinstance(part, BitLinear)):
-            outputs, inputs = layer.weight.shape
-            at = LinearLayer(layer.site, inputs, outputs, block, trial.seed, trial.techniques)
-            for op in rotation.linear(at).before:
-                layer.weight.copy_(op(layer.weight))
 
 
 def tensors(files: PretrainedFiles, trial: TrialConfig) -> Iterator[tuple[str, Tensor]]:

@@ -16,8 +16,10 @@ from typing import Any
 import bitskip
 from bitskip.analysis.levels import FACTORS
 from bitskip.atomic_file import write_atomically
+from bitskip.data.cache import cache_folder
 from bitskip.predict.dataset import measure, measurements_from, plain_measurements
 from bitskip.predict.predictor import Predictor
+from bitskip.shipped import IN_WHEEL
 from bitskip.store.filesystem import files_in, folders_in
 from bitskip.store.folder import SweepFolder
 
@@ -46,7 +48,7 @@ def open_predictor(root: Path, metric: str = "ppl") -> tuple[Predictor, str]:
     # Before reading: a trial that lands in between makes the file stale, never wrong.
     current = fingerprint(root)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-        stored = json.loads((root / FILE_NAME).read_text(encoding="utf-8"))
+        stored = json.loads(_file(root).read_text(encoding="utf-8"))
         if stored["fingerprint"] == current and stored["measurements"]["metric"] == metric:
             restored = Predictor(measurements_from(stored["measurements"]))
             restored.restore(stored["fits"])
@@ -56,12 +58,17 @@ def open_predictor(root: Path, metric: str = "ppl") -> tuple[Predictor, str]:
     return Predictor(measure(load_results(root), metric)), current
 
 
+def _file(root: Path) -> Path:
+    """Beside the results; for those in an installed package, which is no place to write, among the caches."""
+    return (cache_folder() if IN_WHEEL in root.parents else root) / FILE_NAME
+
+
 def keep(predictor: Predictor, root: Path, current: str) -> None:
-    """Write the predictor beside the results; silently nothing where that is not possible."""
+    """Write the predictor for later; silently nothing where that is not possible."""
     content = {
         "fingerprint": current,
         "measurements": plain_measurements(predictor.measured),
         "fits": predictor.plain(),
     }
     with contextlib.suppress(OSError):
-        write_atomically(root / FILE_NAME, json.dumps(content, separators=(",", ":")))
+        write_atomically(_file(root), json.dumps(content, separators=(",", ":")))

@@ -12,7 +12,7 @@ from bitskip.errors import UserError, nearest
 from bitskip.report.glossary import glossary
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import Block, Chapter, Document, Text
-from bitskip.report.topics import answer, effects, ladder, mechanisms, overview, paper, rates, standings
+from bitskip.report.topics import answer, controls, effects, ladder, mechanisms, overview, paper, rates, standings
 
 CONFIGURATIONS = "configurations"
 """The topic that opens a scale."""
@@ -32,11 +32,11 @@ class Topic:
 
 OF_A_SCALE = {
     ("", ""): (Topic(standings.finished), Topic(standings.variants), Topic(standings.configurations)),
-    ("pareto", "What a perplexity costs"): (),
+    ("pareto", "What a perplexity costs"): (Topic(controls.equal_costs),),
     ("effects", "Effects"): (
         Topic(effects.main_effects), Topic(effects.composition_effects), Topic(effects.higher_effects)
     ),
-    ("exits", "Exits"): (Topic(standings.exits), Topic(standings.best_exits, FILES)),
+    ("exits", "Exits"): (Topic(standings.exits), Topic(standings.best_exits, FILES), Topic(controls.alone_exits)),
     ("curves", "Training"): (),
     ("failures", "Failures"): (Topic(standings.failures),),
     ("mechanisms", "Mechanisms"): (Topic(mechanisms.quantizers, FILES), Topic(mechanisms.gradients, FILES)),

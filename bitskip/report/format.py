@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.metrics import METRICS
@@ -146,3 +146,9 @@ def duration_text(seconds: float) -> str:
 
 def ids_text(trials: Sequence[str]) -> str:
     return " ".join(trial[:SHORT] for trial in trials)
+
+
+def scales_text(by_bits: Mapping[int, str]) -> str:
+    """That the scale rule of activations changes with the bits (`scales_by_bits`), so that effects mix the two."""
+    rules = ", ".join(f"{rule} at {bits} bits" for bits, rule in by_bits.items())
+    return f"the scale of activations changes with the bits ({rules}): what rotation does at each mixes with it"

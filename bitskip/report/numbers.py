@@ -121,6 +121,48 @@ class ExitProfile:
 
 
 @dataclass(frozen=True)
+class AloneExit:
+    """An exit of a configuration beside the model of as many blocks trained alone.
+
+    `ratio` is the exit's perplexity over that model's, paired by seed, with its 95 % interval.
+    """
+
+    configuration: str
+    exit_layer: int
+    depth: int
+    ppl: float
+    alone_ppl: float
+    ratio: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class FullPrecision:
+    """A model and its budget, with its mean perplexity and cost; FLOPs are those of training."""
+
+    model: str
+    tokens: int
+    ppl: float
+    weight_bytes: int
+    flops: float
+
+
+@dataclass(frozen=True)
+class EqualCost:
+    """A quantized configuration beside full precision of the same size, of nearest bytes, and of nearest FLOPs."""
+
+    configuration: str
+    ppl: float
+    weight_bytes: int
+    flops: float
+    of_parameters: FullPrecision | None
+    of_bytes: FullPrecision
+    of_flops: FullPrecision
+
+
+@dataclass(frozen=True)
 class SeedSummary:
     """Standard deviation of a trial over seeds, on the additive scale: with the shift that seeds share, and without."""
 
@@ -158,6 +200,8 @@ class Section:
     no_model: str
     shares: tuple[Share, ...]
     exits: tuple[ExitProfile, ...]
+    alone: tuple[AloneExit, ...] = ()
+    equal_costs: tuple[EqualCost, ...] = ()
 
 
 @dataclass(frozen=True)

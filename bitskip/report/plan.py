@@ -19,12 +19,14 @@ from bitskip.data.corpora import summaries
 from bitskip.data.document_summary import DocumentSummary
 from bitskip.engine.calibrate import Calibration
 from bitskip.engine.plan import Plan
-from bitskip.report.format import count_text
+from bitskip.report.format import count_text, scales_text
 from bitskip.report.live import describe, duration
 from bitskip.sweep.estimability import Gap, gaps, unexamined
 from bitskip.sweep.grid import Levels
 from bitskip.sweep.resources import Resources, local_cores, local_gpus, local_slots
+from bitskip.techniques.activation_quantization import ActivationQuantization, scales_by_bits
 from bitskip.training.shared_prefix import start_steps, stored_prefixes, trained_steps
+from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import (
     CPU_FLOPS_PER_CORE,
     FEWEST_TOKENS_PER_PARAMETER,
@@ -101,6 +103,7 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
         "finish": finish.isoformat(timespec="minutes"),
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
+        "scales_by_bits": _scales_by_bits(sweep.trials),
         "undertrained": sum(undertrained(t) for t in plan.to_run),
         "problems": [
             *_problems(resources, slots, memory, sum(disk.values()), plan.folder),
@@ -119,6 +122,12 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
             for trial, cost, took in zip(plan.to_run, costs, seconds, strict=True)
         ],
     }
+
+
+def _scales_by_bits(trials: Sequence[TrialConfig]) -> dict[int, str]:
+    """Scale rules of the activations by bits where rotations are compared over bits whose rule differs; else empty."""
+    rotations = {trial["hadamard"] for trial in trials}
+    return scales_by_bits(trial.of(ActivationQuantization) for trial in trials) if len(rotations) > 1 else {}
 
 
 def _rungs(plan: Plan, seconds: Sequence[float]) -> Iterator[dict[str, Any]]:
@@ -216,6 +225,8 @@ def _counts(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {dropped} excluded by {_brief(rule)}" for rule, dropped in sweep.excluded.items())
     yield from (f"  note: {note}" for note in sweep.notes)
     yield from (f"  problem: {problem}" for problem in found["problems"])
+    if found["scales_by_bits"]:
+        yield f"  warning: {scales_text(found['scales_by_bits'])}; compare under one rule: activation_scale: absmax"
     if found["undertrained"]:
         yield (
             f"  warning: {found['undertrained']} of {found['to_run']} trials train on fewer than "

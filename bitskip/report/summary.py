@@ -6,6 +6,7 @@ standard deviations over the finished seeds of a configuration.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections import Counter
@@ -28,6 +29,7 @@ from bitskip.paper.claims import judged_claims
 from bitskip.predict.fanova import variance_shares
 from bitskip.predict.predictor import summary_of
 from bitskip.predict.response_surface import Surface, fit_surface
+from bitskip.report.controls import alone_exits, equal_costs
 from bitskip.report.numbers import (
     CountingLines,
     ExitMeasure,
@@ -123,7 +125,11 @@ def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", sourc
     found, everything = strata(results), tuple(strata(results, include_artefacts=True))
     for stratum, regime in zip(found, regimes(found), strict=True):
         surface = _surface(stratum)
-        section = _section(stratum, regime, surface, exits, within, metric)
+        section = dataclasses.replace(
+            _section(stratum, regime, surface, exits, within, metric),
+            alone=tuple(alone_exits(stratum, found, exits)),
+            equal_costs=tuple(equal_costs(stratum, found)),
+        )
         fitted = surface if isinstance(surface, Surface) else None
         sheets.append(Sheet(section, stratum, fitted, exits, curves, layers))
     followed = tuple(scalings(found, metric))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitskip import progress
 from bitskip.errors import UserError, nearest
+from bitskip.shipped import sweep_file
 from bitskip.store.schema import axis_columns
 from bitskip.sweep.axes import Cell, layered, read_axes, read_levels
 from bitskip.sweep.designs import DESIGNS, crossed
@@ -159,14 +160,14 @@ def with_seeds(configurations: Iterable[TrialConfig], seeds: Sequence[int]) -> t
 def load_sweep(
     path: str | Path, profile: str | None = None, overrides: Sequence[str] = (), results: Path | None = None
 ) -> Sweep:
-    """Read, merge, check and expand a sweep file.
+    """Read, merge, check and expand a sweep file, or the one of that name that comes with bitskip.
 
     `profile` names one of the file's profiles, merged over the rest; `overrides` are `dotted.path=value` with values in
     YAML. A sweep that was begun in `results` with the defaults of 0.1 goes on with these. Raises UserError with file,
     line, offending key and cure for every mistake.
     """
     with progress.stage(f"planning {Path(path).name}"):
-        return _load(Path(path), profile, overrides, results)
+        return _load(sweep_file(Path(path)), profile, overrides, results)
 
 
 def _load(path: Path, profile: str | None, overrides: Sequence[str], results: Path | None) -> Sweep:

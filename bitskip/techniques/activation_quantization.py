@@ -16,6 +16,7 @@ from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import LinearLayer, LinearOps, Moment, Technique
 from bitskip.techniques.phases import same_share
+from bitskip.techniques.post_training import PostTraining
 
 DAMAGE_BITS = 2.2
 """gamma of Kumar et al. (arXiv 2411.04330): the damage of b activation bits falls as exp(-b / gamma)."""
@@ -37,6 +38,7 @@ class ActivationQuantization(Technique):
     """The inputs of the blocks' linear layers are rounded to integers of `bits` bits, per token."""
 
     told_in_steps: ClassVar[tuple[str, ...]] = ("first_bits_share",)
+    post_training: ClassVar[bool] = True
     # Between 3 and 2 bits weights stop being near their initial values (ParetoQ, arXiv 2502.02631).
     irregular_below: ClassVar[float | None] = 4
 
@@ -45,15 +47,23 @@ class ActivationQuantization(Technique):
     first_bits_share: float = axis(0.95, "share of the tokens trained with first_bits", low=0.0, high=1.0)
     activation_scale: str = axis(
         "auto",
-        "scale of the activations; auto = absmean up to 4 bits, else absmax",
+        "scale of the activations; auto (or bitnet-v2) = absmean up to 4 bits, else absmax: another rule at other bits",
         choices=("auto", "absmax", "absmean"),
+        spelling=lambda value: "auto" if value == "bitnet-v2" else value,
     )
+
+    def scale(self) -> str | None:
+        """The rule in force with `bits`: absmax or absmean; None where nothing is quantized."""
+        rule = scale_rule(self.bits)
+        return rule if rule is None or self.activation_scale == "auto" else self.activation_scale
 
     def first_stage_steps(self, steps: int) -> int:
         """Steps that training spends with `first_bits`."""
         return round(self.first_bits_share * steps) if self.first_bits else 0
 
     def canonical(self, trial: Any) -> Self:
+        if trial.of(PostTraining).after:  # no step is trained with any bits
+            self = self.reset("first_bits", "first_bits_share")
         found, first = self, self.first_stage_steps(trial.steps)
         if first == trial.steps > 0 and self.first_bits:
             found = dataclasses.replace(found, bits=self.first_bits)
@@ -99,7 +109,10 @@ class ActivationQuantization(Technique):
         Full precision is (0, 0).
         """
         quantized = settings["bits"] < UNQUANTIZED_BITS
-        nested = {f"{n} {value}": float(quantized) for n, value in settings.items() if n not in ("bits", "weights")}
+        others = {n: value for n, value in settings.items() if n not in ("bits", "weights", "quantize")}
+        nested = {f"{n} {value}": float(quantized) for n, value in others.items()}
+        if settings.get("quantize") == "after":
+            nested["quantized after"] = 1.0
         return nested | {
             "ternary": float(settings["weights"] == "ternary"),
             "damage": math.exp(-settings["bits"] / DAMAGE_BITS) if quantized else 0.0,
@@ -123,3 +136,17 @@ class ActivationQuantization(Technique):
     def words(cls, settings: Mapping[str, Any]) -> list[str]:
         bits, first = settings["bits"], settings["first_bits"]
         return [f"{first} then {bits} bit" if first else f"{bits} bit"]
+
+
+def scales_by_bits(found: Iterable[ActivationQuantization]) -> dict[int, str]:
+    """Bit width to scale rule where the two go together: no rule is that of all quantized widths; else empty.
+
+    A comparison over such widths compares rules, too.
+    """
+    rules: dict[int, set[str]] = {}
+    for each in found:
+        if (rule := each.scale()) is not None:
+            rules.setdefault(each.bits, set()).add(rule)
+    if not rules or set.intersection(*rules.values()):
+        return {}
+    return {bits: " or ".join(sorted(found)) for bits, found in sorted(rules.items(), reverse=True)}

@@ -73,13 +73,15 @@ class Technique:
     """One idea of the field with the axes that belong to it; the first axis switches it and names it.
 
     Off means: its axes at their neutral values. `trained_in_phase_2` says that it rests during plain training,
-    `told_in_steps` which axes are shares of the training that `before` tells in steps. `made_for` names factors whose
-    effect it is there to change: what both do together is never predicted unmeasured. Below `irregular_below` the
-    number that orders its levels tells nothing of a level between two others.
+    `post_training` that it may be put on a trained model (`quantize: after`), `told_in_steps` which axes are shares of
+    the training that `before` tells in steps. `made_for` names factors whose effect it is there to change: what both do
+    together is never predicted unmeasured. Below `irregular_below` the number that orders its levels tells nothing of a
+    level between two others.
     """
 
     group: ClassVar[str] = "method"
     trained_in_phase_2: ClassVar[bool] = False
+    post_training: ClassVar[bool] = False
     told_in_steps: ClassVar[tuple[str, ...]] = ()
     made_for: ClassVar[tuple[str, ...]] = ()
     irregular_below: ClassVar[float | None] = None
@@ -162,6 +164,10 @@ class Technique:
     def key_value(self, block: int) -> Op | None:
         """What it does to keys and values [B, G, T, K] behind the rotary embedding, cached or not."""
         return None
+
+    def folded(self, layer: LinearLayer, weight: Tensor) -> Tensor:
+        """A weight [out, in] that was trained without it, as it has to be for the layer to compute the same with it."""
+        return weight
 
     def around(self, block: int, sizes: Any) -> nn.Module | None:
         """A module that runs a block in its own way: `forward(body, x, rotary, cache)` with x [B, T, D]."""

@@ -77,6 +77,7 @@ class IntegerQuantizer:
 class IntegerWeights(Technique):
     """Weights of the blocks' linear layers are integers times a scale."""
 
+    post_training: ClassVar[bool] = True
     irregular_below: ClassVar[float | None] = 4  # as of activations
 
     weight_bits: int = axis(

@@ -45,6 +45,7 @@ class AsymmetricQuantizer:
 class KVCacheQuantization(Technique):
     """Keys (behind their rotary embedding) and values are rounded per token and head, in training and in decoding."""
 
+    post_training: ClassVar[bool] = True
     irregular_below: ClassVar[float | None] = 4  # as of activations
 
     kv_bits: int = axis(

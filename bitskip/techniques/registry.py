@@ -21,6 +21,7 @@ from bitskip.techniques.kv_cache_quantization import KVCacheQuantization
 from bitskip.techniques.layer_dropout import LayerDropout
 from bitskip.techniques.mixture_of_depths import MixtureOfDepths
 from bitskip.techniques.phases import Phases
+from bitskip.techniques.post_training import PostTraining
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.techniques.rotation import Rotation
 from bitskip.techniques.weight_quantization import WeightQuantization
@@ -35,6 +36,7 @@ OWN: tuple[type[Technique], ...] = (
     IntegerWeights,
     KVCacheQuantization,
     MixtureOfDepths,
+    PostTraining,
     PublishedDefects,
 )
 """In the order in which they act on a linear layer and stand in tables; the first two factors of a design are those

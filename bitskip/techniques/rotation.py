@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bitskip.errors import UserError
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import LinearLayer, LinearOps, Op, Technique
 from bitskip.techniques.published_defects import PublishedDefects
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ALL_SITES = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -45,6 +48,7 @@ _SPELT_AS_BOOLEAN = {"true": "bitnet-v2", "false": "none"}
 class Rotation(Technique):
     """The input of a linear layer is multiplied with a Hadamard matrix before it is quantized."""
 
+    post_training: ClassVar[bool] = True
     made_for: ClassVar[tuple[str, ...]] = ("bits",)
 
     hadamard: str = axis(
@@ -106,6 +110,13 @@ class Rotation(Technique):
         if self.variant.signs:
             signs = (RandomSigns(layer.inputs, derive_seed(layer.seed, "signs", layer.block, layer.site)),)
         return LinearOps(before=(*signs, transform))
+
+    def folded(self, layer: LinearLayer, weight: Tensor) -> Tensor:
+        """W R for the rotation R of the input x: (W R)(x R)^T = W x^T, so its rows are rotated as x is."""
+        rows = weight.detach().float().cpu()
+        for op in self.linear(layer).before:
+            rows = op(rows)
+        return rows.to(weight)
 
     @classmethod
     def words(cls, settings: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from bitskip.ops.conventions import UNQUANTIZED_BITS
 from bitskip.techniques.axis import axis
@@ -17,6 +17,8 @@ CODES_PER_BYTE = 4
 @dataclass(frozen=True)
 class WeightQuantization(Technique):
     """Weights of the blocks' linear layers are -s, 0 or s."""
+
+    post_training: ClassVar[bool] = True
 
     weights: str = axis("full", "weight precision", choices=("full", "ternary"))
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from bitskip.atomic_file import write_atomically
 from bitskip.data.tokenizer import Tokenizer, as_library_tokenizer
 from bitskip.errors import UserError
-from bitskip.model.decoder import rotary_factors
 from bitskip.model.pretrained import stored_name
+from bitskip.model.rotary import rotary_factors
 from bitskip.training.export import Portable
 from bitskip.training.export_hf import context_of
 from bitskip.trial.config import TrialConfig

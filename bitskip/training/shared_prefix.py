@@ -28,6 +28,7 @@ from bitskip.trial.schedule import (
     measured_steps,
     sampled_steps,
     step_count,
+    trained_with,
     warm_up_steps,
 )
 
@@ -77,7 +78,8 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
     training = trial.training
     steps = step_count(training)
     facts: dict[str, Any] = {"steps": step, "warm_up": warm_up_steps(training, steps)}
-    earlier = [technique.before(step, steps) for technique in trial.techniques]
+    techniques = trained_with(trial)
+    earlier = [technique.before(step, steps) for technique in techniques]
     for _, own_facts in earlier:
         facts |= own_facts
     if cooldown := cooldown_steps(training, steps):
@@ -90,7 +92,7 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
         # Read by windows, what follows does not matter, unless the curve is measured on it.
         whole = window(trial) is None or trial.of(PublishedDefects).eval_on_train
         facts["streams"] = [size_class(training.tokens) if whole else None, size_class(training.held_out_tokens)]
-    techniques = trial.techniques.with_(*(technique for technique, _ in earlier))
+    techniques = techniques.with_(*(technique for technique, _ in earlier))
     # Made canonical with its own number of steps, which settings may be shares of; what that resets stays reset.
     alike = canonical(replace(trial, techniques=techniques))
     if any(technique.depends_on_length for technique in alike.techniques):

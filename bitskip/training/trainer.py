@@ -22,6 +22,7 @@ from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
 from bitskip.store.schema import CurvePoint, ExitResult, ExitSpeed, LayerRow, Outcome, Status
+from bitskip.techniques.post_training import PostTraining
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
@@ -234,7 +235,10 @@ def _train(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, curve_o
     model.train()
     while not loop.ended:
         train_step(loop, model, optimizer, held_out)
-    model.use(acting(trial, trial.steps, trial.steps)[0])
+    evaluated = acting(trial, trial.steps, trial.steps)[0]
+    if trial.of(PostTraining).after:
+        model.fold(evaluated)
+    model.use(evaluated)
 
 
 def train_step(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, held_out: Callable[[], float]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bitskip.techniques.base import Moment, Techniques
 from bitskip.techniques.phases import Phases
+from bitskip.techniques.post_training import PostTraining
 
 if TYPE_CHECKING:
     from bitskip.trial.config import TrainingConfig, TrialConfig
@@ -47,11 +48,19 @@ def learning_rate(training: TrainingConfig, step: int, steps: int) -> float:
     return training.lr * (training.min_lr + (1 - training.min_lr) * left)
 
 
+def trained_with(trial: TrialConfig) -> Techniques:
+    """The techniques of a trial without those that are put on the trained model."""
+    if not trial.of(PostTraining).after:
+        return trial.techniques
+    later = (t.post_training or isinstance(t, PostTraining) for t in trial.techniques)
+    return Techniques(t.neutral() if put_on else t for t, put_on in zip(trial.techniques, later, strict=True))
+
+
 def acting(trial: TrialConfig, step: int, steps: int) -> tuple[Techniques, Moment]:
     """The techniques in force at a step, and the step as curricula count it; step `steps` is the evaluation."""
-    phases = trial.of(Phases)
+    phases, techniques = trial.of(Phases), trained_with(trial) if step < steps else trial.techniques
     moment, plain = phases.moment(step, steps), phases.phase_at(step, steps) == "1"
-    in_force = (t.neutral() if plain and t.trained_in_phase_2 else t.at(moment) for t in trial.techniques)
+    in_force = (t.neutral() if plain and t.trained_in_phase_2 else t.at(moment) for t in techniques)
     return Techniques(in_force), moment
 
 

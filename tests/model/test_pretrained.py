@@ -19,6 +19,7 @@ from bitskip.store.tables import load_results
 from bitskip.training.trainer import run_trial
 from bitskip.trial.config import TrialConfig, make_trial, stored_trial
 from bitskip.trial.pretrained import pretrained_digest
+from bitskip.trial.schedule import trained_with
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed: pip install bitskip[models]")
 
@@ -106,6 +107,22 @@ def test_a_folded_rotation_leaves_the_model_as_it_is(tmp_path: Path, hadamard: s
     kind, changed = MODELS[model]
     theirs = stored_model(tmp_path, kind, **changed)
     assert largest_difference(trial_of(tmp_path, hadamard=hadamard), theirs, TOKENS) < 1e-5
+
+
+@torch.no_grad()
+def test_quantized_after_healing_a_rotation_is_folded_once_and_then(tmp_path: Path) -> None:
+    """While it heals, the model is as it was; afterwards weights and inputs turn together."""
+    theirs = stored_model(tmp_path, "LlamaConfig")
+    after = {"bits": 8, "weights": "full", "hadamard": "bitnet-v2-all", "quantize": "after"}
+    trial = trial_of(tmp_path, training="heal", tokens=1_024, **after)
+    model = build_model(trial).eval()
+    model.use(trained_with(trial))
+    expected = theirs(TOKENS).logits
+    assert (model(TOKENS) - expected).abs().max() < 1e-5 * expected.abs().max()
+    model.fold(trial.techniques)
+    model.use(trial.techniques)
+    assert (model(TOKENS) - expected).abs().max() < 0.1 * expected.abs().max()  # of 8 bits
+    assert trial_of(tmp_path, **after).trial_id == trial_of(tmp_path, **{**after, "quantize": "training"}).trial_id
 
 
 def test_the_content_is_the_identity_and_not_the_place(tmp_path: Path) -> None:

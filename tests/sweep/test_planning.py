@@ -283,3 +283,17 @@ def test_the_plan_says_how_text_is_cut_into_documents(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"bitskip: {path}:2: data.files: {text}:")
     assert refused.stderr.count("\n") == 1
+
+
+def test_a_scale_rule_that_changes_with_the_bits_is_told(file: Path) -> None:
+    crossed = "space={bits: [16, 8, 4], hadamard: [none, bitnet-v2]}"
+    options = ("--set", "exclude=[]", "--set", crossed, "--no-calibrate")
+    assert plan(file, *options)["scales_by_bits"] == {"8": "absmax", "4": "absmean"}
+    assert plan(file, *options, "--set", "base.activation_scale=bitnet-v2")["scales_by_bits"]
+    told = " ".join(ok("sweep", file, "--dry-run", *options).split())
+    assert "absmax at 8 bits, absmean at 4 bits" in told
+    assert "activation_scale: absmax" in told
+    assert plan(file, *options, "--set", "base.activation_scale=absmax")["scales_by_bits"] == {}
+    both = "space={bits: [8, 4], hadamard: [none, bitnet-v2], activation_scale: [absmax, absmean]}"
+    assert plan(file, *options[:2], "--set", both, "--no-calibrate")["scales_by_bits"] == {}
+    assert plan(file, *options[:2], "--set", "space={bits: [8, 4]}", "--no-calibrate")["scales_by_bits"] == {}

@@ -579,6 +579,15 @@ def test_messages_about_profiles(load, profiles, message):
     assert message in str(caught.value)
 
 
+def test_a_sweep_that_comes_along_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_sweep("full_grid").name == "full_grid"
+    (tmp_path / "full_grid").write_text((SWEEPS / "quickstart.yaml").read_text())
+    assert load_sweep("full_grid").name == "quickstart"  # a file goes first
+    with pytest.raises(UserError, match=r"ful_grid: no such file, .* did you mean 'full_grid'\?"):
+        load_sweep("ful_grid")
+
+
 def test_files_that_are_no_sweep_file(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load_sweep(tmp_path / "none.yaml")

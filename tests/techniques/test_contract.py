@@ -12,6 +12,7 @@ from bitskip.techniques.kv_cache_quantization import KVCacheQuantization
 from bitskip.techniques.layer_dropout import LayerDropout
 from bitskip.techniques.mixture_of_depths import MixtureOfDepths
 from bitskip.techniques.phases import Phases
+from bitskip.techniques.post_training import PostTraining
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.techniques.rotation import Rotation
 from bitskip.techniques.weight_quantization import WeightQuantization
@@ -38,6 +39,7 @@ SETTINGS: list[tuple[type[Technique], dict[str, object]]] = [
     (IntegerWeights, {"weight_bits": 4, "weight_group": "32", "bits": 8, "hadamard": True}),
     (KVCacheQuantization, {"kv_bits": 2}),
     (MixtureOfDepths, {"mod_capacity": 0.25, "dropout": "constant", "dropout_max": 0.8}),
+    (PostTraining, {"quantize": "after", "bits": 4, "hadamard": "random-sign"}),
 ]
 
 

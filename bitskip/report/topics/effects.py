@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
+from bitskip.analysis.levels import FACTORS, INDEX
 from bitskip.analysis.metrics import METRICS
-from bitskip.report.format import difference_text, metric_name, range_text, size_text
+from bitskip.report.format import difference_text, metric_name, range_text, scales_text, size_text
 from bitskip.report.summary import Sheet
-from bitskip.report.table import DRAWN, FILES, Block, Column, Interval, Number, Table, number, tabulate
+from bitskip.report.table import DRAWN, FILES, Block, Column, Interval, Number, Table, Text, number, tabulate
+from bitskip.techniques.activation_quantization import ActivationQuantization, scales_by_bits
 
 ESTIMANDS = {
     "averaged": "mean over the settings of the others",
@@ -28,7 +31,16 @@ def main_effects(sheet: Sheet) -> Iterator[Block]:
 
 def composition_effects(sheet: Sheet) -> Iterator[Block]:
     """What two techniques do together beyond what each does alone."""
-    return _by_estimand(sheet.section.composition_effects, "Composition effects", sheet.section.regime.mark)
+    cells = [dict(zip(FACTORS["bits"], cell.levels[INDEX["bits"]], strict=True)) for cell in sheet.stratum.cells]
+    scales = scales_by_bits(ActivationQuantization(**_activation_axes(cell)) for cell in cells)
+    if scales and "hadamard" in sheet.section.varying:
+        text = scales_text(scales)
+        yield Text([f"{text[0].upper()}{text[1:]}."], tone="soft")
+    yield from _by_estimand(sheet.section.composition_effects, "Composition effects", sheet.section.regime.mark)
+
+
+def _activation_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {axis.field: settings[axis.name] for axis in ActivationQuantization.axes()}
 
 
 def higher_effects(sheet: Sheet) -> Iterator[Block]:

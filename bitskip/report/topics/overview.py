@@ -53,7 +53,7 @@ def overview(analysis: Analysis) -> Iterator[Block]:
     report = analysis.report
     found, sections = report.overview, report.sections
     if not found.trials:
-        yield Text(["No trials yet.", "Start with `bitskip sweep sweeps/quickstart.yaml`."])
+        yield Text(["No trials yet.", "Start with `bitskip sweep quickstart`."])
         return
     counts = ", ".join(f"{count} {status}" for status, count in found.status.items())
     yield Text(
