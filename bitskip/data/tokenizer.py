@@ -121,6 +121,11 @@ class LibraryTokenizer:
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
         self._words = WordTable(self._encode) if splits_at_blanks(self.inner) else None
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether ids of the file are others here."""
+        return int(self._stored[-1]) >= self.vocab_size
+
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
         return self._words.encoded(documents) if self._words else self._encode(list(documents))
 
@@ -191,6 +196,28 @@ def _silent_panics() -> Iterator[None]:
 
 def _cannot_encode() -> contextlib.AbstractContextManager[None]:
     return _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}"))
+
+
+def as_library_tokenizer(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
+    """A copy as the `tokenizers` library has it, for other programs. Raises UserError if its ids have gaps there."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers
+
+    if isinstance(tokenizer, LibraryTokenizer):
+        if tokenizer.has_gaps:
+            raise UserError("data.tokenizer: its ids leave gaps, and the model's do not; other programs cannot use it")
+        return tokenizers.Tokenizer.from_str(tokenizer.inner.to_str())
+    found = tokenizers.Tokenizer(models.BPE({byte_character(byte): byte for byte in range(256)}, []))
+    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    found.decoder = decoders.ByteLevel()
+    found.add_special_tokens([END_OF_DOCUMENT])
+    return found
+
+
+def byte_character(byte: int) -> str:
+    """The character that stands for a byte in a byte-level BPE (GPT-2): itself, where it is printable."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return chr(byte if byte in printable else 256 + byte - sum(other < byte for other in printable))
 
 
 def load_tokenizer(

@@ -110,6 +110,17 @@ def own_name(name: str, names: Mapping[str, str]) -> str | None:
     return f"{prefix}{names[module]}.{kind}" if module in names else None
 
 
+def stored_name(own: str, layout: str, *, gguf: bool) -> str:
+    """What a tensor of `Decoder` is called in files of `transformers` or llama.cpp: the inverse of `own_name`."""
+    names = {own: stored for stored, own in (GGUF_NAMES if gguf else NAMES)[layout].items()}
+    module, _, kind = own.rpartition(".")
+    if not module.startswith("blocks."):
+        prefix = "" if gguf or module == "head" else "model."
+        return f"{prefix}{names[module]}.{kind}"
+    _, block, module = module.split(".", 2)
+    return f"{'blk' if gguf else 'model.layers'}.{block}.{names[module]}.{kind}"
+
+
 def tensors(files: PretrainedFiles, trial: TrialConfig) -> Iterator[tuple[str, Tensor]]:
     """Names and values of the model's tensors, as they are stored. Raises UserError for files that are damaged."""
     place = trial.model.pretrained
