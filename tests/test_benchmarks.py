@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bitskip.model.decoder import rotary_table
+from bitskip.model.rotary import rotary_table
 from bitskip.ops.fused import RMSNorm, rotate
 from bitskip.ops.hadamard import hadamard_transform
 from bitskip.ops.quantizers import quantize_activations, ternarize

@@ -63,13 +63,13 @@ def regime_of(trial: TrialConfig, rate: str = NOT_SEARCHED) -> Regime:
         training.seq_len,
         training.lr,
         rate,
-        mark_of(training.tokens / parameters, rate),
+        mark_of(training.tokens / parameters, rate, training.training),
     )
 
 
-def mark_of(tokens_per_parameter: float, rate: str) -> str:
-    """What no statement leaves out about models that were trained so."""
-    undertrained = [UNDERTRAINED] * (tokens_per_parameter < FEWEST_TOKENS_PER_PARAMETER)
+def mark_of(tokens_per_parameter: float, rate: str, training: str = "scratch") -> str:
+    """What no statement leaves out about models that were trained so; `training` is the axis."""
+    undertrained = [UNDERTRAINED] * (training == "scratch" and tokens_per_parameter < FEWEST_TOKENS_PER_PARAMETER)
     return ", ".join(undertrained + [RATE_OPEN] * (rate == AT_EDGE))
 
 
@@ -82,7 +82,9 @@ def _regime(stratum: Stratum, search: Search | None) -> Regime:
     sizes = {name.partition(".")[2]: value for name, value in scale.items() if name.startswith("model.")}
     parameters, tokens = non_embedding_parameters(ModelConfig(**sizes)), int(scale["tokens"])
     batch = None if "batch_size" in stratum.tuned else int(scale["batch_size"])
-    training = TrainingConfig(tokens=tokens, batch_size=batch or 1, seq_len=scale["seq_len"])
+    training = TrainingConfig(
+        training=scale["training"], tokens=tokens, batch_size=batch or 1, seq_len=scale["seq_len"]
+    )
     rate = _place_of_rates(stratum, search)
     return Regime(
         parameters,
@@ -93,7 +95,7 @@ def _regime(stratum: Stratum, search: Search | None) -> Regime:
         training.seq_len,
         None if RATE in stratum.tuned else float(scale[RATE]),
         rate,
-        mark_of(tokens / parameters, rate),
+        mark_of(tokens / parameters, rate, training.training),
     )
 
 

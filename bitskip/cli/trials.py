@@ -50,8 +50,11 @@ def train(
     from bitskip.store.schema import FAILED, FINISHED
     from bitskip.store.tables import stored_result
     from bitskip.training.held_out import check_text
+    from bitskip.trial.pretrained import pretrained_digest
 
     trial = replace(trial, data=pinned(trial.data))
+    if trial.model.pretrained:
+        trial = replace(trial, model=replace(trial.model, pretrained_digest=pretrained_digest(trial.model.pretrained)))
     check_device(device)
     folder = results / "train"
     try:

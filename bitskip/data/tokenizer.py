@@ -15,16 +15,19 @@ import numpy as np
 from bitskip import progress
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import Corpus, open_corpus
-from bitskip.data.hub import first_line
-from bitskip.data.pretrained import cannot_load, read_tokenizer
+from bitskip.data.pretrained import cannot_load, of_checkpoint, read_tokenizer
 from bitskip.data.words import WordTable, splits_at_blanks
 from bitskip.errors import UserError
+from bitskip.hub import first_line
 from bitskip.trial.config import DataConfig
 
 if TYPE_CHECKING:
     import tokenizers
 
 END_OF_DOCUMENT = "<|endoftext|>"
+END_OF_DOCUMENT_NAMES = (END_OF_DOCUMENT, "<|end_of_text|>", "</s>")
+"""What ends a document in the training text of SmolLM2, Qwen and OLMo, of Llama 3, and of Llama 2 and Mistral."""
+
 TRAINING_CHARACTERS = 4_000_000
 """A BPE is learned from at least so many, spread over the training text, or from all there are."""
 
@@ -79,27 +82,33 @@ class LibraryTokenizer:
     """A tokenizer of the `tokenizers` library that has an end-of-document token.
 
     What is stored with it and would change the text is switched off: truncation, padding, and BPE dropout, which draws
-    at random. Where its ids leave gaps, they are numbered anew, in their order.
+    at random. Where its ids leave gaps, they are numbered anew, in their order; not so with `rows`, those of a
+    pretrained model's embedding, whose numbers they are.
     """
 
     inner: tokenizers.Tokenizer
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         self.inner.no_truncation()
         self.inner.no_padding()
         if getattr(self.inner.model, "dropout", None):
             self.inner.model.dropout = None
-        end = self.inner.token_to_id(END_OF_DOCUMENT)
-        if end is None:
-            raise UserError(f"data.tokenizer: it has no end-of-document token {END_OF_DOCUMENT}")
-        if not any(token.special and token.content == END_OF_DOCUMENT for token in self._added()):
-            self.inner.add_special_tokens([END_OF_DOCUMENT])  # a word of the vocabulary so far: decoding leaves it out
+        names = END_OF_DOCUMENT_NAMES if self.rows else (END_OF_DOCUMENT,)
+        name = next((each for each in names if self.inner.token_to_id(each) is not None), None)
+        if name is None:
+            raise UserError(f"data.tokenizer: it has no end-of-document token {' or '.join(names)}")
+        end = int(self.inner.token_to_id(name) or 0)
+        if not any(token.special and token.content == name for token in self._added()):
+            self.inner.add_special_tokens([name])  # a word of the vocabulary so far: decoding leaves it out
         self.inner.encode_special_tokens = True  # "<|endoftext|>" in a document is text, it ends none
         token_of: dict[int, str] = {}
         for token, at in self.inner.get_vocab().items():
             if (other := token_of.setdefault(at, token)) != token:
                 raise UserError(f"data.tokenizer: its tokens {other!r} and {token!r} have one id, {at}; {MEND}")
-        self._stored = np.array(sorted(token_of), np.int64)
+        if self.rows and max(token_of) >= self.rows:
+            raise UserError(f"data.tokenizer: it has a token with the id {max(token_of)}, the model {self.rows} tokens")
+        self._stored = np.arange(self.rows) if self.rows else np.array(sorted(token_of), np.int64)
         if self._stored[-1] > LARGEST_ID:
             raise UserError(f"data.tokenizer: it has a token with the id {self._stored[-1]}; {MEND}")
         self.vocab_size: int = len(self._stored)
@@ -246,4 +255,5 @@ def _pretrained(config: DataConfig) -> LibraryTokenizer:
 
     content = read_tokenizer(config)
     with _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
-        return LibraryTokenizer(tokenizers.Tokenizer.from_str(content.decode()))
+        rows = config.vocab_size if of_checkpoint(config.tokenizer) else None
+        return LibraryTokenizer(tokenizers.Tokenizer.from_str(content.decode()), rows)

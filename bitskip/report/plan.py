@@ -35,8 +35,8 @@ from bitskip.trial.cost import (
     checkpoint_bytes,
     estimate,
     in_slots,
-    tokens_per_parameter,
     trial_seconds,
+    undertrained,
     weights_bytes,
 )
 from bitskip.trial.schedule import step_count
@@ -104,7 +104,7 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
         "scales_by_bits": _scales_by_bits(sweep.trials),
-        "undertrained": sum(tokens_per_parameter(t) < FEWEST_TOKENS_PER_PARAMETER for t in plan.to_run),
+        "undertrained": sum(undertrained(t) for t in plan.to_run),
         "problems": [
             *_problems(resources, slots, memory, sum(disk.values()), plan.folder),
             *(file.problem for file in plan.damaged),

@@ -55,8 +55,12 @@ def _is_of(settings: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
         trial: TrialConfig = make_trial(**settings)
     except UserError:
         return False
-    digests: dict[str, Any] = {name.removeprefix("data."): row.get(name.replace(".", "_")) or "" for name in PLACES}
-    return bool(replace(trial, data=replace(trial.data, **digests)).trial_id == row["trial_id"])
+    digests: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
+    for name in PLACES:
+        group, _, field = name.partition(".")
+        digests[group][field] = row.get(name.replace(".", "_")) or ""
+    data, model = replace(trial.data, **digests["data"]), replace(trial.model, **digests["model"])
+    return bool(replace(trial, data=data, model=model).trial_id == row["trial_id"])
 
 
 def _yaml(name: str, value: Any) -> str:

@@ -167,7 +167,10 @@ class ExitSpeed:
 
 @dataclass(frozen=True)
 class ExitResult:
-    """One exit layer: quality on held-out text and measured speed, of one and of `batch` sequences."""
+    """One exit layer: quality on held-out text and measured speed, of one and of `batch` sequences.
+
+    Speeds are NULL unless `eval_exits` is `all`.
+    """
 
     exit_layer: int = column("blocks executed; the largest is the full model")
     depth: int = column("blocks of the full model")
@@ -175,9 +178,9 @@ class ExitResult:
     ppl: float | None = column("exp of `loss`")
     bpb: float = column("`loss` over the bytes of the measured text", "bits/byte")
     agreement: float = column("share of held-out positions whose most likely token is the full model's")
-    single: ExitSpeed = columns_from("", "")
-    batch: int = column("equal prompts that the columns `batch_*` decode at once")
-    batched: ExitSpeed = columns_from("batch_", ", of `batch` prompts at once")
+    single: ExitSpeed | None = columns_from("", "")
+    batch: int | None = column("equal prompts that the columns `batch_*` decode at once")
+    batched: ExitSpeed | None = columns_from("batch_", ", of `batch` prompts at once")
     sequence_losses: list[float] | None = column(
         "loss of each measured sequence, in the order of the text, the same for all trials of one text",
         "nats/token",
@@ -309,13 +312,13 @@ def arrow_schema(table: str, names: Sequence[str] | None = None) -> pa.Schema:
 
 
 def as_row(entry: Any) -> dict[str, Any]:
-    """The columns that a dataclass declares; what it holds besides is left out."""
+    """The columns that a dataclass declares; what it holds besides is left out, and so is a part that is None."""
     row: dict[str, Any] = {}
     for each in fields(entry):
         value = getattr(entry, each.name)
-        if "prefix" in each.metadata:
+        if "prefix" in each.metadata and value is not None:
             row |= {each.metadata["prefix"] + name: part for name, part in as_row(value).items()}
-        elif each.metadata:
+        elif each.metadata and "prefix" not in each.metadata:
             row[each.name] = value
     return row
 

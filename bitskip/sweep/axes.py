@@ -52,9 +52,13 @@ def _checked(setting: Mapping[str, Any]) -> Cell:
 
 
 def layered(*layers: Mapping[str, Any]) -> Cell:
-    """Later axes over earlier ones; another corpus drops the files that a layer below named."""
+    """Later axes over earlier ones; another corpus drops the files that a layer below named, another model what came
+    with pretrained weights."""
     merged: Cell = {}
     for layer in layers:
+        if "model.width" in layer and merged.get("model.pretrained"):
+            for name in [name for name in merged if name.startswith("model.") or name == "data.vocab_size"]:
+                del merged[name]
         merged |= layer
         if layer.get("data.corpus", "files") != "files" and "data.files" not in layer:
             merged.pop("data.files", None)

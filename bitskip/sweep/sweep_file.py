@@ -28,6 +28,7 @@ from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.sweep.resources import Resources, read_resources
 from bitskip.sweep.rules import read_exclusions, read_tuning, take_search, tuned, tuning_notes
 from bitskip.sweep.texts import Texts, with_digest
+from bitskip.techniques.rotation import Rotation
 from bitskip.trial.config import (
     AXES,
     POINTS,
@@ -289,6 +290,7 @@ def expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
     excluded = {rule.text: dropped[rule.text] * len(seeds) for rule in rules}
     notes = [f"the rule {text} excludes nothing" for text, cells_dropped in excluded.items() if not cells_dropped]
     notes += tuning_notes(tuning, [*(trial for _, trial in points), *grid.configurations])
+    notes += dict.fromkeys(note for trial in kept for note in trial.of(Rotation).block_notes(trial.model))
     sweep = Sweep(
         path=source.path,
         name=name,

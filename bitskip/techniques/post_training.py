@@ -43,6 +43,8 @@ class PostTraining(Technique):
             )
 
     def canonical(self, trial: Any) -> Self:
-        """A rotation alone is trained with: folded, it would change nothing."""
+        """A rotation alone is trained with: folded, it would change nothing. Untrained weights know no before."""
+        if trial.training.training == "none":
+            return self.neutral()
         quantized = (t for t in trial.techniques if t.post_training and not t.off and not isinstance(t, Rotation))
         return self if any(quantized) else self.neutral()

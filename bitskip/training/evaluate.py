@@ -58,16 +58,21 @@ def held_out_loss(model: Decoder, sequences: Sequences, trial: TrialConfig) -> f
 
 @torch.no_grad()
 def exit_quality(model: Decoder, sequences: Sequences, trial: TrialConfig) -> list[ExitQuality]:
-    """Loss of every exit 1…L on the same held-out tokens, from one pass: sum of nll over sum of tokens, in fp64."""
-    depth = model.sizes.layers
+    """Loss of the exits that the trial measures, on the same held-out tokens, from one pass.
+
+    It is the sum of nll over the sum of tokens, in fp64.
+    """
+    measured = trial.training.measured_exits(model.sizes.layers)
     device = model.head.weight.device
-    equal = torch.zeros(depth, dtype=torch.int64, device=device)
+    equal = torch.zeros(len(measured), dtype=torch.int64, device=device)
     nlls, counts = [], []
     with frozen_weights(model):
         for inputs, targets in held_out_batches(sequences, trial, device):
             counted = targets != IGNORED_TARGET
             choices, rows = [], []
             for exit_layer, hidden in enumerate(model.hidden_states(inputs), start=1):
+                if exit_layer not in measured:
+                    continue
                 state = model.norm_of(exit_layer)(hidden)
                 losses, chosen = scores(model.head_of(exit_layer).weight, state, targets)
                 rows.append(losses)
@@ -77,10 +82,10 @@ def exit_quality(model: Decoder, sequences: Sequences, trial: TrialConfig) -> li
             counts.append(counted.sum(1))
     nll, count = torch.cat(nlls, 1).cpu(), torch.cat(counts).cpu()
     total = int(count.sum())
-    found = zip(nll, equal.tolist(), strict=True)
+    found = zip(measured, nll, equal.tolist(), strict=True)
     return [
         ExitQuality(layer, float(own.sum()) / total, agreeing / total, (own / count).tolist())
-        for layer, (own, agreeing) in enumerate(found, 1)
+        for layer, own, agreeing in found
     ]
 
 

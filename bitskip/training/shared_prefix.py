@@ -64,6 +64,7 @@ class Prefixes:
 
 ELSEWHERE = (
     "tokens", "warmup", "warmup_steps", "cooldown", "min_lr", "curve_points", "diagnostic_points", "eval_tokens",
+    "eval_exits",
 )  # fmt: skip
 """Fields of the recipe that a prefix's content tells in steps, or that do not change its training."""
 
@@ -124,7 +125,7 @@ def shared_prefixes(trials: Iterable[TrialConfig]) -> dict[str, tuple[Prefix, ..
     little to wait for.
     """
     alike: dict[tuple[object, ...], list[TrialConfig]] = {}
-    for trial in trials:
+    for trial in (trial for trial in trials if trial.steps):
         alike.setdefault(_from_the_start(trial), []).append(trial)
     families: dict[str, list[TrialConfig]] = {}
     for trial in (trial for group in alike.values() if len(group) > 1 for trial in group):

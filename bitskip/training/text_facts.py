@@ -31,12 +31,13 @@ FORMAT = 1
 class TextFacts:
     """Held-out nats per token of Kneser-Ney n-grams of orders 2 and 5, counted on `ngram_tokens` training tokens.
 
-    `leak` is None where it was not looked for.
+    They are None where nothing is trained: counting has then no tokens to be compared on. `leak` is None where it was
+    not looked for.
     """
 
-    bigram_loss: float
-    fivegram_loss: float
-    ngram_tokens: int
+    bigram_loss: float | None
+    fivegram_loss: float | None
+    ngram_tokens: int | None
     leak: Leak | None
 
 
@@ -63,6 +64,8 @@ def text_facts(
     tell = report or (lambda _: None)
 
     def count() -> dict[str, Any]:
+        if not trial.steps:
+            return {"bigram_loss": None, "fivegram_loss": None, "ngram_tokens": None}
         tell(f"counting n-grams of {trial.data.corpus}")
         train, held_out = ([part.row(index) for index in range(part.count)] for part in (counted, measured_on))
         bigram, fivegram = kneser_ney_losses(train, held_out, text.vocab_size)
@@ -75,7 +78,8 @@ def text_facts(
 
     if own_text:
         return TextFacts(**count(), leak=None)
-    lines = remembered(cache_folder(), "ngrams", {**known_as, "counted": _places(counted)}, count)
+    known_count = {**known_as, "counted": _places(counted)}
+    lines = remembered(cache_folder(), "ngrams", known_count, count) if trial.steps else count()
     leak = None if on_train else Leak(**remembered(cache_folder(), "leak", known_as, search))
     return TextFacts(**lines, leak=leak)
 

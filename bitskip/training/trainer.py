@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from bitskip.data import TokenData, load_data, training_tokens
 from bitskip.data.sequences import Extent, Sequences, cut
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
-from bitskip.model.decoder import Decoder, build_model
+from bitskip.model.decoder import Decoder, build_model, random_model
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
-from bitskip.store.schema import CurvePoint, ExitResult, LayerRow, Outcome, Status
+from bitskip.store.schema import CurvePoint, ExitResult, ExitSpeed, LayerRow, Outcome, Status
 from bitskip.techniques.post_training import PostTraining
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
@@ -176,8 +176,9 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     shown = measured_steps(trial, step_count(training))
     tokens = progress.step * training.batch_size * training.seq_len
     chosen = None
-    if full is not None and status == Status.OK:
-        chosen = exits[best_exit([e.loss for e in exits], [e.single.speed_gain for e in exits]) - 1]
+    gains = [each.single.speed_gain for each in exits if each.single]
+    if full is not None and status == Status.OK and gains:
+        chosen = exits[best_exit([each.loss for each in exits], gains) - 1]
     return TrialResult(
         trial=trial,
         status=status,
@@ -199,7 +200,7 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         ngram_tokens=ready.facts.ngram_tokens,
         leaked_share=ready.facts.leak.share if ready.facts.leak else None,
         best_exit=chosen.exit_layer if chosen else None,
-        best_exit_speed_gain=chosen.single.speed_gain if chosen else None,
+        best_exit_speed_gain=gains[chosen.exit_layer - 1] if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,
         weight_bytes=weight_bytes(model),
         train_seconds=progress.seconds,
@@ -278,7 +279,7 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
     Blocks are compiled only where the trial asks for it outright: compiling takes longer than many steps.
     """
     training = trial.training
-    model = build_model(trial).to(device)
+    model = random_model(trial).to(device)
     if training.compile == "on":
         compile_blocks(model)
     model.train()
@@ -325,7 +326,7 @@ def _accumulate(
 
 
 def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
-    """Every exit's quality and speed, or nothing if a loss is not finite."""
+    """Quality of the exits that the trial measures, and speed where these are all; nothing if a loss is not finite."""
     trial, text, model = ready.trial, ready.text, ready.model
     device = model.head.weight.device
     check_causality(model, trial)
@@ -336,8 +337,11 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
         quality = exit_quality(model, ready.measured_on, trial)
         if not all(math.isfinite(found.loss) for found in quality):
             return ()
-        batch = throughput_batch(device)
-        single, batched = exit_speed(model, prompt), exit_speed(model, prompt, batch)
+        batch = throughput_batch(device) if trial.training.eval_exits == "all" else None
+        single: Sequence[ExitSpeed | None] = [None] * len(quality)
+        batched = single
+        if batch:
+            single, batched = exit_speed(model, prompt), exit_speed(model, prompt, batch)
     return tuple(
         ExitResult(
             exit_layer=found.exit_layer,
@@ -358,6 +362,8 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
 def _verdict(
     trial: TrialConfig, text: TokenData, progress: Progress, full: ExitResult | None
 ) -> tuple[Status, str | None]:
+    if trial.training.training == "none" and full is not None:
+        return Status.OK, None  # how much worse it has become is what is measured
     if progress.diverged or full is None:
         return Status.DIVERGED, progress.diverged or "non-finite held-out loss after training"
     if full.loss > math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN:

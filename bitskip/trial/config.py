@@ -87,7 +87,7 @@ class TrialConfig:
         content = {name: values[name] for name, entry in AXES.items() if entry.hashed(values[name])}
         for digest, place in PLACES.items():
             if content.get(digest):  # the content is the identity; the same text elsewhere is the same trial
-                del content[place]
+                content.pop(place, None)
         content["method_version"] = METHOD_VERSION
         return _ENCODER.encode(content)
 
@@ -129,8 +129,15 @@ PRESETS: dict[str, ModelConfig] = {
 }
 """By size, 8 thousand parameters to 0.9 billion without embeddings: widths are powers of two, which rotations need."""
 
-PLACES = {"data.digest": "data.files", "data.tokenizer_digest": "data.tokenizer"}
+PLACES = {
+    "data.digest": "data.files",
+    "data.tokenizer_digest": "data.tokenizer",
+    "model.pretrained_digest": "model.pretrained",
+}
 """Digests of content, which are filled in, with the axis that says where the content lies."""
+
+CHECKPOINT_TOKENIZER = "checkpoint:"
+"""Stands before the place of a pretrained model in `data.tokenizer`: the tokenizer is that model's."""
 
 TOKENIZER_VOCABULARIES = {"bytes": 257, "gpt2": 50_257}
 """Vocabularies that the tokenizer's name fixes, so that a model's size is known before the tokenizer is loaded."""
@@ -190,7 +197,9 @@ def axis_names() -> tuple[str, ...]:
 
 
 def model_label(model: ModelConfig) -> str:
-    """The preset's name, or the sizes and what else is not at its default."""
+    """The preset's name, that of pretrained weights, or the sizes and what else is not at its default."""
+    if model.pretrained:
+        return model.pretrained.rstrip("/").rpartition("/")[2]
     for name, preset in PRESETS.items():
         if preset == model:
             return name
@@ -214,6 +223,8 @@ def flatten_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         if name == "model":
             flat |= _expand_model(value)
+        elif name == "model.from":
+            flat |= _expand_model({"from": value})
         elif name == "data":
             flat |= _expand_data(value)
         elif name == "artefacts":
@@ -227,6 +238,13 @@ def flatten_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _expand_model(value: Any) -> dict[str, Any]:
     sizes = dict(value) if isinstance(value, Mapping) else {"preset": value}
+    if "from" in sizes:
+        if len(sizes) > 1:
+            others = ", ".join(key for key in sizes if key != "from")
+            raise UserError(f"model: from takes all sizes from the pretrained model; leave out {others}")
+        from bitskip.trial.pretrained import axes_of
+
+        return axes_of(AXES["model.pretrained"].check(sizes["from"]))
     preset = sizes.pop("preset", None)
     expanded: dict[str, Any] = {}
     if preset is not None:
@@ -277,20 +295,29 @@ def make_trial(**axes: Any) -> TrialConfig:
     Raises UserError for an unknown axis, a wrong type, a value out of range, or sizes that do not fit together.
     """
     flat = flatten_axes({"model": "nano"} | axes)
+    if flat.get("training") == "none":
+        flat.pop("tokens", None)  # 0 in its rows
     values = {name: AXES[name].check(value) for name, value in flat.items()}
     fixed = TOKENIZER_VOCABULARIES.get(values.get("data.tokenizer", ""))
     if fixed is not None:
         values["data.vocab_size"] = fixed
     if values.get("data.files"):
         values.setdefault("data.corpus", "files")
+    if values.get("model.pretrained"):
+        values = {
+            "training": "heal",
+            "data.tokenizer": CHECKPOINT_TOKENIZER + values["model.pretrained"],
+            "hadamard_blocks": True,
+        } | values
     for technique in registry.techniques():
         values = technique.implied(values) | values
     trial = _of_values(values)
+    _check_pretrained(trial)
     _check_sizes(trial)
     for each in trial.techniques:
         each.check(trial)
     found = canonical(trial)
-    found.techniques.loss_weights(found.model.layers, found.of(Phases).moment(found.steps - 1, found.steps))
+    found.techniques.loss_weights(found.model.layers, found.of(Phases).moment(max(0, found.steps - 1), found.steps))
     return found
 
 
@@ -303,7 +330,7 @@ def stored_trial(axes: Mapping[str, Any]) -> TrialConfig:
     for name, entry in AXES.items():
         found = axes.get(name, axes.get(name.replace(".", "_")))
         values[name] = entry.neutral if found is None else tuple(found) if isinstance(found, list) else found
-    digests = {name: values.pop(name) for name in list(values) if name.endswith("digest")}
+    digests = {name: values.pop(name) for name in ("data.digest", "data.tokenizer_digest")}
     if not values["data.files"]:
         del values["data.files"]
     trial = make_trial(**values)
@@ -325,10 +352,30 @@ def _of_values(values: Mapping[str, Any]) -> TrialConfig:
     )
 
 
+def _check_pretrained(trial: TrialConfig) -> None:
+    """Raise UserError for what pretrained weights do not allow."""
+    regime = trial.training.training
+    if regime == "scratch":
+        return
+    if not trial.model.pretrained:
+        raise UserError(f"training: {regime} needs pretrained weights: set model: {{from: FOLDER, FILE.gguf or NAME}}")
+    if trial.artefact or trial["hadamard"] == "as-published":
+        raise UserError(f"training: {regime} takes no defect of the published code; it is for training: scratch")
+    if regime == "none":
+        for each in trial.techniques:
+            if not each.trained_in_phase_2 and each.extra_parameters(trial.model, trial.data.vocab_size):
+                name = each.axes()[0].name
+                raise UserError(
+                    f"{name}: it has weights of its own, which training: none leaves untrained; leave it out"
+                )
+
+
 def _check_sizes(trial: TrialConfig) -> None:
     model, data, training = trial.model, trial.data, trial.training
-    if model.width % model.heads or model.head_width % 2:
+    if not model.head_dim and (model.width % model.heads or model.head_width % 2):
         raise UserError(f"model: width {model.width} must be heads ({model.heads}) times an even number")
+    if model.head_dim % 2:
+        raise UserError(f"model.head_dim: {model.head_dim} must be even")
     if model.heads % model.kv_heads:
         raise UserError(f"model: heads ({model.heads}) must be a multiple of kv_heads ({model.kv_heads})")
     if training.micro_batch and training.batch_size % training.micro_batch:

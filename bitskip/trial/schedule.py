@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def step_count(training: TrainingConfig) -> int:
-    """Optimizer steps of a token budget, at least one."""
+    """Optimizer steps of a token budget, at least one; none where nothing is trained."""
+    if training.training == "none":
+        return 0
     return max(1, training.tokens // (training.batch_size * training.seq_len))
 
 

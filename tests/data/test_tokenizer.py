@@ -289,7 +289,7 @@ def test_a_name_of_the_hub_is_known_by_the_content_of_its_revision(
         asked.append((repository, file, revision))
         return str(tmp_path / "tokenizer.json")
 
-    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: "")
+    monkeypatch.setattr("bitskip.hub._trouble", lambda _: "")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     config = _stored(tmp_path)
     assert tokenizer_digest("some/name") == tokenizer_digest(config.tokenizer)

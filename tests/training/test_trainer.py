@@ -109,12 +109,25 @@ def test_zero_exit_weight_and_zero_dropout_are_plain_training() -> None:
     )
 
 
+@pytest.mark.parametrize(("exits", "layers"), [("quarters", [2, 3, 5, 6]), ("full", [6])])
+def test_chosen_exits_are_measured_alike_and_without_speed(exits: str, layers: list[int]) -> None:
+    sizes = {"layers": 6, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}
+    every, chosen = (run_trial(tiny(model=sizes, eval_exits=of), data=counting_text()) for of in ("all", exits))
+    expected = {each.exit_layer: (each.loss, each.agreement) for each in every.exits}
+    assert {each.exit_layer: (each.loss, each.agreement) for each in chosen.exits} == {
+        layer: expected[layer] for layer in layers
+    }
+    assert {(each.single, each.batch, each.batched) for each in chosen.exits} == {(None, None, None)}
+    assert (chosen.loss, chosen.best_exit) == (every.loss, None)
+
+
 def test_results_agree_with_each_other() -> None:
     result = run_trial(tiny(exit_weight=0.3), data=counting_text())
     assert result.loss == result.exits[-1].loss
     assert result.ppl == pytest.approx(math.exp(result.loss))
     assert result.bpb == pytest.approx(result.loss / math.log(2) / 2.0)
     assert result.exits[-1].agreement == 1.0
+    assert result.exits[-1].single is not None
     assert result.exits[-1].single.speed_gain == 0.0
     assert result.tokens_trained == 16 * 8 * 20
     assert [point.step for point in result.curve] == [10, 20]
