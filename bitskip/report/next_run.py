@@ -10,7 +10,7 @@ from bitskip.analysis.effects import NOT_ESTIMABLE
 from bitskip.analysis.regime import UNDERTRAINED
 from bitskip.errors import UserError
 from bitskip.report.summary import Analysis, Sheet
-from bitskip.store.folder import SweepFolder
+from bitskip.store.folder import stored_design
 from bitskip.sweep.located_yaml import Source
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import PRESETS
@@ -34,7 +34,7 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
         return "One configuration has a result, and nothing to compare it with.", f"bitskip suggest --results {folder}"
     design, root = _design(analysis, sheet)
     again = f"bitskip sweep {shlex.quote(str(design))} --results {shlex.quote(str(root))}"
-    ladder = has_ladder(design)
+    ladder = _has_ladder(design)
     if ladder and (left := _unfinished(analysis, design, root)):
         return f"{left} trials of the ladder have not run.", again
     if section.seeds.paired_sd is None:
@@ -68,12 +68,11 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
 def _design(analysis: Analysis, sheet: Sheet) -> tuple[Path, Path]:
     """The design of the sweep with most trials of this scale, and its results; FILE where it is not beside them."""
     ran = Counter(str(row.get("sweep")) for cell in sheet.stratum.cells for row in cell.rows)
-    name = ran.most_common(1)[0][0]
-    places = {SweepFolder(folder).design: folder.parent for folder in (analysis.source / name, analysis.source)}
-    return next(((at, root) for at, root in places.items() if at.exists()), (Path("FILE"), analysis.source))
+    design = stored_design(analysis.source, ran.most_common(1)[0][0])
+    return (design, design.parent.parent) if design else (Path("FILE"), analysis.source)
 
 
-def has_ladder(design: Path) -> bool:
+def _has_ladder(design: Path) -> bool:
     """Whether a design has rungs, which set model and tokens; not where there is no file that can be read."""
     try:
         return Source.read(design).content.get("ladder") is not None
