@@ -174,11 +174,13 @@ def suggest(
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose the next trials worth running and write them as a sweep file.
+    """Choose the next trials worth running and write them as a sweep file; of a ladder, the next rung too.
 
     Without FILE, from the spaces of the sweeps in the results, else from all combinations of what was measured.
     """
+    from bitskip.report.next_rung import rung_blocks, rungs_object
     from bitskip.report.suggestion import suggestion_blocks, suggestion_object, write_sweeps
+    from bitskip.scaling.next_rung import next_rungs_of
     from bitskip.store.filesystem import is_folder
     from bitskip.store.folder import SweepFolder
     from bitskip.store.tables import load_results, sweep_folders
@@ -214,10 +216,11 @@ def suggest(
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
     written = write_sweeps(suggestions, output, {trial.configuration_id: axes for trial, axes in space.items()})
+    rungs = next_rungs_of(found) if found else []
     if as_json:
-        print(json.dumps(suggestion_object(suggestions, written)))
+        print(json.dumps({**suggestion_object(suggestions, written), "rungs": rungs_object(rungs, results)}))
         return
-    print_blocks(suggestion_blocks(suggestions, written))
+    print_blocks([*rung_blocks(rungs, results), *suggestion_blocks(suggestions, written)])
 
 
 @app.command()

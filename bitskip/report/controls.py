@@ -94,11 +94,11 @@ def equal_costs(stratum: Stratum, others: Sequence[Stratum]) -> Iterator[EqualCo
     free = (*RECIPE_AXES, "tokens", *(name for name in stratum.scale if name.startswith("model.")))
     alike = [other for other in others if _apart(other.scale, free) == _apart(stratum.scale, free)]
     full = [(other, cell) for other in alike for cell in other.cells if _full(cell.levels) == cell.levels]
-    found = [(_techniques(cell.levels), _full_precision(other, cell)) for other, cell in full if cell.values(PPL)]
+    found = [(_techniques(cell.levels), _full_precision(other, cell)) for other, cell in full if _weighed(cell)]
     for cell in stratum.cells:
         plain = _full(cell.levels)
         beside = [each for techniques, each in found if techniques == _techniques(plain)]
-        if plain == cell.levels or not cell.values(PPL) or len({each.weight_bytes for each in beside}) < 2:
+        if plain == cell.levels or not _weighed(cell) or len({each.weight_bytes for each in beside}) < 2:
             continue
         own = _full_precision(stratum, cell)
         same = (each for each in beside if (each.model, each.tokens) == (own.model, own.tokens))
@@ -111,6 +111,11 @@ def equal_costs(stratum: Stratum, others: Sequence[Stratum]) -> Iterator[EqualCo
             min(beside, key=_nearest(own, "weight_bytes", "flops")),
             min(beside, key=_nearest(own, "flops", "weight_bytes")),
         )
+
+
+def _weighed(cell: Cell) -> bool:
+    """Whether it has a perplexity and a size: trials of another trainer may lack either."""
+    return bool(cell.values(PPL)) and all(row.get("weight_bytes") for row in cell.rows if row["status"] == Status.OK)
 
 
 def _full(levels: Levels) -> Levels:

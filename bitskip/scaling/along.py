@@ -143,7 +143,7 @@ def along(scaling: Scaling, treatments: tuple[Treatment, ...]) -> EffectAlong:
     reach = student_t_quantile((1 + LEVEL) / 2, effects.df)
     # Between rungs the data speak: no floor for laws that do not fit.
     mixture = mix(fitted(effects, effects.places), floor=0.0)
-    fits = _chi_square(effects, effects.values - mixture.mean) <= WORST_FIT
+    fits = chi_square(effects, effects.values - mixture.mean) <= WORST_FIT
     found = _of_laws(effects, mixture, reach, margin) if fits else _as_measured(effects, reach, margin)
     return EffectAlong(
         labels,
@@ -215,7 +215,7 @@ def _line(effects: Effects, size: int, middle: float) -> tuple[Array, Array] | N
     """Level at `middle` and slope of the effect along ln D at a size, [2], and their covariance [2, 2]."""
     places = effects.places - effects.places.mean(axis=0)
     design = np.column_stack([np.ones(len(places)), places])
-    misfit = _chi_square(effects, _residuals(effects, design))
+    misfit = chi_square(effects, _residuals(effects, design))
     if misfit <= WORST_FIT:
         asked = np.log([[size, math.exp(middle)], [size, math.exp(middle + 1.0)]]) - effects.places.mean(axis=0)
         fits = fit_laws(places, effects.values, effects.covariance * max(1.0, misfit), asked)
@@ -241,7 +241,7 @@ def _residuals(effects: Effects, design: Array) -> Array:
     return np.asarray(effects.values - design @ coefficients)
 
 
-def _chi_square(effects: Effects, residuals: Array) -> float:
+def chi_square(effects: Effects, residuals: Array) -> float:
     """Per degree of freedom, of a law with three unknowns; 0 where none is left."""
     free = len(residuals) - 3
     return float(np.sum((_whitening(effects) @ residuals) ** 2)) / free if free > 0 else 0.0

@@ -37,7 +37,7 @@ LONGEST = 44
 
 
 def answer(analysis: Analysis) -> Iterator[Block]:
-    """At most forty lines of eighty columns, about the scale with most trials."""
+    """At most forty lines of eighty columns, about the scale with most trials, or the foremost rung of a ladder."""
     if not analysis.report.overview.trials:
         yield Text(["No trials yet."])
     else:
