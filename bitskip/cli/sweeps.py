@@ -27,6 +27,8 @@ from bitskip.cli.app import (
     app,
     or_reference,
     print_blocks,
+    results_words,
+    tell_next,
     tell_problems,
 )
 from bitskip.errors import Terminated, UserError
@@ -93,6 +95,7 @@ def sweep(
 
     if dry_run:
         announce(next_plan(design, results, limits))
+        tell_next("sweep", file, *results_words(results), as_json=as_json)
         return
     require("torch")
     runner = open_executor(executor, address or design.resources.address)
@@ -233,6 +236,7 @@ def watch(
     from bitskip.report.live import watch as look
 
     look(folder, Console(), once, as_json, interval)
+    tell_next("report", folder, as_json=as_json)
 
 
 @app.command()
@@ -255,3 +259,4 @@ def doctor(
             print(f"{finding.level:<8} {finding.about}: {finding.what}{cure}")
     if worst(found) == "broken":
         raise typer.Exit(1)
+    tell_next("report", folder, as_json=as_json)

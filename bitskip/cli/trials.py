@@ -17,7 +17,9 @@ from bitskip.cli.app import (
     ResultsOption,
     SetOption,
     app,
+    results_words,
     settings_of,
+    tell_next,
 )
 from bitskip.errors import UserError
 
@@ -100,6 +102,7 @@ def train(
         print(f"{row['trial_id']} {row['status']}: {found}{_beside_counting(row)}")
         if row["artefact"]:
             print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
+        tell_next("explain", row["trial_id"], *results_words(results))
     if row["status"] in FAILED:
         raise typer.Exit(1)
 
@@ -130,6 +133,7 @@ def export(
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror or error})") from None
     print(f"{file}: {file.stat().st_size:,} bytes")
+    tell_next("generate", trial_id, "--prompt", "", *results_words(results))
 
 
 @app.command()
@@ -179,6 +183,7 @@ def generate(
             file=sys.stderr,
         )
     print(f"bitskip: {statistics_line(done, tokenizer.end_of_document)}", file=sys.stderr)
+    tell_next("explain", trial_id, *results_words(results))
 
 
 def _strategy(
