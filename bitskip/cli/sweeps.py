@@ -27,6 +27,8 @@ from bitskip.cli.app import (
     app,
     or_reference,
     print_blocks,
+    results_words,
+    tell_next,
     tell_problems,
 )
 from bitskip.errors import Terminated, UserError
@@ -93,6 +95,7 @@ def sweep(
 
     if dry_run:
         announce(next_plan(design, results, limits))
+        tell_next("sweep", file, *results_words(results), as_json=as_json)
         return
     require("torch")
     runner = open_executor(executor, address or design.resources.address)
@@ -228,14 +231,28 @@ def watch(
     folder: ResultsArgument = DEFAULT_RESULTS,
     once: Annotated[bool, typer.Option("--once", help="Show the state of now and stop.")] = False,
     interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.1)] = 2.0,
+    web: Annotated[bool, typer.Option("--web", help="Serve the page of the report, with what runs on top.")] = False,
+    port: Annotated[int, typer.Option(help="Where --web listens; 0 takes a free one.", min=0, max=65535)] = 8787,
+    host: Annotated[
+        str, typer.Option(help="Address that --web listens on; on one that others reach, a token is asked for.")
+    ] = "127.0.0.1",
     as_json: JsonOption = False,
 ) -> None:
-    """Watch sweeps run, from any shell that sees their results; ends when every trial has a result."""
+    """Watch sweeps run, from any shell that sees their results; ends when every trial has a result.
+
+    With --web, in a browser, until Ctrl-C.
+    """
+    if web:
+        from bitskip.report.web import serve
+
+        serve(folder, host, port, as_json)
+        return
     from rich.console import Console
 
     from bitskip.report.live import watch as look
 
     look(folder, Console(), once, as_json, interval)
+    tell_next("report", folder, as_json=as_json)
 
 
 @app.command()
@@ -258,3 +275,4 @@ def doctor(
             print(f"{finding.level:<8} {finding.about}: {finding.what}{cure}")
     if worst(found) == "broken":
         raise typer.Exit(1)
+    tell_next("report", folder, as_json=as_json)
