@@ -70,7 +70,8 @@ def _warnings(analysis: Analysis) -> Iterator[str]:
     elif failed:
         yield f"{failed} trials have no result: --only failures."
     if problems:
-        yield f"{len(problems)} files could not be read: --only problems."
+        more = f" {len(problems) - 1} more: --only problems." if len(problems) > 1 else ""
+        yield f"Not read as stored: {problems[0]}.{more}"
 
 
 def _best(section: Section) -> Iterator[Block]:
