@@ -23,6 +23,7 @@ from bitskip.errors import UserError
 from bitskip.scaling.contrast_laws import FEWEST_VALUES, LEVEL, HeldOut, Scaling, fitted, held_out_error, interval
 from bitskip.scaling.ladder import Effects, Rung, by_text
 from bitskip.scaling.laws import SMALLEST, Mixture, fit_laws, mix
+from bitskip.scaling.multiplier_laws import LossLaw, loss_law
 from bitskip.scaling.verdict import FADES, FLIPS, verdict
 
 ORDERS = (1, 2)
@@ -89,7 +90,8 @@ class EffectAlong:
 class LadderSummary:
     """The effects along one ladder, main effects first; `left_out` says which could not be followed, and why.
 
-    `parameters` and `tokens_per_parameter` are the fewest and most that were run.
+    `parameters` and `tokens_per_parameter` are the fewest and most that were run; `loss_law` is None where the
+    rungs are too few for one.
     """
 
     label: str
@@ -99,6 +101,7 @@ class LadderSummary:
     tokens_per_parameter: tuple[float, float]
     effects: tuple[EffectAlong, ...]
     left_out: tuple[str, ...]
+    loss_law: LossLaw | None
 
 
 def scalings(found: Sequence[Stratum], metric: str) -> list[Scaling]:
@@ -125,6 +128,7 @@ def summary(scaling: Scaling, name: str) -> LadderSummary:
         (min(per_parameter), max(per_parameter)),
         tuple(each for each in effects if not any(_within(each, other) for other in effects)),
         tuple(dict.fromkeys(left_out)),
+        loss_law(scaling),
     )
 
 

@@ -19,6 +19,7 @@ from bitskip.report.summary import Analysis
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.scaling.along import AtRung, Crossing, EffectAlong, LadderSummary
 from bitskip.scaling.contrast_laws import LEVEL
+from bitskip.scaling.multiplier_laws import LossLaw, Multiplier
 from bitskip.scaling.verdict import FADES, FLIPS, GROWS, HOLDS, OPEN, VERDICTS
 
 LEVEL_TEXT = f"{100 * LEVEL:g} %"
@@ -148,7 +149,30 @@ def _ladder(ladder: LadderSummary) -> Iterator[Block]:
     sizes = {rung.parameters: rung.model for effect in ladder.effects for rung in effect.rungs}
     for parameters, model in sorted(sizes.items()):
         yield from _by_rung(ladder, model, parameters)
+    if ladder.loss_law:
+        yield from _multipliers(ladder.loss_law)
     yield Text([f"Not followed: {reason}." for reason in ladder.left_out], tone="soft")
+
+
+def _multipliers(law: LossLaw) -> Iterator[Block]:
+    """What each technique is worth in parameters and tokens, if one law of the loss holds for all."""
+
+    def shown(value: float | None) -> Number:
+        return number(value, lambda nats: f"{nats:+.3f}")
+
+    heads: list[Column[Multiplier]] = [
+        Column("effect", lambda each: " × ".join(each.techniques)),
+        Column("parameters ×", lambda each: Number(interval_text(*each.parameters), each.parameters[0])),
+        Column("tokens ×", lambda each: Number(interval_text(*each.tokens), each.tokens[0])),
+        Column("foretold at the largest rung, nats", lambda each: shown(each.foretold), short="foretold"),
+        Column("measured", lambda each: shown(each.measured)),
+    ]
+    note = (
+        f"L = E + A (m N)^-{THREE_DIGITS(law.exponents[0])} + B (d D)^-{THREE_DIGITS(law.exponents[1])}, "
+        f"E {THREE_DIGITS(law.irreducible)} nats; off by {THREE_DIGITS(law.misfit)} nats (root mean square) where fitted, "
+        f"and by {THREE_DIGITS(law.held_out)} at the largest rung, held out."
+    )
+    yield from tabulate("One law of the loss, with multipliers of each technique", law.multipliers, heads, note=note)
 
 
 @dataclass(frozen=True)
