@@ -10,6 +10,7 @@ from bitskip.analysis.effects import NOT_ESTIMABLE
 from bitskip.analysis.regime import UNDERTRAINED
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.store.folder import SweepFolder
+from bitskip.store.stored_design import PROGRAMS, read_design
 from bitskip.trial.config import PRESETS
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER, non_embedding_parameters
 
@@ -30,6 +31,8 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
     if len(section.leaderboard) < 2:
         return "One configuration has a result, and nothing to compare it with.", f"bitskip suggest --results {folder}"
     again = _sweep_again(analysis, sheet)
+    if regime.elsewhere and not _runs(analysis, sheet):
+        return "Trained elsewhere; what to train there next:", f"bitskip suggest --results {folder}"
     if section.seeds.paired_sd is None:
         return "No seed was repeated, so nothing has an interval.", f"{again} --set seeds={MORE_SEEDS}"
     sizes = {each.section.regime.parameters for each in analysis.sheets}
@@ -58,8 +61,19 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
 
 def _sweep_again(analysis: Analysis, sheet: Sheet) -> str:
     """The command of the sweep with most trials of this scale; FILE where its design is not beside the results."""
+    design, root = _design_of(analysis, sheet) or (Path("FILE"), analysis.source)
+    return f"bitskip sweep {shlex.quote(str(design))} --results {shlex.quote(str(root))}"
+
+
+def _runs(analysis: Analysis, sheet: Sheet) -> bool:
+    """Whether the sweep of a scale says what trains it."""
+    found = _design_of(analysis, sheet)
+    return found is not None and any(read_design(found[0]).get(key) for key in PROGRAMS)
+
+
+def _design_of(analysis: Analysis, sheet: Sheet) -> tuple[Path, Path] | None:
+    """The design of the sweep with most trials of this scale, and the folder of its results."""
     ran = Counter(str(row.get("sweep")) for cell in sheet.stratum.cells for row in cell.rows)
     name = ran.most_common(1)[0][0]
     places = {SweepFolder(folder).design: folder.parent for folder in (analysis.source / name, analysis.source)}
-    design, root = next(((at, root) for at, root in places.items() if at.exists()), (Path("FILE"), analysis.source))
-    return f"bitskip sweep {shlex.quote(str(design))} --results {shlex.quote(str(root))}"
+    return next(((at, root) for at, root in places.items() if at.exists()), None)

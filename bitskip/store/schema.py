@@ -18,6 +18,7 @@ from bitskip.errors import UserError
 from bitskip.techniques.registry import recorded_names
 from bitskip.trial.config import AXES, TrialConfig
 from bitskip.trial.cost import non_embedding_parameters, tokens_per_parameter
+from bitskip.trial.parts import NOT_KNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -323,10 +324,11 @@ def as_row(entry: Any) -> dict[str, Any]:
 def trial_columns(trial: TrialConfig) -> dict[str, Any]:
     """What a row of `trials` says of the trial itself."""
     ids = {"trial_id": trial.trial_id, "configuration_id": trial.configuration_id, "artefact": trial.artefact}
+    known = NOT_KNOWN not in (trial.model.parameters, trial.training.tokens)
     scale = {
-        "steps": trial.steps,
-        "non_embedding_params": non_embedding_parameters(trial.model),
-        "tokens_per_parameter": tokens_per_parameter(trial),
+        "steps": None if trial.model.parameters else trial.steps,
+        "non_embedding_params": non_embedding_parameters(trial.model) if known else None,
+        "tokens_per_parameter": tokens_per_parameter(trial) if known else None,
     }
     return ids | scale | {column_name(name): value for name, value in trial.axes().items()}
 

@@ -20,7 +20,7 @@ from bitskip import progress
 from bitskip.errors import UserError, nearest
 from bitskip.shipped import sweep_file
 from bitskip.store.schema import axis_columns
-from bitskip.sweep.axes import Cell, layered, read_axes, read_levels
+from bitskip.sweep.axes import Cell, layered, read_axes, read_factors, read_levels
 from bitskip.sweep.designs import DESIGNS, crossed
 from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.ladder import Ladder, across_rungs, read_ladder
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from bitskip.sweep.search import Search
 
 TOP_LEVEL = (
-    "name", "description", "plugins", "base", "ladder", "space", "points", "exclude", "tuned", "seeds", "design",
-    "resources", "save_weights", "share_prefixes", "profiles",
+    "name", "description", "plugins", "factors", "base", "ladder", "space", "points", "exclude", "tuned", "seeds",
+    "design", "resources", "save_weights", "share_prefixes", "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
@@ -234,6 +234,7 @@ def _load_plugins(source: Source) -> None:
     for index, name in enumerate(names):
         with source.locate(("plugins", index)):
             load_plugins([name])
+    read_factors(source)
     axis_columns()  # refuses axes whose names are taken among the columns of results
 
 

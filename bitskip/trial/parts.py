@@ -10,6 +10,9 @@ from bitskip.techniques.axis import axis
 INIT_GAIN = math.sqrt(2 / 5)
 """SmallInit, sqrt(2 / 5D) (Nguyen & Salazar, arXiv 1910.05895): between GPT-2's 0.02 at D = 1600 (0.8) and at 768."""
 
+NOT_KNOWN = 1
+"""Parameters of a model from elsewhere, and its tokens, where nothing was said of them: no model is so small."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -32,6 +35,13 @@ class ModelConfig:
     init_gain: float = axis(INIT_GAIN, "c of the initial scale c / sqrt(inputs); init fan-in", low=0.0, since="0.2")
     qk_norm: bool = axis(False, "RMSNorm of every head's queries and keys, before their positions", since="0.2")
     tie_embeddings: bool = axis(False, "the head is the embedding, transposed", since="0.2")
+    parameters: int = axis(
+        0,
+        "parameters without embedding of a model from elsewhere, whose other sizes and recipe are not known "
+        f"(docs/import.md); {NOT_KNOWN} = not known either, 0 = a model of bitskip",
+        low=0,
+        since="0.2",
+    )
 
     @property
     def head_width(self) -> int:

@@ -1,0 +1,1 @@
+"""What other tools make and read: results from elsewhere, trainers of one's own."""
