@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,7 +84,8 @@ def sweep(
     def announce(plan: Plan) -> None:
         nonlocal folder
         folder = plan.folder  # of the sweep, or of the search before it
-        speed = measured(plan.to_run, design.resources, calibrate if dry_run or calibrate else False)
+        time_it = (calibrate if dry_run or calibrate else False) if design.program is None else False
+        speed = measured(plan.to_run, design.resources, time_it)
         found = plan_object(plan, speed)
         if not as_json:
             print_plan(plan, console, found)
@@ -94,7 +95,8 @@ def sweep(
     if dry_run:
         announce(next_plan(design, results, limits))
         return
-    require("torch")
+    if design.program is None:
+        require("torch")
     runner = open_executor(executor, address or design.resources.address)
     slots = 1 if isinstance(runner, Inline) else local_slots(design.resources)
     try:
@@ -181,6 +183,7 @@ def suggest(
     from bitskip.report.suggestion import suggestion_blocks, suggestion_object, write_sweeps
     from bitskip.store.filesystem import is_folder
     from bitskip.store.folder import SweepFolder
+    from bitskip.store.stored_design import PROGRAMS
     from bitskip.store.tables import load_results, sweep_folders
     from bitskip.sweep.suggest import measured_space, suggest
     from bitskip.sweep.sweep_file import load_sweep
@@ -197,6 +200,7 @@ def suggest(
     )
     settings = (*(overrides or ()), "design=full")
     space: dict[TrialConfig, tuple[str, ...]] = {}
+    programs: list[dict[str, Any]] = []
     for each in files:
         try:
             sweep = load_sweep(each, profile, settings, results)
@@ -205,6 +209,7 @@ def suggest(
                 raise
             print(f"bitskip: left out of the space: {error}", file=sys.stderr)  # such as one whose text is elsewhere
             continue
+        programs.append({key: sweep.resolved[key] for key in PROGRAMS if sweep.resolved.get(key)})
         # What carries a published defect teaches the model nothing; it is suggested only to who names its file.
         wanted = [trial for trial in sweep.trials if file is not None or not trial.artefact]
         space |= dict.fromkeys(wanted, sweep.tuned)
@@ -213,7 +218,9 @@ def suggest(
     suggestions = suggest(found, space, count, by_cost=by_cost)
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
-    written = write_sweeps(suggestions, output, {trial.configuration_id: axes for trial, axes in space.items()})
+    tuned = {trial.configuration_id: axes for trial, axes in space.items()}
+    alone = programs[0] if programs and all(each == programs[0] for each in programs) else None
+    written = write_sweeps(suggestions, output, tuned, alone)
     if as_json:
         print(json.dumps(suggestion_object(suggestions, written)))
         return

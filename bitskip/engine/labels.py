@@ -23,7 +23,7 @@ def configuration_label(trial: TrialConfig, sweep: Sweep) -> str:
     if named and not rung:
         return named
     told = glance_axes()
-    words = [named] if named else technique_words({name: trial[name] for name in told})
+    words = [named] if named else technique_words({name: trial[name] for name in (*told, "model.parameters")})
     labels = {"model": model_label(trial.model), "data": data_label(trial.data)}
     for axis in dict.fromkeys((*rung, *(() if named else (*sweep.grid.axes, *sweep.untold)))):
         if axis in labels or (axis in AXES and axis not in told):
@@ -33,7 +33,13 @@ def configuration_label(trial: TrialConfig, sweep: Sweep) -> str:
 
 
 def technique_words(values: Mapping[str, Any]) -> list[str]:
-    """What is on, of `glance_axes`; `values` are a trial's or a row's, which may be older than an axis."""
+    """What is on, of `glance_axes`; `values` are a trial's or a row's, which may be older than an axis.
+
+    Of a model from elsewhere only what is not off is told, as it need not know bitskip's techniques.
+    """
     found = {name: values.get(name) for name in glance_axes()}
     settings = {name: AXES[name].neutral if value is None else value for name, value in found.items()}
-    return [word for kind in registry.techniques() for word in kind.words(settings)]
+    kinds = registry.techniques()
+    if values.get("model.parameters", values.get("model_parameters")):
+        kinds = tuple(kind for kind in kinds if any(settings[n] != AXES[n].neutral for n in kind.glance()))
+    return [word for kind in kinds for word in kind.words(settings)] or ["baseline"]

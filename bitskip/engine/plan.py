@@ -204,5 +204,6 @@ def next_plan(design: Sweep, results: Path, limits: Limits, started: int = 0) ->
     chooser = DESIGNS[design.design_name].next_batch
     with progress.stage(f"planning {design.name}"):
         plan = plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged, limits.max_rung)
-        refuse_elsewhere(plan.to_run)
+        if design.program is None:
+            refuse_elsewhere(plan.to_run)
         return plan

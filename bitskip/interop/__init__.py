@@ -1,1 +1,1 @@
-"""What other tools make and read: results from elsewhere, trainers of one's own."""
+"""What other tools make: results from elsewhere."""

@@ -116,12 +116,13 @@ def sweep_documents(
     name: str = "suggested",
     tuned: Mapping[str, Sequence[str]] | None = None,
     names: Mapping[str, str] | None = None,
+    program: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Sweep files, as plain data, that run exactly these trials: one for each list of seeds that configurations share.
 
     What all trials have in common stands under `base`, the rest under `points`. `tuned` maps configuration ids to the
     axes that are tuned there: trials that differ in these go to different files.
-    `names` maps some to the names of their points.
+    `names` maps some to the names of their points, `program` is the entry of what trains them in bitskip's place.
     """
     seeds: dict[str, list[int]] = {}
     configurations: dict[str, TrialConfig] = {}
@@ -143,7 +144,7 @@ def sweep_documents(
         }
         document: dict[str, Any] = {"name": name if number == 1 else f"{name}-{number}"}
         document |= {"factors": factors} if factors else {}
-        document |= {"base": base, "points": points}
+        document |= {**(program or {}), "base": base, "points": points}
         document |= {"tuned": {axis: [] for axis in axes}} if axes else {}
         documents.append(document | {"seeds": list(shared)})
     return documents

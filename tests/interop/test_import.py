@@ -10,7 +10,6 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +31,6 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "llm_pruner.csv"
 def forget_factors() -> None:
     """As in a new process."""
     registry._named.clear()
-    registry.Table.clear()
-
-
-@pytest.fixture(autouse=True)
-def as_in_a_new_process() -> Iterator[None]:
-    before = list(registry._named)
-    forget_factors()
-    yield
-    registry._named[:] = before
     registry.Table.clear()
 
 
