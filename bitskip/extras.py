@@ -16,6 +16,8 @@ EXTRA_OF = {
     "datasets": "hub",
     "huggingface_hub": "hub",
     "matplotlib": "figures",
+    "tensorboardX": "tensorboard",
+    "wandb": "wandb",
 }
 """Extra of each package that the core does without; analysis, plans and predictions need none of them."""
 

@@ -34,8 +34,11 @@ from bitskip.extras import require
 from bitskip.store.filesystem import shown
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from bitskip.engine.plan import Plan
     from bitskip.engine.runner import Outcome
+    from bitskip.engine.scheduler import Listener
     from bitskip.trial.config import TrialConfig
 
 
@@ -61,6 +64,10 @@ def sweep(
     ] = False,
     executor: ExecutorOption = None,
     address: AddressOption = None,
+    log_to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=DIR]", help="Write results there, too: tensorboard, wandb (offline); repeatable."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the trials of a design space that have no result yet."""
@@ -71,12 +78,14 @@ def sweep(
     from bitskip.engine.executors.inline import Inline
     from bitskip.engine.plan import Limits, next_plan
     from bitskip.engine.search import Run, run_design
+    from bitskip.interop.sinks import fed, feed, open_sinks
     from bitskip.report.live import view
     from bitskip.report.plan import plan_object, print_plan
     from bitskip.sweep.resources import local_slots
     from bitskip.sweep.sweep_file import load_sweep
 
     limits = Limits.parse(max_trials, time_budget, retry, ignore_damaged, max_rung)
+    sinks = open_sinks(log_to or (), results)
     design = load_sweep(file, profile, overrides or (), results)
     console = Console(stderr=as_json)
     folder = results / design.name
@@ -99,12 +108,16 @@ def sweep(
         require("torch")
     runner = open_executor(executor, address or design.resources.address)
     slots = 1 if isinstance(runner, Inline) else local_slots(design.resources)
+
+    def opened(plan: Plan) -> AbstractContextManager[Listener]:
+        return fed(view(plan, console, slots, as_json), plan.folder, sinks)
+
     try:
-        end = run_design(
-            design, Run(results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
-        )
+        end = run_design(design, Run(results, limits, runner, announce, opened))
     except KeyboardInterrupt as signal:
         interrupted(folder, signal)
+    finally:
+        feed(folder, sinks)
     finished(end, results, as_json)
 
 

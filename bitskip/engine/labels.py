@@ -8,7 +8,7 @@ from typing import Any
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
-from bitskip.trial.config import AXES, PLACES, TrialConfig, data_label, model_label
+from bitskip.trial.config import AXES, PLACES, TrialConfig, data_label, make_trial, model_label
 
 
 def glance_axes() -> tuple[str, ...]:
@@ -35,11 +35,16 @@ def configuration_label(trial: TrialConfig, sweep: Sweep) -> str:
 def technique_words(values: Mapping[str, Any]) -> list[str]:
     """What is on, of `glance_axes`; `values` are a trial's or a row's, which may be older than an axis.
 
-    Of a model from elsewhere only what is not off is told, as it need not know bitskip's techniques.
+    Of a model from elsewhere only what departs from bitskip's defaults is told, which need not mean anything there.
     """
-    found = {name: values.get(name) for name in glance_axes()}
-    settings = {name: AXES[name].neutral if value is None else value for name, value in found.items()}
-    kinds = registry.techniques()
+    words = _words({name: values.get(name) for name in glance_axes()})
     if values.get("model.parameters", values.get("model_parameters")):
-        kinds = tuple(kind for kind in kinds if any(settings[n] != AXES[n].neutral for n in kind.glance()))
-    return [word for kind in kinds for word in kind.words(settings)] or ["baseline"]
+        nothing = make_trial()
+        usual = _words({name: nothing[name] for name in glance_axes()})
+        words = [word for word in words if word not in usual] or ["baseline"]
+    return words
+
+
+def _words(values: Mapping[str, Any]) -> list[str]:
+    settings = {name: AXES[name].neutral if value is None else value for name, value in values.items()}
+    return [word for kind in registry.techniques() for word in kind.words(settings)]
