@@ -76,7 +76,7 @@ class PlainTokens:
 def _shift(places: np.ndarray) -> np.ndarray:
     """The power of the base that moves letters on by so many places."""
     powers = np.concatenate([np.ones(1, np.uint64), _PLACES[:-1]])
-    return powers[places % LONGEST]
+    return np.asarray(powers[places % LONGEST])
 
 
 def find_plain_leak(

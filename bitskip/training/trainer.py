@@ -38,7 +38,7 @@ from bitskip.training.loop import (
 )
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.training.text_facts import TextFacts, text_facts
-from bitskip.trial.config import TrainingConfig, TrialConfig
+from bitskip.trial.config import TrainingConfig, TrialConfig, refuse_elsewhere
 from bitskip.trial.schedule import acting, measured_steps, step_count
 
 COMPILED_PROGRAMS = 64
@@ -141,6 +141,7 @@ class Ready:
 
 def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:
     """Text and model of a trial. Raises UserError and GuardError as `run_trial` does."""
+    refuse_elsewhere([trial])
     training = trial.training
     text = data or load_data(trial.data, training_tokens(trial), training.held_out_tokens)
     if text.vocab_size != trial.data.vocab_size:

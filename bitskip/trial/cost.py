@@ -43,6 +43,8 @@ class Cost:
 
 def non_embedding_parameters(sizes: ModelConfig) -> int:
     """Parameters of the blocks and the final norm: embedding and head aside, and what techniques add."""
+    if sizes.parameters:
+        return sizes.parameters
     block = sum(math.prod(shape) for shape in matrices(sizes)) + norm_parameters(sizes) + bias_parameters(sizes)
     return sizes.layers * block + sizes.width
 

@@ -10,6 +10,9 @@ from bitskip.techniques.axis import axis
 INIT_GAIN = math.sqrt(2 / 5)
 """SmallInit, sqrt(2 / 5D) (Nguyen & Salazar, arXiv 1910.05895): between GPT-2's 0.02 at D = 1600 (0.8) and at 768."""
 
+NOT_KNOWN = 1
+"""Parameters of a model from elsewhere, and its tokens, where nothing was said of them: no model is so small."""
+
 
 ROPE_SCALINGS = {"none": 0, "linear": 1, "llama3": 4}
 """Scalings of rotary frequencies, with how many numbers each takes."""
@@ -73,6 +76,13 @@ class ModelConfig:
         "", "pretrained weights: a folder, a .gguf file or a name of the hub; written model: {from: …}", since="0.2"
     )
     pretrained_digest: str = axis("", "SHA-256 of their files, filled in when a sweep is loaded", since="0.2")
+    parameters: int = axis(
+        0,
+        "parameters without embedding of a model from elsewhere, whose other sizes and recipe are not known "
+        f"(docs/import.md); {NOT_KNOWN} = not known either, 0 = a model of bitskip",
+        low=0,
+        since="0.2",
+    )
 
     @property
     def head_width(self) -> int:
