@@ -24,7 +24,7 @@ from bitskip.store.filesystem import files_in, folders_in
 from bitskip.store.folder import SweepFolder
 
 FILE_NAME = ".predictor.json"
-FORMAT = 5
+FORMAT = 6
 TABLES = ("trials", "exits")
 
 
