@@ -13,8 +13,10 @@ import pytest
 from bitskip.analysis.factorial import as_plain
 from bitskip.analysis.levels import cell_label
 from bitskip.analysis.rates import searches
+from bitskip.report.document import TERMINAL, document
 from bitskip.report.format import count_text, difference_text, interval_text, number_text, range_text, size_text
 from bitskip.report.summary import Analysis, analyse
+from bitskip.report.table import Text
 from bitskip.report.topics.ladder import ladder_in_short
 from bitskip.scaling.ladder import scale_of
 from bitskip.store.tables import load_results
@@ -70,6 +72,8 @@ def table(*heads: str) -> Iterator[str]:
 def sentences() -> Iterator[str]:
     yield from ["", "### In the report's words", ""]
     yield from (f"- {line}" for line in ladder_in_short(analysis().report.ladders[0]))
+    chapter = document(analysis(), TERMINAL, only=["ladder"]).chapters[0]
+    yield from (f"- {block.lines[0]}" for block in chapter.blocks if isinstance(block, Text) and block.lines)
 
 
 def perplexities() -> Iterator[str]:
@@ -150,8 +154,8 @@ def laws() -> Iterator[str]:
     law = report()["ladders"][0]["loss_law"]
     yield ""
     yield (
-        f"One law of the loss with multipliers of each technique is off by {law['misfit']:.2f} nats where it was "
-        f"fitted, and by {law['held_out']:.2f} at the largest rung, held out (root mean squares)."
+        f"One law of the loss with multipliers of each technique is off by {law['misfit']:.2f} nats where fitted, "
+        f"and by {law['held_out']:.2f} at the largest rung, held out (root mean squares)."
     )
 
 
