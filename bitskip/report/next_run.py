@@ -35,7 +35,7 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
     sizes = {each.section.regime.parameters for each in analysis.sheets}
     if UNDERTRAINED in regime.mark and len(sizes) == 1:
         reason = f"Undertrained: {FEWEST_TOKENS_PER_PARAMETER} tokens a parameter is the least that says more."
-        return reason, f"{again} --set tokens={FEWEST_TOKENS_PER_PARAMETER * regime.parameters}"
+        return reason, f"{again} --set base.tokens={FEWEST_TOKENS_PER_PARAMETER * regime.parameters}"
     effects = [e for e in (*section.main_effects, *section.composition_effects) if e.estimand == "anchored"]
     missing = sum(effect.verdict == NOT_ESTIMABLE for effect in effects)
     if missing:
@@ -52,7 +52,7 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
     for larger in presets[presets.index(model) + 1 :][:1] if model in presets else []:
         tokens = round(regime.tokens_per_parameter * non_embedding_parameters(PRESETS[larger]))
         reason = "Whether it holds at another size is not known."
-        return reason, f"{again} --set model={larger} --set tokens={tokens}"
+        return reason, f"{again} --set base.model={larger} --set base.tokens={tokens}"
     return "What was measured is decided; the next configurations:", f"bitskip suggest --results {folder}"
 
 
