@@ -90,8 +90,10 @@
   };
   const shown = Number(document.getElementById("live").dataset.rows);
   const tellReport = ({ rows, ended, making, problem }) => {
-    const words = making ? "A report of what has finished is being made …" : problem || (rows !== shown
-      ? `Show the report of ${rows} trials` : ended !== shown ? `${ended - shown} trials since this report: make it anew` : "");
+    const trials = (count) => `${count} trial${count === 1 ? "" : "s"}`;
+    const since = shown ? `${trials(ended - shown)} since this report: make it anew` : `Make the report of ${trials(ended)}`;
+    const words = making ? "A report of what has finished is being made …" : problem
+      || (rows !== shown ? `Show the report of ${trials(rows)}` : ended !== shown ? since : "");
     const link = element("a", words);
     link.href = "./";
     if (report.textContent !== words) report.replaceChildren(making || problem ? words : link);
