@@ -18,6 +18,8 @@ EXTRA_OF = {
     "matplotlib": "figures",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
 }
 """Extra of each package that the core does without; analysis, plans and predictions need none of them."""
 
