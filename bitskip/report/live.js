@@ -40,7 +40,7 @@
   const logOf = (sweep, trial, title) => {
     const made = closed(`${sweep}/${trial}`, title);
     made.addEventListener("toggle", async () => {
-      if (!made.open || made.querySelector("pre")) return;
+      if (!made.open || made.querySelector(":scope > pre")) return;
       const pre = made.appendChild(element("pre", "…"));
       pre.tabIndex = 0;
       try {
@@ -82,7 +82,7 @@
     sweeps.replaceChildren(...found.sweeps.map(told));
     for (const each of sweeps.querySelectorAll("details")) {
       const was = old.get(each.dataset.key);
-      const pre = was?.querySelector("pre");
+      const pre = was?.querySelector(":scope > pre");
       if (pre) each.append(pre);
       if (was) each.open = true;
       if (each.dataset.key === focused) each.querySelector("summary").focus({ preventScroll: true });

@@ -168,6 +168,7 @@ def test_the_live_page_in_a_browser(results: Path) -> None:
     """Counts, a loss curve, a failure with its log as text; nothing is asked of anybody else."""
     sync_api = pytest.importorskip("playwright.sync_api")
     installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    (heartbeat,) = SweepFolder(results / "tiny").heartbeats.glob("*.json")
     told: list[str] = []
     with sync_api.sync_playwright() as driver, serving(results) as (_, url):
         if installed is None and not Path(driver.chromium.executable_path).exists():
@@ -185,8 +186,9 @@ def test_the_live_page_in_a_browser(results: Path) -> None:
             tab.click("#live-sweeps > section > details summary >> text=without a usable result")
             tab.click("#live details details summary >> text=diverged")
             tab.locator("#live pre", has_text=EVIL).wait_for()
-            tab.wait_for_timeout(2500)  # a look later the log is still open
-            assert EVIL in tab.locator("#live pre").inner_text()
+            heartbeat.write_text(json.dumps(json.loads(heartbeat.read_text()) | {"step": 50 + width}))
+            tab.locator("#live td", has_text=f"{50 + width}/100").wait_for()  # drawn anew, with the log still open
+            assert tab.locator("#live pre").all_inner_texts() == [f"step 1\n{EVIL}\n"]
             assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
             tab.close()
         browser.close()
