@@ -17,7 +17,9 @@ from bitskip.cli.app import (
     ResultsOption,
     SetOption,
     app,
+    results_words,
     settings_of,
+    tell_next,
 )
 from bitskip.errors import UserError
 
@@ -105,6 +107,7 @@ def train(
         print(f"{row['trial_id']} {row['status']}: {found}{_beside_counting(row)}")
         if row["artefact"]:
             print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
+        tell_next("explain", row["trial_id"], *results_words(results))
     if row["status"] in FAILED:
         raise typer.Exit(1)
 
@@ -149,6 +152,7 @@ def export(
         print(f"bitskip: {note}", file=sys.stderr)
     written = file.iterdir() if file.is_dir() else [file]
     print(f"{file}: {sum(each.stat().st_size for each in written):,} bytes")
+    tell_next("generate", trial_id, "--prompt", "", *results_words(results))
 
 
 def _export_own(file: Path, model: Decoder, trial: TrialConfig, dtype: str | None) -> Sequence[str]:
@@ -234,6 +238,7 @@ def generate(
             file=sys.stderr,
         )
     print(f"bitskip: {statistics_line(done, tokenizer.end_of_document)}", file=sys.stderr)
+    tell_next("explain", trial_id, *results_words(results))
 
 
 def _strategy(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +99,10 @@ class LibraryTokenizer:
         names = END_OF_DOCUMENT_NAMES if self.rows else (END_OF_DOCUMENT,)
         name = next((each for each in names if self.inner.token_to_id(each) is not None), None)
         if name is None:
-            raise UserError(f"data.tokenizer: it has no end-of-document token {' or '.join(names)}")
+            raise UserError(
+                f"data.tokenizer: it has no end-of-document token {' or '.join(names)}; name the token that ends its "
+                "documents so in the file, or set data.tokenizer to bpe or bytes"
+            )
         end = int(self.inner.token_to_id(name) or 0)
         if not any(token.special and token.content == name for token in self._added()):
             self.inner.add_special_tokens([name])  # a word of the vocabulary so far: decoding leaves it out
@@ -175,6 +180,20 @@ def _library_errors(told: Callable[[str], UserError]) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _silent_panics() -> Iterator[None]:
+    """A panic of the Rust code is an exception here, whose trace it prints itself, past Python's streams."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _cannot_encode() -> contextlib.AbstractContextManager[None]:
     return _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}"))
 
@@ -239,6 +258,7 @@ def _trained(
             report(f"learning a BPE from {sample.characters:,} of {sample.read:,} characters, spread over all")
         with progress.stage("learning a BPE"):
             _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
+        corpus.check_unchanged()
 
     publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))
@@ -281,6 +301,6 @@ def _pretrained(config: DataConfig) -> LibraryTokenizer:
     import tokenizers
 
     content = read_tokenizer(config)
-    with _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
+    with _silent_panics(), _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
         rows = config.vocab_size if of_checkpoint(config.tokenizer) else None
         return LibraryTokenizer(tokenizers.Tokenizer.from_str(content.decode()), rows)

@@ -89,7 +89,7 @@ def load_pretrained(model: Decoder, trial: TrialConfig) -> None:
     if missing := {name for name in missing if ".around." not in name}:  # what a technique adds has no weights yet
         raise trouble(place, f"holds no weights for {len(missing)} parts of the model, such as {min(missing)}")
     _copy_exits(model)
-    model.fold(trained_with(trial))
+    model.fold(trained_with(trial, 0))
 
 
 def _copy_exits(model: Decoder) -> None:
