@@ -40,11 +40,18 @@ def write_hf(folder: Path, model: Portable, tokenizer: Tokenizer, dtype: torch.d
         for name, value in model.weights.items()
     }
     save_file(state, folder / "model.safetensors", {"format": "pt"})
-    ends = {"bos_token_id": tokenizer.end_of_document, "eos_token_id": tokenizer.end_of_document}
+    ends = _ends(model, tokenizer)
     _write(folder / "generation_config.json", ends)
     _write_tokenizer(folder, model, tokenizer)
     # The last one: without it nothing takes the folder for a model.
     _write(folder / "config.json", config_of(model) | ends | {"dtype": str(dtype).removeprefix("torch.")})
+
+
+def _ends(model: Portable, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What begins and ends a text: the end-of-document token, or what a pretrained model says."""
+    config = read_config(model.sizes.pretrained) if model.sizes.pretrained else None
+    names = ("bos_token_id", "eos_token_id")
+    return {name: getattr(config, name, tokenizer.end_of_document) for name in names}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
