@@ -29,7 +29,8 @@ EXTRA_OF = {
 def installed(package: str) -> bool:
     """Whether the package can be imported; does not import it."""
     try:
-        return importlib.util.find_spec(package) is not None
+        found = importlib.util.find_spec(package)
+        return found is not None and found.origin is not None  # else a mere folder of that name, such as `wandb`
     except ModuleNotFoundError:
         return False
 

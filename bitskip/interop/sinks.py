@@ -166,7 +166,7 @@ class Trackio:
                 curve = {f"curve/{n}": point[n] for n in POINT if n != "step" and point.get(n) is not None}
                 logged.log(curve, step=int(point["step"]))
             logged.log({f"result/{name}": value for name, value in run.measures.items()})
-            logged.finish()
+            trackio.finish()  # the run's own would be finished once more when the process ends
 
 
 SINKS: dict[str, Callable[[Path], Sink]] = {

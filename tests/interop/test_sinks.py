@@ -191,3 +191,9 @@ def test_a_sink_that_fails_costs_no_trial(tmp_path: Path, capsys: pytest.Capture
 def test_an_unknown_sink_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--log-to: 'tensorbord' is not one of .* did you mean 'tensorboard'"):
         open_sinks(["tensorbord"], tmp_path)
+
+
+def test_a_folder_of_runs_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some_tool").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not installed("some_tool")
