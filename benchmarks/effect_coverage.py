@@ -1,18 +1,21 @@
 """Whether intervals and verdicts of effects hold where the truth is known. Its numbers stand in docs/effects.md.
 
-python benchmarks/effect_coverage.py [SCENARIO]… [--grids N] [--seeds 2 3 5] [--requested | --pooled]
+python benchmarks/effect_coverage.py [SCENARIO]… [--grids N] [--seeds 2 3 5] [--requested | --pooled | --modelled]
 
 Truths are additive: every composition effect is nothing, and a verdict of one is false. Grids have 66 cells (3 bit
 widths, rotation, 3 layer dropouts, 2 exit weights, 2 phases), or those of a reference grid with its own variance
 components. For every kind of effect the share of 95 % intervals that hold the truth, the worst single effect's, and the
 share of grids with a false composition verdict somewhere. With `--requested`, that share where seeds are added to the
-cells of open verdicts until none is open; with `--pooled`, the intervals of one variance for all trials.
+cells of open verdicts until none is open; with `--pooled`, the intervals of one variance for all trials. With
+`--modelled`, 24 or 36 of the 66 cells were run, chosen by the `fractional` design or by chance, and intervals are those
+of modelled effects, also where pairs (sd 0.05 each) or pairs and triples (0.03) do something (`--truths`).
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from bitskip.analysis.effects import UNRESOLVED, Effect, stratum_effects
 from bitskip.analysis.factorial import Cell, Stratum, baseline_of, strata
 from bitskip.analysis.levels import FACTORS, INDEX, Levels, idle, level_label, levels_of
 from bitskip.analysis.metrics import METRICS
+from bitskip.sweep.d_optimal import d_optimal
 from bitskip.trial.config import AXES
 
 Array = np.ndarray
@@ -35,6 +39,8 @@ REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 SCALE = {axis: AXES[axis].read(make_trial()) for axis in AXES if axis != "seed"}
 SD = 0.02
 MOST_SEEDS = 8
+TRUTHS: dict[str, tuple[float, ...]] = {"additive": (), "pairs": (0.05,), "triples": (0.05, 0.03)}
+"""Standard deviations of the effects of pairs and of triples of levels."""
 
 
 def grid() -> list[Levels]:
@@ -260,12 +266,58 @@ def _asked(effects: Sequence[Effect], stratum: Stratum) -> set[Levels]:
     return {levels for effect in nearest for levels in effect_cells(stratum, effect)}
 
 
-def effect_cells(stratum: Stratum, effect: Effect) -> list[Levels]:
-    """The cells that the anchored form of an effect compares."""
+def effect_cells(stratum: Stratum, effect: Effect) -> Mapping[Levels, float]:
+    """The cells that the anchored form of an effect compares, with their weights."""
     for treatments in treatment_combinations(stratum, len(effect.techniques)):
         if tuple(level_label(factor, level) for factor, level in treatments) == effect.techniques:
-            return list(moebius(stratum.baseline, treatments))
-    return []
+            return moebius(stratum.baseline, treatments)
+    return {}
+
+
+def fraction(count: int) -> Array:
+    """Cells of the `fractional` design."""
+    known = [sorted(set(column), key=repr) for column in zip(*CELLS, strict=True)]
+    varied = [index for index, levels in enumerate(known) if len(levels) > 1]
+    return np.array(sorted(d_optimal([tuple(known[i].index(c[i]) for i in varied) for c in CELLS], count)))
+
+
+def composed(source: np.random.Generator, sds: Sequence[float]) -> Array:
+    """Log perplexities with an effect of this sd for every pair, and triple, of levels."""
+    losses, off = additive(source, CELLS), levels_of({})
+    for order, sd in enumerate(sds, start=2):
+        drawn: dict[tuple[object, ...], float] = {}
+        for index, levels in enumerate(CELLS):
+            on = [key for key, default in zip(zip(FACTORS, levels, strict=True), off, strict=True) if key[1] != default]
+            for some in itertools.combinations(on, order):
+                losses[index] += drawn.setdefault(some, source.normal(0, sd))
+    return losses
+
+
+def modelled(count: int, chosen: Array | None, noise: Noise, seeds: int, grids: int, sds: Sequence[float]) -> str:
+    """Coverage of modelled effects where so many cells were run: these, or others by chance in every grid."""
+    inside: dict[str, list[bool]] = {}
+    singly: dict[tuple[str, ...], list[bool]] = {}
+    false = 0
+    for draw in range(grids):
+        source = np.random.default_rng([draw, seeds, count, 2])
+        truth = composed(source, sds)
+        losses = truth[:, None] + noise(source, seeds)
+        ran = np.sort(source.choice(len(CELLS), count, replace=False)) if chosen is None else chosen
+        stratum = stratum_of([CELLS[at] for at in ran], losses[ran])
+        effects, known = effects_of(stratum), dict(zip(CELLS, truth, strict=True))
+        false += false_verdicts(effects) > 0
+        for effect in effects:
+            cells = effect_cells(stratum, effect) if effect.estimand == "modelled" and effect.low is not None else {}
+            if cells and all(levels in known for levels in cells):
+                true = sum(weight * known[levels] for levels, weight in cells.items())
+                held = effect.low <= true <= effect.high
+                kind = f"{('single', 'pair')[len(effect.techniques) - 1]}, {effect.reference.removeprefix('a ')}"
+                inside.setdefault(kind, []).append(held)
+                singly.setdefault(effect.techniques, []).append(held)
+    shares = "  ".join(f"{kind} {np.mean(own):.3f} (of {len(own)})" for kind, own in sorted(inside.items()))
+    worst = min((float(np.mean(own)) for own in singly.values() if len(own) >= grids / 2), default=float("nan"))
+    told = f"  grids with a false verdict {false / grids:.3f}" if not sds else ""
+    return f"{shares}  worst {worst:.3f}{told}"
 
 
 def main() -> None:
@@ -275,6 +327,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5])
     parser.add_argument("--requested", action="store_true")
     parser.add_argument("--pooled", action="store_true")
+    parser.add_argument("--modelled", action="store_true")
+    parser.add_argument("--truths", nargs="+", choices=TRUTHS, default=list(TRUTHS), help="of modelled effects")
     options = parser.parse_args()
     cases: dict[str, tuple[Sequence[Levels], Noise]] = {name: (CELLS, noise) for name, noise in SCENARIOS.items()}
     for stratum in strata(load_results(REFERENCE))[:2]:
@@ -285,7 +339,18 @@ def main() -> None:
             continue
         for seeds in options.seeds:
             start = time.perf_counter()
-            if options.requested:
+            if options.modelled:
+                if cells is not CELLS:
+                    continue
+                lines = [
+                    f"{name:<18} {seeds} seeds, {count} cells {how}, {truth}: "
+                    + modelled(count, chosen, noise, seeds, options.grids, sds)
+                    for count in (24, 36)
+                    for how, chosen in (("fractional", fraction(count)), ("by chance", None))
+                    for truth, sds in TRUTHS.items()
+                    if truth in options.truths
+                ]
+            elif options.requested:
                 lines = [requested(name, cells, noise, seeds, options.grids, whole) for whole in (False, True)]
             else:
                 found = coverage(cells, noise, seeds, options.grids, "pooled" if options.pooled else "own")

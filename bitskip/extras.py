@@ -18,6 +18,8 @@ EXTRA_OF = {
     "matplotlib": "figures",
     "transformers": "models",
     "gguf": "models",
+    "tensorboardX": "tensorboard",
+    "wandb": "wandb",
 }
 """Extra of each package that the core does without; analysis, plans and predictions need none of them."""
 

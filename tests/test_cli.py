@@ -256,6 +256,9 @@ def test_weights_are_kept_and_exported(tmp_path: Path) -> None:
     onto_a_folder = bitskip("export", row["trial_id"], tmp_path, "--results", tmp_path)
     assert (onto_a_folder.returncode, "Traceback" in onto_a_folder.stderr) == (2, False)
     assert "cannot be written" in onto_a_folder.stderr
+    refused = bitskip("export", row["trial_id"], tmp_path / "hf", "--to", "hf", "--results", tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "cannot express bits 8" in refused.stderr
 
 
 @pytest.mark.slow
@@ -357,6 +360,9 @@ def test_mistakes_in_a_sweep_are_one_line(tmp_path: Path, content: str, options:
         (["suggest", "missing.yaml"], "missing.yaml: no such file"),
         (["export", "abc", "w.safetensors", "--results", "EMPTY"], "no weights of such a trial"),
         (["export", "abc", "w.safetensors", "--dtype", "int8"], "'int8' is not one of bf16, fp32"),
+        (["export", "abc", "m.gguf", "--to", "onnx"], "'onnx' is not one of bitskip, hf, gguf"),
+        (["export", "abc", "m.gguf", "--to", "gguf", "--dtype", "fp32"], "gguf has --type"),
+        (["export", "abc", "w.safetensors", "--type", "f16"], "--type belongs to --to gguf"),
         (["train", "--set", "artefacts={causal: false}"], "unknown key 'causal'; did you mean 'causal_mask'"),
         (["train", "--set", "artefacts={count_padding: true}", "--set", "documents=packed"], "have no padding"),
         (["export", "", "w.safetensors"], "the trial id is empty"),

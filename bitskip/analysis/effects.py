@@ -11,8 +11,9 @@ An effect is a contrast over cells of one stratum. What was not run is *not esti
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
 from bitskip.analysis.looks import added_seeds, price
 from bitskip.analysis.metrics import Metric, metric_named
+from bitskip.analysis.missing import shifts
 from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm
 from bitskip.analysis.pair_model import PairModel
 from bitskip.analysis.seed_noise import SeedNoise, known_noise, seed_noise
@@ -150,7 +152,8 @@ def stratum_effects(
     if seed_sd is not None and all(len(own) < 2 for own in values.values()):
         noise = known_noise(seed_sd)
     text = {cell.levels: cell.sequences(metric) for cell in stratum.cells}
-    measure = _Measure(stratum, values, noise, text)
+    missing = shifts(stratum.cells, values) if metric.logarithmic else {}
+    measure = _Measure(stratum, values, noise, text, missing)
     combinations = treatment_combinations(stratum, order)
     measured = [measure.of(treatments, estimand) for estimand in estimands for treatments in combinations]
     contrasts = [contrast for contrast in measured if contrast is not None]
@@ -187,6 +190,7 @@ class _Measure:
     values: Values
     noise: SeedNoise | None
     text: Sequences
+    missing: Mapping[Levels, float]
 
     def of(self, treatments: tuple[Treatment, ...], estimand: str) -> _Contrast | None:
         """None where there is nothing to say: no setting to average over, or nothing that differs.
@@ -209,7 +213,11 @@ class _Measure:
         return _Contrast(treatments, estimand, found, anchored, self._looks(anchored), crossover=crossover)
 
     def _estimate(self, *contrasts: Weights) -> Estimate | None:
-        return estimate(contrasts, self.values, self.noise, self.text)
+        found = estimate(contrasts, self.values, self.noise, self.text)
+        if found is None or not self.missing:
+            return found
+        shift = sum(weight * self.missing.get(own, 0.0) for weights in contrasts for own, weight in weights.items())
+        return dataclasses.replace(found, shift=shift / len(contrasts))
 
     @cached_property
     def _added(self) -> set[int]:
@@ -313,15 +321,21 @@ def _adjusted(contrasts: Sequence[_Contrast], order: int) -> list[tuple[str, flo
     declared = headlines([contrast.treatments for contrast in contrasts]) if order == 2 else set()
     usual = {1: "singles", 2: "pairs"}.get(order, "exploratory")
     families = ["headline" if contrast.treatments in declared else usual for contrast in contrasts]
-    groups: dict[tuple[str, str], dict[int, float]] = {}
-    for index, (contrast, family) in enumerate(zip(contrasts, families, strict=True)):
+    groups: dict[tuple[int, str], dict[int, float]] = {}
+    judged: set[tuple[Treatment, ...]] = set()
+    for index in sorted(range(len(contrasts)), key=lambda index: PRIMARY.index(contrasts[index].estimand)):
+        contrast = contrasts[index]
         if contrast.estimate and contrast.estimate.p_value is not None:
+            # Primary estimands of all combinations are one family: who can't average one pair makes no fewer tests.
+            primary = order > 1 and contrast.treatments not in judged
+            judged.add(contrast.treatments)
             paid = min(1.0, contrast.estimate.p_value * price(contrast.looks))
-            groups.setdefault((contrast.estimand, family), {})[index] = paid
+            place = -1 if primary else PRIMARY.index(contrast.estimand)
+            groups.setdefault((place, families[index]), {})[index] = paid
     shares = len({family for _, family in groups})
     corrected: list[float | None] = [None] * len(contrasts)
     decided: dict[tuple[Treatment, ...], float] = {}
-    for (_, family), p_values in sorted(groups.items(), key=lambda group: PRIMARY.index(group[0][0])):
+    for (_, family), p_values in sorted(groups.items()):
         correct = holm if family == "headline" else benjamini_hochberg
         for index, adjusted in zip(p_values, correct(list(p_values.values())), strict=True):
             first = decided.setdefault(contrasts[index].treatments, adjusted) if order > 1 else 0.0
@@ -371,7 +385,7 @@ def _effect(
 
 
 def _rates(stratum: Stratum) -> str:
-    rate = stratum.scale.get("lr")
+    rate = None if stratum.scale.get("model.parameters") else stratum.scale.get("lr")
     return "" if rate is None else "at tuned rates" if rate == TUNED else f"at lr {plain(rate)}"
 
 

@@ -25,6 +25,7 @@ class Estimate:
     `parts` are the (variance, degrees of freedom) that it consists of, where these are several: the half-width is then
     the root of the sum of their squared half-widths, which covers at least as often as it says (Banerjee 1960, Sankhya
     22: 351). Satterthwaite's approximation would not, where a part of few degrees of freedom is small by chance.
+    `shift` is how far the value may be off to one side for a reason that is no chance: intervals and tests hold it.
     """
 
     value: float
@@ -33,6 +34,13 @@ class Estimate:
     seeds: int
     text_se: float | None = None
     parts: tuple[tuple[float, float], ...] = ()
+    shift: float = 0.0
+
+    @property
+    def nearest(self) -> float:
+        """Distance to zero of the value, or of what the shift makes of it if that is less."""
+        shifted = self.value + self.shift
+        return 0.0 if self.value * shifted < 0 else min(abs(self.value), abs(shifted))
 
     def _half(self, probability: float) -> float:
         """What the value exceeds by chance with one minus this probability."""
@@ -44,7 +52,7 @@ class Estimate:
         if self.se is None:
             return None
         half = self._half((1 + level) / 2)
-        return self.value - half, self.value + half
+        return self.value - half + min(0.0, self.shift), self.value + half + max(0.0, self.shift)
 
     @property
     def p_value(self) -> float | None:
@@ -52,13 +60,13 @@ class Estimate:
         if self.se is None:
             return None
         if self.se == 0:
-            return float(self.value == 0)
+            return float(self.nearest == 0)
         if not self.parts:
-            return 2 * student_t_tail(abs(self.value) / self.se, self.df)
+            return 2 * student_t_tail(self.nearest / self.se, self.df)
         from scipy.optimize import brentq
 
         def beyond(log_tail: float) -> float:
-            return self._half(1 - math.exp(log_tail)) - abs(self.value)
+            return self._half(1 - math.exp(log_tail)) - self.nearest
 
         least = math.log(1e-12)
         return 1e-12 if beyond(least) < 0 else 2 * math.exp(brentq(beyond, least, math.log(0.5)))

@@ -38,13 +38,13 @@ def more_seeds(found: Estimate, margin: float, p_adjusted: float | None = None) 
     if found.se is None or not found.p_value:
         return None
     correction = max(1.0, (p_adjusted or 0.0) / found.p_value)
-    size = abs(found.value)
+    least, size = found.nearest, max(abs(found.value), abs(found.value + found.shift))
     for more in range(1, MOST_SEEDS + 1):
         growth = (found.seeds + more) / found.seeds
         freedom = (found.seeds + more - 1) / (found.seeds - 1) if found.seeds > 1 else 1.0
         se, df = found.se / math.sqrt(growth), found.df * freedom
         level = ERROR_RATE / correction * price(0) / price(more) / 2
-        resolved = size > -student_t_quantile(level, df) * se
+        resolved = least > -student_t_quantile(level, df) * se
         if resolved or size + student_t_quantile(CONFIDENCE, df) * se < margin:
             return more
     return None

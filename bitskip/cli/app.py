@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +21,7 @@ from bitskip import progress
 from bitskip.errors import UserError
 from bitskip.extras import EXTRA_OF, how_to_get
 from bitskip.shipped import reference_results
-from bitskip.store.filesystem import place
+from bitskip.store.filesystem import place, shown
 
 if TYPE_CHECKING:
     from bitskip.report.table import Block
@@ -162,6 +163,17 @@ def tell_problems(problems: Iterable[str]) -> None:
     """What of the results could not be read, on standard error."""
     for problem in problems:
         print(f"bitskip: {problem}", file=sys.stderr)
+
+
+def tell_next(*command: object, as_json: bool = False) -> None:
+    """The next useful command in one line, for who sits at a terminal."""
+    if sys.stdout.isatty() and not as_json:
+        print(f"Next: {shlex.join(['bitskip', *map(str, command)])}")
+
+
+def results_words(results: Path) -> list[str]:
+    """How a command names a results folder, if it has to."""
+    return [] if results == DEFAULT_RESULTS else ["--results", shown(results)]
 
 
 def print_blocks(blocks: Iterable[Block]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def tokenizer_digest(name: str) -> str:
     That is so for `bpe`, `bytes`, `gpt2`, and a name of the hub with its commit, `name@<40 hex digits>`. Raises
     UserError if the file is not to be had.
     """
-    known = name in OWN or name in COMMITS or (not _is_path(name) and _COMMIT.fullmatch(name.partition("@")[2]))
+    known = name in OWN or name in COMMITS or (not _path(name) and _COMMIT.fullmatch(name.partition("@")[2]))
     return "" if known else _read(name)[1]
 
 
@@ -50,8 +51,12 @@ def cannot_load(name: str, reason: str) -> UserError:
     )
 
 
-def _is_path(name: str) -> bool:
-    return name.endswith(".json")
+def _path(name: str) -> Path | None:
+    """The file of that name, or the one in the folder of that name; None for a name of the hub."""
+    path = Path(os.path.expanduser(name))
+    if name.endswith(".json"):
+        return path
+    return path / "tokenizer.json" if name not in COMMITS and path.is_dir() else None
 
 
 def of_checkpoint(name: str) -> bool:
@@ -86,8 +91,8 @@ def _of_gguf(place: str, files: PretrainedFiles) -> bytes:
 def _file(name: str) -> bytes:
     trouble = ""
     try:
-        if _is_path(name):
-            return Path(name).expanduser().read_bytes()
+        if path := _path(name):
+            return path.read_bytes()
         require("huggingface_hub")
         with hub_connection() as trouble:
             from huggingface_hub import hf_hub_download

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +99,10 @@ class LibraryTokenizer:
         names = END_OF_DOCUMENT_NAMES if self.rows else (END_OF_DOCUMENT,)
         name = next((each for each in names if self.inner.token_to_id(each) is not None), None)
         if name is None:
-            raise UserError(f"data.tokenizer: it has no end-of-document token {' or '.join(names)}")
+            raise UserError(
+                f"data.tokenizer: it has no end-of-document token {' or '.join(names)}; name the token that ends its "
+                "documents so in the file, or set data.tokenizer to bpe or bytes"
+            )
         end = int(self.inner.token_to_id(name) or 0)
         if not any(token.special and token.content == name for token in self._added()):
             self.inner.add_special_tokens([name])  # a word of the vocabulary so far: decoding leaves it out
@@ -115,6 +120,11 @@ class LibraryTokenizer:
         self.end_of_document: int = int(np.searchsorted(self._stored, end))
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
         self._words = WordTable(self._encode) if splits_at_blanks(self.inner) else None
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether ids of the file are others here."""
+        return int(self._stored[-1]) >= self.vocab_size
 
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
         return self._words.encoded(documents) if self._words else self._encode(list(documents))
@@ -170,8 +180,44 @@ def _library_errors(told: Callable[[str], UserError]) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _silent_panics() -> Iterator[None]:
+    """A panic of the Rust code is an exception here, whose trace it prints itself, past Python's streams."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _cannot_encode() -> contextlib.AbstractContextManager[None]:
     return _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}"))
+
+
+def as_library_tokenizer(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
+    """A copy as the `tokenizers` library has it, for other programs. Raises UserError if its ids have gaps there."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers
+
+    if isinstance(tokenizer, LibraryTokenizer):
+        if tokenizer.has_gaps:
+            raise UserError("data.tokenizer: its ids leave gaps, and the model's do not; other programs cannot use it")
+        return tokenizers.Tokenizer.from_str(tokenizer.inner.to_str())
+    found = tokenizers.Tokenizer(models.BPE({byte_character(byte): byte for byte in range(256)}, []))
+    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    found.decoder = decoders.ByteLevel()
+    found.add_special_tokens([END_OF_DOCUMENT])
+    return found
+
+
+def byte_character(byte: int) -> str:
+    """The character that stands for a byte in a byte-level BPE (GPT-2): itself, where it is printable."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return chr(byte if byte in printable else 256 + byte - sum(other < byte for other in printable))
 
 
 def load_tokenizer(
@@ -212,6 +258,7 @@ def _trained(
             report(f"learning a BPE from {sample.characters:,} of {sample.read:,} characters, spread over all")
         with progress.stage("learning a BPE"):
             _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
+        corpus.check_unchanged()
 
     publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))
@@ -254,6 +301,6 @@ def _pretrained(config: DataConfig) -> LibraryTokenizer:
     import tokenizers
 
     content = read_tokenizer(config)
-    with _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
+    with _silent_panics(), _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
         rows = config.vocab_size if of_checkpoint(config.tokenizer) else None
         return LibraryTokenizer(tokenizers.Tokenizer.from_str(content.decode()), rows)

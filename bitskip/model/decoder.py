@@ -56,6 +56,11 @@ class KeyValueCache:
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
 
+def sub_norm(sizes: ModelConfig, width: int) -> nn.Module:
+    """The norm at the input of o or down in BitNet's block (arXiv 2504.12285, §2), which nothing else bounds."""
+    return RMSNorm(width, eps=sizes.norm_eps) if sizes.layout == "bitnet" else nn.Identity()
+
+
 class Attention(nn.Module):
     """Causal grouped-query attention with rotary positions; `key_value_ops` act on keys and values behind these."""
 
@@ -67,6 +72,7 @@ class Attention(nn.Module):
         self.q = BitLinear(width, own_width, "q", biased)
         self.k = BitLinear(width, kv_width, "k", biased)
         self.v = BitLinear(width, kv_width, "v", biased)
+        self.sub_norm = sub_norm(sizes, own_width)
         self.o = BitLinear(own_width, width, "o", sizes.attention_bias == "qkvo")
         # Before the positions, so that a cache holds normed keys: per head as in Qwen3 (arXiv 2505.09388), or over all
         # heads as in OLMo 2 (arXiv 2501.00656).
@@ -114,7 +120,7 @@ class Attention(nn.Module):
         if groups > 1 and not in_place:
             key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=in_place)
-        return cast(Tensor, self.o(mixed.transpose(1, 2).reshape(batch, length, -1)))
+        return cast(Tensor, self.o(self.sub_norm(mixed.transpose(1, 2).reshape(batch, length, -1))))
 
 
 class FeedForward(nn.Module):
@@ -125,11 +131,12 @@ class FeedForward(nn.Module):
         width, hidden = sizes.width, sizes.ffn_width
         self.gate = BitLinear(width, hidden, "gate")
         self.up = BitLinear(width, hidden, "up")
+        self.sub_norm = sub_norm(sizes, hidden)
         self.down = BitLinear(hidden, width, "down")
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = shared_input(x, self.gate, self.up)
-        return cast(Tensor, self.down(gated(gate, up)))
+        return cast(Tensor, self.down(self.sub_norm(gated(gate, up))))
 
 
 class Block(nn.Module):

@@ -89,7 +89,7 @@ def load_pretrained(model: Decoder, trial: TrialConfig) -> None:
     if missing := {name for name in missing if ".around." not in name}:  # what a technique adds has no weights yet
         raise trouble(place, f"holds no weights for {len(missing)} parts of the model, such as {min(missing)}")
     _copy_exits(model)
-    model.fold(trained_with(trial))
+    model.fold(trained_with(trial, 0))
 
 
 def _copy_exits(model: Decoder) -> None:
@@ -108,6 +108,17 @@ def own_name(name: str, names: Mapping[str, str]) -> str | None:
         _, layer, module = module.split(".", 2)
         prefix = f"blocks.{layer}."
     return f"{prefix}{names[module]}.{kind}" if module in names else None
+
+
+def stored_name(own: str, layout: str, *, gguf: bool) -> str:
+    """What a tensor of `Decoder` is called in files of `transformers` or llama.cpp: the inverse of `own_name`."""
+    names = {own: stored for stored, own in (GGUF_NAMES if gguf else NAMES)[layout].items()}
+    module, _, kind = own.rpartition(".")
+    if not module.startswith("blocks."):
+        prefix = "" if gguf or module == "head" else "model."
+        return f"{prefix}{names[module]}.{kind}"
+    _, block, module = module.split(".", 2)
+    return f"{'blk' if gguf else 'model.layers'}.{block}.{names[module]}.{kind}"
 
 
 def tensors(files: PretrainedFiles, trial: TrialConfig) -> Iterator[tuple[str, Tensor]]:

@@ -25,6 +25,12 @@ def rotary_table(sizes: ModelConfig, length: int, device: torch.device, dtype: t
     return torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)]).to(dtype)
 
 
+def rotary_factors(sizes: ModelConfig) -> Tensor:
+    """What `model.rope_scaling` divides the rotary frequencies by, [K/2]."""
+    plain = sizes.rope_theta ** -(torch.arange(0, sizes.head_width, 2) / sizes.head_width)
+    return plain / _scaled(plain, sizes.rope_scaling)
+
+
 def _scaled(frequencies: Tensor, scaling: str) -> Tensor:
     """Rotary frequencies [K/2] for contexts beyond the one trained on, as `model.rope_scaling` says.
 

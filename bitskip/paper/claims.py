@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,8 +25,8 @@ from bitskip.trial.config import POINTS, make_trial
 
 SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_MEASURED = "supported", "contradicted", "unresolved", "not measured"
 PUBLISHED_DEPTH = 18 / 24
-FEWEST_SAMPLES = 2
-"""Batches of a trial over which a cosine is averaged: what one batch says is chance."""
+FEWEST_PAIRS = 8
+"""Pairs of batches of a trial, all samples together, that the agreement of two gradients is judged on."""
 
 
 def published_exit(depth: int) -> int | None:
@@ -43,12 +42,13 @@ Axes = Mapping[str, object]
 class Quantity:
     """What is read off the exits (by depth) and the layers of one finished trial.
 
-    Of a `ratio` it is the logarithm. Without `read` it is perplexity.
+    Of a `ratio` it is the logarithm. Without `read` it is perplexity. `needs` says what rows may lack.
     """
 
     read: Callable[[Rows, Rows], float | None] | None
     unit: str = "ratio"
     at_exit: bool = False
+    needs: str = ""
 
 
 def _exit_in(exits: Rows) -> int | None:
@@ -72,17 +72,26 @@ def _gain_share(exits: Rows, _: Rows) -> float | None:
     return None if gain is None or layer is None else gain / (len(exits) / layer - 1)
 
 
-def _head_cosine(_: Rows, layers: Rows) -> float | None:
-    """Cosine between the gradients of exit loss and main loss in the shared head, mean over all samples of training."""
-    known = [each["exit_main_cosine"] for each in layers if each["site"] == "head"]
-    known = [cosine for cosine in known if cosine is not None]
-    return statistics.fmean(known) if len(known) >= FEWEST_SAMPLES else None
+def _head_agreement(_: Rows, layers: Rows) -> float | None:
+    """Cosine between the expected gradients of exit loss and main loss in the shared head, over all of training.
+
+    The cosine on different batches, over what each loss shares with itself on different batches: what is left when
+    the chance of batches is taken out (correction for attenuation, Spearman 1904, Am. J. Psychol. 15: 72).
+    """
+    heads = [each for each in layers if each["site"] == "head" and each.get("gradient_pairs")]
+    if sum(each["gradient_pairs"] for each in heads) < FEWEST_PAIRS:
+        return None
+    own = [(each["main_main_apart"], each["exit_exit_apart"]) for each in heads]
+    if min(min(each) for each in own) <= 0:  # nothing but chance: no direction to agree on
+        return None
+    shared = math.fsum(math.sqrt(main * exits) for main, exits in own)
+    return math.fsum(each["exit_main_apart"] for each in heads) / shared
 
 
 PERPLEXITY = Quantity(None)
 EXIT_COST = Quantity(_exit_cost, at_exit=True)
 GAIN_SHARE = Quantity(_gain_share, "share", at_exit=True)
-HEAD_COSINE = Quantity(_head_cosine, "cosine")
+HEAD_AGREEMENT = Quantity(_head_agreement, "cosine", needs="cosines between batches, which 0.1 did not store")
 
 REGIONS: dict[str, tuple[float, int]] = {
     "below 1": (0.0, -1),
@@ -191,8 +200,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("gradients-interfere", "v2",
           "The gradients of exit loss and main loss interfere in the shared head",
           "a conjecture, not measured",
-          "cosine between the two gradients in V3's head, mean over training, less the baseline's", "below 0",
-          HEAD_COSINE, _V3, _BASELINE),
+          "cosine between the expected gradients in V3's head, over all of training, less the baseline's", "below 0",
+          HEAD_AGREEMENT, _V3, _BASELINE),
 )
 # fmt: on
 """Both versions' statements that trials can decide. v1 of October 2025, v2 of March 2026."""
@@ -250,7 +259,8 @@ class _Scale:
         known = [cell for cell in cells if cell is not None]
         measured = self._measure(claim.measured, *known) if len(known) == len(cells) else None
         if measured is None:
-            return judged
+            lacking = claim.measured.needs if len(known) == len(cells) else ""
+            return dataclasses.replace(judged, note=lacking and f"needs {lacking}")
         bound, side = REGIONS[claim.holds]
         inside = (measured.value - bound) * side > 0
         low, high = measured.interval() or (None, None)

@@ -130,7 +130,7 @@ def _nearest(own: FullPrecision, *names: str) -> Callable[[FullPrecision], tuple
 
 
 def _full_precision(stratum: Stratum, cell: Cell) -> FullPrecision:
-    row = next(row for row in cell.rows if row["status"] == Status.OK)
+    row = next(row for row in cell.rows if row["status"] == Status.OK and row.get("weight_bytes") is not None)
     sizes = {name: stratum.scale[f"model.{name}"] for name in vars(ModelConfig())}
     trial = stored_trial(row)
     model, tokens = model_label(ModelConfig(**sizes)), trial.training.tokens

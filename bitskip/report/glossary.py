@@ -40,22 +40,24 @@ GLOSSARY = {
 
 @dataclass(frozen=True)
 class Plain:
-    """A verdict as a mark in a matrix, and in words."""
+    """A verdict as a mark in a matrix, in words, and in a line."""
 
     mark: str
     words: str
+    means: str
 
 
 _ABOVE, _BELOW, _NONE, _OPEN = "▲", "▼", "=", "?"
+_SURE = "beyond chance after correction for all comparisons"
 PLAIN = {
-    SINGLE_VERDICTS[0]: Plain(_ABOVE, "raises"),
-    SINGLE_VERDICTS[1]: Plain(_BELOW, "lowers"),
-    SINGLE_VERDICTS[2]: Plain(_NONE, "no effect"),
-    JOINT_VERDICTS[0]: Plain(_ABOVE, "higher together"),
-    JOINT_VERDICTS[1]: Plain(_BELOW, "lower together"),
-    JOINT_VERDICTS[2]: Plain(_NONE, "as alone"),
-    UNRESOLVED: Plain(_OPEN, "open"),
-    BELOW_COUNTING: Plain("x", "no finding"),
+    SINGLE_VERDICTS[0]: Plain(_ABOVE, "raises", f"higher with the technique than without, {_SURE}"),
+    SINGLE_VERDICTS[1]: Plain(_BELOW, "lowers", f"lower with the technique than without, {_SURE}"),
+    SINGLE_VERDICTS[2]: Plain(_NONE, "no effect", "smaller than matters (2 % of perplexity), whatever its sign"),
+    JOINT_VERDICTS[0]: Plain(_ABOVE, "higher together", f"{GLOSSARY[JOINT_VERDICTS[0]]}, {_SURE}"),
+    JOINT_VERDICTS[1]: Plain(_BELOW, "lower together", f"{GLOSSARY[JOINT_VERDICTS[1]]}, {_SURE}"),
+    JOINT_VERDICTS[2]: Plain(_NONE, "as alone", GLOSSARY[JOINT_VERDICTS[2]]),
+    UNRESOLVED: Plain(_OPEN, "open", GLOSSARY[UNRESOLVED]),
+    BELOW_COUNTING: Plain("x", "no finding", GLOSSARY[BELOW_COUNTING]),
 }
 """By verdict."""
 

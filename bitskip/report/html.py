@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.effects import stratum_effects
 from bitskip.analysis.metrics import METRICS
@@ -45,20 +45,14 @@ class Part:
     metric: str = ""
 
 
-def html_page(analysis: Analysis) -> str:
-    """The whole page. Its figures need matplotlib."""
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-    here = Path(__file__).parent
-    script = (here / "page.js").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.tests |= {"a_table": lambda block: isinstance(block, Table), "a_text": lambda b: isinstance(b, Text)}
-    environment.filters |= {"glossed": _glossed}
-    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+def html_page(analysis: Analysis, *, live: int | None = None) -> str:
+    """The whole page. Its figures need matplotlib. One that is `live`, of so many rows, asks its server for what runs
+    (`web`).
+    """
     whole = document(analysis, PAGE, _figures)
     parts = [part for chapter in whole.chapters for part in _parts(analysis, chapter)]
-    page: str = template.render(
+    return _rendered(
+        live,
         title=whole.title,
         answer=list(answer.answer(analysis)),
         picture=_picture(analysis),
@@ -66,9 +60,31 @@ def html_page(analysis: Analysis) -> str:
         mark=next((sheet.section.regime.mark for sheet in analysis.sheets), ""),
         scales={number: sheet.section.scale for number, sheet in enumerate(analysis.sheets, start=1)},
         metrics={part.metric: metric_name(part.metric) for part in parts if part.metric},
+    )
+
+
+def live_page(title: str) -> str:
+    """A live page without a report."""
+    return _rendered(0, title=title, answer=[], picture="", parts=[], mark="", scales={}, metrics={})
+
+
+def _rendered(live: int | None, **content: Any) -> str:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    here = Path(__file__).parent
+    names = ["page.js"] if live is None else ["page.js", "live.js"]
+    script = "".join((here / name).read_text(encoding="utf-8") for name in names)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.tests |= {"a_table": lambda block: isinstance(block, Table), "a_text": lambda b: isinstance(b, Text)}
+    environment.filters |= {"glossed": _glossed}
+    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+    page: str = template.render(
+        live=live,
         shown=lambda table: table.only(ALWAYS, FILES),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **content,
     )
     return page
 

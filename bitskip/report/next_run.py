@@ -11,6 +11,7 @@ from bitskip.analysis.regime import UNDERTRAINED
 from bitskip.errors import UserError
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.store.folder import stored_design
+from bitskip.store.stored_design import PROGRAMS, read_design
 from bitskip.sweep.located_yaml import Source
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import PRESETS
@@ -34,6 +35,8 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
         return "One configuration has a result, and nothing to compare it with.", f"bitskip suggest --results {folder}"
     design, root = _design(analysis, sheet)
     again = f"bitskip sweep {shlex.quote(str(design))} --results {shlex.quote(str(root))}"
+    if regime.elsewhere and not any(read_design(design).get(key) for key in PROGRAMS):
+        return "Trained elsewhere; what to train there next:", f"bitskip suggest --results {folder}"
     ladder = _has_ladder(design)
     if ladder and (left := _unfinished(analysis, design, root)):
         return f"{left} trials of the ladder have not run.", again

@@ -17,8 +17,11 @@ from bitskip.trial.config import AXES, PLACES, PRESETS, TrialConfig, make_trial,
 def rerun_command(row: Mapping[str, Any]) -> str | None:
     """`bitskip train --set …` for a row of `trials`; None if this version no longer has such a trial.
 
-    That is so where an axis or the method has changed since: the same settings would be another trial.
+    That is so where an axis or the method has changed since: the same settings would be another trial. Nor does bitskip
+    train a model from elsewhere.
     """
+    if row.get("model_parameters"):
+        return None
     settings = rerun_settings(row)
     if settings is None:
         return None

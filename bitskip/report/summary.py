@@ -203,6 +203,13 @@ def _overview(results: Results) -> Overview:
     )
 
 
+def _baseline_label(stratum: Stratum, regime: Regime) -> str:
+    """What the baseline changes against the defaults; of results from elsewhere, which have none, its levels."""
+    if not regime.elsewhere:
+        return cell_label(stratum.baseline, levels_of({}))
+    return " + ".join(level_label(factor, stratum.baseline[INDEX[factor]]) for factor in stratum.varying())
+
+
 def _section(
     stratum: Stratum,
     regime: Regime,
@@ -226,7 +233,7 @@ def _section(
         scale=stratum.label,
         regime=regime,
         metric=name,
-        baseline=cell_label(stratum.baseline, levels_of({})),
+        baseline=_baseline_label(stratum, regime),
         trials=stratum.trials,
         finished=stratum.finished,
         varying=tuple(varying),

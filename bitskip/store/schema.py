@@ -18,6 +18,7 @@ from bitskip.errors import UserError
 from bitskip.techniques.registry import recorded_names
 from bitskip.trial.config import AXES, TrialConfig
 from bitskip.trial.cost import non_embedding_parameters, tokens_per_parameter
+from bitskip.trial.parts import NOT_KNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -251,6 +252,20 @@ class LayerRow:
         "block, in a head or norm that the exits do not share",
         default=None,
     )
+    gradient_pairs: int | None = column(
+        "pairs of other batches that the next columns are means over; NULL, like these, where that cosine is",
+        default=None,
+    )
+    exit_main_apart: float | None = column(
+        "the same cosine with the two gradients on different batches, each of a pair in turn", default=None
+    )
+    exit_main_apart_se: float | None = column("its standard error over pairs", default=None)
+    main_main_apart: float | None = column(
+        "cosine of the full model's gradient with itself on the other batch", default=None
+    )
+    main_main_apart_se: float | None = column("its standard error over pairs", default=None)
+    exit_exit_apart: float | None = column("the same of the exits' gradient", default=None)
+    exit_exit_apart_se: float | None = column("its standard error over pairs", default=None)
 
 
 def column_name(axis: str) -> str:
@@ -261,7 +276,7 @@ def column_name(axis: str) -> str:
 def axis_columns() -> list[Column]:
     """A column for each axis that is known now, and whether a published defect is switched on."""
     found = [Column(column_name(a.name), a.kind, a.doc, absent=a.neutral) for a in AXES.values()]
-    taken = {each.name for part in (Origin, Outcome, Circumstances, ExitResult) for each in _declared(part)} - {"seed"}
+    taken = {each.name for part in (Origin, Outcome, Circumstances, ExitResult) for each in columns_of(part)} - {"seed"}
     for entry in AXES.values():
         if column_name(entry.name) in taken or [each.name for each in found].count(column_name(entry.name)) > 1:
             raise UserError(f"the axis '{entry.name}' has the name of another column of the results; rename it")
@@ -280,17 +295,18 @@ TABLES: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {
 
 def columns(table: str) -> list[Column]:
     """The columns of a table, axes of plug-ins included once these are loaded."""
-    return [each for part in TABLES[table] for each in (_declared(part) if is_dataclass(part) else part())]
+    return [each for part in TABLES[table] for each in (columns_of(part) if is_dataclass(part) else part())]
 
 
 @functools.cache
-def _declared(owner: Any) -> tuple[Column, ...]:
+def columns_of(owner: Any) -> tuple[Column, ...]:
+    """The columns that a dataclass declares."""
     hints, found = get_type_hints(owner), list[Column]()
     for entry in fields(owner):
         kind = next(iter(set(get_args(hints[entry.name])) - {type(None)}), hints[entry.name])
         about = entry.metadata
         if "prefix" in about:
-            parts = _declared(kind)
+            parts = columns_of(kind)
             found += [replace(p, name=about["prefix"] + p.name, meaning=p.meaning + about["meaning"]) for p in parts]
         elif about:
             found.append(Column(entry.name, kind, about["meaning"], about["unit"]))
@@ -326,10 +342,11 @@ def as_row(entry: Any) -> dict[str, Any]:
 def trial_columns(trial: TrialConfig) -> dict[str, Any]:
     """What a row of `trials` says of the trial itself."""
     ids = {"trial_id": trial.trial_id, "configuration_id": trial.configuration_id, "artefact": trial.artefact}
+    known = NOT_KNOWN not in (trial.model.parameters, trial.training.tokens)
     scale = {
-        "steps": trial.steps,
-        "non_embedding_params": non_embedding_parameters(trial.model),
-        "tokens_per_parameter": tokens_per_parameter(trial),
+        "steps": None if trial.model.parameters else trial.steps,
+        "non_embedding_params": non_embedding_parameters(trial.model) if known else None,
+        "tokens_per_parameter": tokens_per_parameter(trial) if known else None,
     }
     return ids | scale | {column_name(name): value for name, value in trial.axes().items()}
 

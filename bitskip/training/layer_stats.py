@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, uncompiled
 from bitskip.store.schema import LayerRow
+from bitskip.training.gradient_agreement import Batch, gradient_agreement
 from bitskip.trial.config import TrainingConfig
 
 SAMPLED_SHARE = 0.25
@@ -57,15 +58,22 @@ class Diagnostics:
         self.codes = dict(codes or {})
 
     def sample(
-        self, model: Decoder, step: int, inputs: Tensor, targets: Tensor, weights: Sequence[float]
+        self,
+        model: Decoder,
+        step: int,
+        inputs: Tensor,
+        targets: Tensor,
+        weights: Sequence[float],
+        pairs: Iterable[tuple[Batch, Batch]] = (),
     ) -> list[LayerRow]:
         """One row for every part of the model, from one forward and two backward passes over `inputs` [B, T].
 
-        `targets` [B, T] and `weights` [L] are those of `Decoder.losses`. All blocks run, without layer dropout. To be
-        called in the precision context of a forward pass. Gradients in `.grad`, random states and the model's mode are
-        left as they are.
+        `targets` [B, T] and `weights` [L] are those of `Decoder.losses`; `pairs` of other batches are what gradients
+        are compared on (`gradient_agreement`). All blocks run, without layer dropout. To be called in the precision
+        context of a forward pass. Gradients in `.grad`, random states and the model's mode are left as they are.
         """
         parts = list(_parts(model))
+        agreements = gradient_agreement(model, [part for _, _, part in parts], pairs, weights)
         # Compiled blocks run eagerly: a hook inside would have them compiled anew.
         with uncompiled(), _watched(parts) as activations:
             # With weight 0 for the full model, the first of the two losses is that of the early exits alone.
@@ -85,8 +93,9 @@ class Diagnostics:
                     **activations.get(part, {}),
                     **self._weight_measures(part, f"{layer}/{site}"),
                     **_gradient_measures(products, part),
+                    **agreement,
                 )
-                for layer, site, part in parts
+                for (layer, site, part), agreement in zip(parts, agreements, strict=True)
             ]
 
     def _weight_measures(self, part: nn.Module, key: str) -> dict[str, Any]:

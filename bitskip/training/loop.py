@@ -7,6 +7,7 @@ stored for others or kept against an interruption is known here alone.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -26,10 +27,11 @@ from bitskip.store.schema import CurvePoint, LayerRow
 from bitskip.techniques.base import Techniques
 from bitskip.techniques.phases import Phases
 from bitskip.training.checkpoint import CheckpointPlace, load_checkpoint, save_checkpoint
+from bitskip.training.gradient_agreement import PAIRS, Batch
 from bitskip.training.layer_stats import Diagnostics, sampled_sequences
 from bitskip.training.shared_prefix import Prefix, Prefixes, prefix_content
 from bitskip.trial.config import TrainingConfig, TrialConfig
-from bitskip.trial.schedule import acting, learning_rate, measured_steps, sampled_steps, step_count
+from bitskip.trial.schedule import acting, learning_rate, measured_steps, sampled_steps, step_count, weight_decay
 
 DIVERGENCE_MARGIN = 0.5
 """Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
@@ -95,7 +97,7 @@ class Step:
     """What one optimizer step takes.
 
     `inputs` and `targets` [B, T]; the losses' `weights` of exits 1…L; `keep` [L, B], the blocks that each sequence
-    runs, or None for all; the learning rate; the techniques in force.
+    runs, or None for all; the learning rate and the weight decay; the techniques in force.
     """
 
     inputs: Tensor
@@ -104,6 +106,7 @@ class Step:
     weights: tuple[float, ...]
     keep: Tensor | None
     lr: float
+    weight_decay: float
 
 
 class Loop:
@@ -127,6 +130,7 @@ class Loop:
     ) -> None:
         self.trial, self.fingerprint, self.device = trial, text.fingerprint, model.head.weight.device
         shuffled = window(trial)
+        self.window = shuffled
         self.read_from = (text.source or text.fingerprint) if shuffled else text.fingerprint
         self.train_on, self.on_point, self.checkpoint, self.prefixes = train_on, on_point, checkpoint, prefixes
         self.report = report
@@ -154,11 +158,10 @@ class Loop:
 
     def next(self) -> Step:
         """What the next optimizer step takes."""
-        trial, step = self.trial, self.progress.step
+        trial, at = self.trial, (self.progress.step, self.steps)
         inputs, targets = self.train_on.batch(next(self.order), self.device)
-        self.now = Step(
-            inputs, targets, *drawn(trial, step, self.steps), learning_rate(trial.training, step, self.steps)
-        )
+        rates = learning_rate(trial.training, *at), weight_decay(trial.training, *at)
+        self.now = Step(inputs, targets, *drawn(trial, *at), *rates)
         return self.now
 
     def took(self, total: float, main: float, norm: float) -> bool:
@@ -190,7 +193,7 @@ class Loop:
             model, _ = state()
             with precision_context(self.trial.training, self.device):
                 self.progress.layers += self.diagnostics.sample(
-                    model, step, self.now.inputs[rows], self.now.targets[rows], self.now.weights
+                    model, step, self.now.inputs[rows], self.now.targets[rows], self.now.weights, self._pairs(step)
                 )
             self.progress.diagnostic_seconds += time.perf_counter() - began
         if step in self.points and not self._measure(held_out()):
@@ -199,6 +202,18 @@ class Loop:
         if step in self.shared and all(point.below(self.ceiling) for point in self.progress.curve):
             self._share(self.shared[step], *state())
         self._keep_when_due(state)
+
+    def _pairs(self, step: int) -> Iterator[tuple[Batch, Batch]]:
+        """Pairs of batches, without a sequence in common, of what training reads next: the same for all techniques."""
+        training = self.trial.training
+        size = sampled_sequences(training)
+        order = batch_order(self.trial.seed, self.train_on.count, training.batch_size, step, self.window)
+        indices = list(itertools.islice(itertools.chain.from_iterable(order), 2 * PAIRS * size))
+        for first in range(0, len(indices), 2 * size):
+            halves = indices[first : first + size], indices[first + size : first + 2 * size]
+            if not set(halves[0]) & set(halves[1]):
+                one, other = (self.train_on.batch(half, self.device) for half in halves)
+                yield one, other
 
     def _measure(self, held_out: float) -> bool:
         """Add a point to the curve; False if the trial has diverged there."""

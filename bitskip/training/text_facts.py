@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from bitskip.data import TokenData
+from bitskip.data import TokenData, load_tokenizer
 from bitskip.data.cache import cache_folder, remembered
 from bitskip.data.leaks import Leak, find_leak
 from bitskip.data.ngrams import kneser_ney_losses
+from bitskip.data.plain_words import find_plain_leak
 from bitskip.data.sequences import Sequences, chosen
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import TrialConfig
@@ -74,13 +75,15 @@ def text_facts(
 
     def search() -> dict[str, Any]:
         tell(f"looking for held-out text of {trial.data.corpus} in its training text")
-        return asdict(find_leak(text.train, measured_on, text.end_of_document, bytes_per_token, text.vocab_size))
+        exact = find_leak(text.train, measured_on, text.end_of_document, bytes_per_token, text.vocab_size)
+        plain = find_plain_leak(text.train, measured_on, load_tokenizer(trial.data), bytes_per_token, cache_folder())
+        return asdict(max(exact, plain, key=lambda leak: leak.share or 0.0))
 
     if own_text:
         return TextFacts(**count(), leak=None)
     known_count = {**known_as, "counted": _places(counted)}
     lines = remembered(cache_folder(), "ngrams", known_count, count) if trial.steps else count()
-    leak = None if on_train else Leak(**remembered(cache_folder(), "leak", known_as, search))
+    leak = None if on_train else Leak(**remembered(cache_folder(), "leak", {**known_as, "words": 1}, search))
     return TextFacts(**lines, leak=leak)
 
 

@@ -38,7 +38,7 @@ from bitskip.training.loop import (
 )
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.training.text_facts import TextFacts, text_facts
-from bitskip.trial.config import TrainingConfig, TrialConfig
+from bitskip.trial.config import TrainingConfig, TrialConfig, refuse_elsewhere
 from bitskip.trial.schedule import acting, measured_steps, step_count
 
 COMPILED_PROGRAMS = 64
@@ -141,6 +141,7 @@ class Ready:
 
 def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:
     """Text and model of a trial. Raises UserError and GuardError as `run_trial` does."""
+    refuse_elsewhere([trial])
     training = trial.training
     text = data or load_data(trial.data, training_tokens(trial), training.held_out_tokens)
     if text.vocab_size != trial.data.vocab_size:
@@ -248,6 +249,7 @@ def train_step(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, hel
     model.use(step.techniques)
     for group in optimizer.param_groups:
         group["lr"] = step.lr
+    optimizer.param_groups[0]["weight_decay"] = step.weight_decay  # of matrices; nothing else decays
     losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
     # One transfer for all three: each would wait for a GPU by itself.

@@ -89,7 +89,9 @@ def _canonical_training(training: TrainingConfig, steps: int) -> TrainingConfig:
     """
     if training.training == "none":
         return replace(_with_defaults(training, set(vars(training)) - {*ACTS_UNTRAINED, "tokens"}), tokens=0)
-    inert = {"min_lr"} if training.schedule == "wsd" else {"cooldown"}
+    inert = {"cooldown"} if training.schedule != "wsd" else set()
+    if training.schedule in ("wsd", "two-stage"):
+        inert.add("min_lr")
     if training.warmup_steps:
         inert.add("warmup")
     falling = steps - warm_up_steps(training, steps)

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -19,9 +19,11 @@ from bitskip.errors import UserError, nearest
 from bitskip.techniques import registry
 from bitskip.techniques.axis import Axis, axes_in, axis
 from bitskip.techniques.base import Technique, Techniques, plain
+from bitskip.techniques.free_factors import FreeFactor
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.canonical_form import canonical as canonical
+from bitskip.trial.parts import NOT_KNOWN
 from bitskip.trial.parts import DataConfig as DataConfig
 from bitskip.trial.parts import ModelConfig as ModelConfig
 from bitskip.trial.parts import TrainingConfig as TrainingConfig
@@ -101,6 +103,11 @@ class TrialConfig:
             return getattr(self, entry.group) if entry.group else self
 
         return {name: getattr(holder(entry), entry.field) for name, entry in AXES.items()}
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is trained elsewhere: bitskip's trainer does not know its model or one of its factors."""
+        return bool(self.model.parameters) or any(isinstance(t, FreeFactor) and not t.off for t in self.techniques)
 
     @property
     def artefact(self) -> bool:
@@ -191,6 +198,17 @@ RECIPE_AXES = (
 """How a trial is optimized: what may be tuned for each configuration without making a comparison unfair."""
 
 
+def refuse_elsewhere(trials: Iterable[TrialConfig]) -> None:
+    """Raise UserError for a trial that bitskip's own trainer would train as if its factors were not there."""
+    for trial in trials:
+        if trial.elsewhere:
+            free = [name for name, kind in registry.free_factors().items() if not trial.of(kind).off]
+            raise UserError(
+                f"{', '.join(free) or 'model.parameters'}: not an axis that bitskip trains; the sweep needs a "
+                "`command:` or a `trainer:` that does (docs/import.md)"
+            )
+
+
 def axis_names() -> tuple[str, ...]:
     """What may stand under `base` and `space`."""
     return (*GROUPS, *AXES)
@@ -203,6 +221,9 @@ def model_label(model: ModelConfig) -> str:
     for name, preset in PRESETS.items():
         if preset == model:
             return name
+    if model.parameters:
+        count = f"{model.parameters:,}".replace(",", " ")
+        return "size not known" if model.parameters == NOT_KNOWN else f"{count} parameters"
     sizes = f"{model.layers}x{model.width}h{model.heads}kv{model.kv_heads}f{model.ffn_width}"
     told = [f"{k} {plain(v)}" for k, v in vars(model).items() if k not in SIZES and v != getattr(ModelConfig, k)]
     return " ".join([sizes, *told])
@@ -261,8 +282,8 @@ def _expand_model(value: Any) -> dict[str, Any]:
 
 def _expand_data(value: Any) -> dict[str, Any]:
     settings = dict(value) if isinstance(value, Mapping) else {"corpus": value}
-    if settings.get("files") and "corpus" not in settings:
-        settings["corpus"] = "files"
+    if "files" in settings:  # an empty list is no wish for another text
+        settings.setdefault("corpus", "files")
     return _prefixed("data", settings)
 
 
@@ -301,7 +322,7 @@ def make_trial(**axes: Any) -> TrialConfig:
     fixed = TOKENIZER_VOCABULARIES.get(values.get("data.tokenizer", ""))
     if fixed is not None:
         values["data.vocab_size"] = fixed
-    if values.get("data.files"):
+    if "data.files" in values:
         values.setdefault("data.corpus", "files")
     if values.get("model.pretrained"):
         values = {

@@ -43,6 +43,8 @@ class Cost:
 
 def non_embedding_parameters(sizes: ModelConfig) -> int:
     """Parameters of the blocks and the final norm: embedding and head aside, and what techniques add."""
+    if sizes.parameters:
+        return sizes.parameters
     block = sum(math.prod(shape) for shape in matrices(sizes)) + norm_parameters(sizes) + bias_parameters(sizes)
     return sizes.layers * block + sizes.width
 
@@ -70,10 +72,11 @@ def token_matrices(sizes: ModelConfig) -> int:
 
 
 def norm_parameters(sizes: ModelConfig) -> int:
-    """Of the norms of a block: of attention and feed-forward, and of queries and keys."""
+    """Of the norms of a block: of attention and feed-forward, of queries and keys, and sub-norms."""
     key_value = sizes.kv_heads * sizes.head_width
     of_heads = sizes.attention_width + key_value if sizes.layout == "olmo2" else 2 * sizes.head_width
-    return 2 * sizes.width + of_heads * sizes.qk_norm
+    sub_norms = sizes.attention_width + sizes.ffn_width if sizes.layout == "bitnet" else 0
+    return 2 * sizes.width + of_heads * sizes.qk_norm + sub_norms
 
 
 def bias_parameters(sizes: ModelConfig) -> int:

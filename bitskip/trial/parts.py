@@ -10,6 +10,9 @@ from bitskip.techniques.axis import axis
 INIT_GAIN = math.sqrt(2 / 5)
 """SmallInit, sqrt(2 / 5D) (Nguyen & Salazar, arXiv 1910.05895): between GPT-2's 0.02 at D = 1600 (0.8) and at 768."""
 
+NOT_KNOWN = 1
+"""Parameters of a model from elsewhere, and its tokens, where nothing was said of them: no model is so small."""
+
 
 ROPE_SCALINGS = {"none": 0, "linear": 1, "llama3": 4}
 """Scalings of rotary frequencies, with how many numbers each takes."""
@@ -58,9 +61,9 @@ class ModelConfig:
     )
     layout: str = axis(
         "llama",
-        "llama = norms before attention and feed-forward, those of queries and keys per head; olmo2 = norms behind "
-        "attention and feed-forward, those of queries and keys over all heads",
-        choices=("llama", "olmo2"),
+        "llama = norms before attention and feed-forward, those of queries and keys per head; bitnet = also before o "
+        "and down; olmo2 = norms behind attention and feed-forward, those of queries and keys over all heads",
+        choices=("llama", "bitnet", "olmo2"),
         since="0.2",
     )
     rope_scaling: str = axis(
@@ -73,6 +76,13 @@ class ModelConfig:
         "", "pretrained weights: a folder, a .gguf file or a name of the hub; written model: {from: …}", since="0.2"
     )
     pretrained_digest: str = axis("", "SHA-256 of their files, filled in when a sweep is loaded", since="0.2")
+    parameters: int = axis(
+        0,
+        "parameters without embedding of a model from elsewhere, whose other sizes and recipe are not known "
+        f"(docs/import.md); {NOT_KNOWN} = not known either, 0 = a model of bitskip",
+        low=0,
+        since="0.2",
+    )
 
     @property
     def head_width(self) -> int:
@@ -126,9 +136,11 @@ class DataConfig:
         high=1.0,
         of_identity=False,
     )
-    tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, or a name such as gpt2")
+    tokenizer: str = axis(
+        "bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, its folder, or a name such as gpt2"
+    )
     tokenizer_digest: str = axis("", "SHA-256 of the tokenizer's file, filled in when a sweep is loaded", since="0.2")
-    vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
+    vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257, high=2**20)
 
 
 @dataclass(frozen=True)
@@ -150,8 +162,9 @@ class TrainingConfig:
     schedule: str = axis(
         "cosine",
         "learning rate after the warm-up: cosine or linear to min_lr; wsd = constant, which all budgets share, then "
-        "linear to zero in the cooldown (docs/designs.md)",
-        choices=("cosine", "linear", "wsd"),
+        "linear to zero in the cooldown (docs/designs.md); two-stage = linear to zero, then two thirds of that without "
+        "weight decay",
+        choices=("cosine", "linear", "wsd", "two-stage"),
         since="0.2",
     )
     min_lr: float = axis(0.1, "final learning rate as a share of the peak; cosine and linear", low=0.0, high=1.0)

@@ -1,5 +1,7 @@
 """Effects of designs that lack corners: against least squares of statsmodels, exact truths and simulation."""
 
+import itertools
+
 import numpy as np
 import pytest
 from simulated_results import grid, results_from, trial_row
@@ -109,6 +111,28 @@ def test_intervals_hold_the_pair_whether_three_techniques_compose_or_not(triple)
         low, high = model.estimate(weights).interval()
         inside.append(low <= -0.15 <= high)
     assert 0.89 <= np.mean(inside) <= 1.0
+
+
+def test_a_single_effect_is_covered_where_pairs_act_that_its_model_leaves_out():
+    """Cells with both techniques share what the pair does: many of them make it no smaller."""
+    trials = [trial for trial in grid(**SPACE) if (trial["bits"] == 4) + (trial["dropout"] != "none") != 1]
+    inside = []
+    for random in range(60):
+        source = np.random.default_rng(random)
+        moves = {}
+        rows = []
+        for trial in trials:
+            on = [(n, trial[n]) for n in SPACE if trial[n] not in (16, "none", 0.0)]
+            pairs = sum(moves.setdefault(some, source.normal(0, 0.05)) for some in itertools.combinations(on, 2))
+            axes = {name: trial[name] for name in SPACE}
+            rows += [trial_row(make_trial(**axes, seed=s), 3.0 + pairs + source.normal(0, 0.005)) for s in range(3)]
+        (stratum,) = strata(results_from(rows))
+        values = {cell.levels: cell.values(METRICS["ppl"]) for cell in stratum.cells}
+        model = PairModel([cell.levels for cell in stratum.cells], values, frozenset({"hadamard"}))
+        weights = moebius(baseline_of(stratum.cells), [("hadamard", _level("hadamard", "bitnet-v2"))])
+        low, high = model.estimate(weights).interval()
+        inside.append(low <= 0.0 <= high)
+    assert np.mean(inside) >= 0.9
 
 
 def _level(name, value):

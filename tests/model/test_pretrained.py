@@ -116,7 +116,7 @@ def test_quantized_after_healing_a_rotation_is_folded_once_and_then(tmp_path: Pa
     after = {"bits": 8, "weights": "full", "hadamard": "bitnet-v2-all", "quantize": "after"}
     trial = trial_of(tmp_path, training="heal", tokens=1_024, **after)
     model = build_model(trial).eval()
-    model.use(trained_with(trial))
+    model.use(trained_with(trial, 0))
     expected = theirs(TOKENS).logits
     assert (model(TOKENS) - expected).abs().max() < 1e-5 * expected.abs().max()
     model.fold(trial.techniques)

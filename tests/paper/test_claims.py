@@ -101,31 +101,52 @@ def test_claims_are_corrected_together_and_a_search_of_the_rate_is_one_scale() -
     )
 
 
-def cosines(rows: list[dict[str, object]], means: dict[str, float]) -> Results:
+def cosines(rows: list[dict[str, object]], of: dict[str, dict[str, float]]) -> Results:
     results = results_from(rows)
     layers = [
-        {
-            "trial_id": row["trial_id"],
-            "step": step,
-            "site": "head",
-            "exit_main_cosine": means[str(row["point"])] + 0.01 * step,
-        }
+        {"trial_id": row["trial_id"], "step": step, "site": "head", **of[str(row["point"])]}
         for row in rows
         for step in (1, 2, 3)
     ]
     return dataclasses.replace(results, layers=pa.Table.from_pylist(layers, schema=arrow_schema("layers")))
 
 
-def test_interference_is_what_the_same_losses_do_not_share_without_the_techniques() -> None:
-    rows = [
+def apart(shared: float, agreement: float, pairs: int = 4) -> dict[str, float]:
+    """What batches share of one gradient, and the cosine that two gradients would have without their chance."""
+    return {
+        "exit_main_cosine": 0.99,
+        "gradient_pairs": pairs,
+        "exit_main_apart": shared * agreement,
+        "main_main_apart": shared * 1.1,
+        "exit_exit_apart": shared / 1.1,
+    }
+
+
+def of_two() -> list[dict[str, object]]:
+    return [
         trial_row(make_trial(**POINTS[name], seed=seed), 3.0, point=name)
         for name in ("baseline", "V3")
         for seed in range(3)
     ]
-    claim = found(cosines(rows, {"baseline": 0.9, "V3": 0.6}))["gradients-interfere"]
+
+
+def test_interference_is_what_the_same_losses_do_not_share_without_the_techniques() -> None:
+    claim = found(cosines(of_two(), {"baseline": apart(0.8, 0.9), "V3": apart(0.8, 0.6)}))["gradients-interfere"]
     assert (claim.verdict, claim.value, claim.seeds) == (SUPPORTED, pytest.approx(-0.3), 3)
-    same = found(cosines(rows, {"baseline": 0.5, "V3": 0.5}))["gradients-interfere"]
-    assert same.verdict == UNRESOLVED
+
+
+def test_noisier_gradients_are_no_interference() -> None:
+    """V3's gradients share half as much between batches, and pull as much the same way as the baseline's."""
+    claim = found(cosines(of_two(), {"baseline": apart(0.8, 0.9), "V3": apart(0.4, 0.9)}))["gradients-interfere"]
+    assert claim.verdict == UNRESOLVED
+    assert claim.value == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("rows", [{"exit_main_cosine": 0.9}, apart(0.8, 0.6, pairs=2), apart(-0.1, 0.6)], ids=str)
+def test_interference_is_not_judged_without_a_baseline_of_many_batches(rows: dict[str, float]) -> None:
+    claim = found(cosines(of_two(), {"baseline": apart(0.8, 0.9), "V3": rows}))["gradients-interfere"]
+    assert (claim.verdict, claim.value) == (NOT_MEASURED, None)
+    assert claim.note.startswith("needs cosines between batches")
 
 
 def audit() -> Results:

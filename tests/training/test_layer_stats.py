@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from bitskip.model.decoder import Decoder, build_model
 from bitskip.ops.quantizers import quantize_activations
 from bitskip.store.schema import LayerRow
 from bitskip.store.tables import load_results
+from bitskip.training.gradient_agreement import PAIRS
 from bitskip.training.layer_stats import (
     Diagnostics,
     crest_factor,
@@ -28,7 +29,8 @@ from bitskip.training.layer_stats import (
     sampled_sequences,
     signal_to_noise,
 )
-from bitskip.training.trainer import TrialResult, run_trial
+from bitskip.training.loop import batch_order
+from bitskip.training.trainer import TrialResult, optimizer_for, prepare, run_trial
 from bitskip.trial.schedule import sampled_steps
 
 SITES = ("q", "k", "v", "o", "gate", "up", "down")
@@ -47,8 +49,8 @@ def deep(**axes: object) -> Decoder:
     return build_model(tiny(model=DEEP, **{"model.init_std": 0.1, **axes}))
 
 
-def batch(rows: int = 3, length: int = 16) -> tuple[Tensor, Tensor]:
-    ids = torch.randint(0, 257, (rows, length + 1), generator=torch.Generator().manual_seed(1))
+def batch(rows: int = 3, length: int = 16, seed: int = 1) -> tuple[Tensor, Tensor]:
+    ids = torch.randint(0, 257, (rows, length + 1), generator=torch.Generator().manual_seed(seed))
     return ids[:, :-1], ids[:, 1:]
 
 
@@ -191,10 +193,10 @@ def test_full_precision_has_neither_noise_nor_flips() -> None:
 # Gradients
 
 
-def gradients(model: Decoder, weights: dict[int, float]) -> dict[str, Tensor]:
+def gradients(model: Decoder, weights: dict[int, float], on: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
     """By backward in a separate model: the gradient of sum weight x CE over the exits, zeros where there is none."""
     model = copy.deepcopy(model)
-    inputs, targets = batch()
+    inputs, targets = on or batch()
     for exit_layer, weight in weights.items():
         loss = F.cross_entropy(model(inputs, exit_layer).transpose(1, 2), targets)
         (loss * weight).backward()
@@ -234,6 +236,72 @@ def test_norm_and_cosine_are_those_of_separate_backward_passes(axes: dict[str, o
         else:
             expected = torch.dot(of_exits, of_main) / (of_exits.norm() * of_main.norm())
             assert rows[key].exit_main_cosine == pytest.approx(expected.item(), abs=1e-4)
+
+
+def pairs(count: int = 3) -> list[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
+    return [(batch(2, seed=10 + pair), batch(2, seed=20 + pair)) for pair in range(count)]
+
+
+@pytest.mark.parametrize("axes", [{}, {"bits": 4, "hadamard": "bitnet-v2"}], ids=str)
+def test_cosines_between_batches_are_those_of_separate_backward_passes(axes: dict[str, object]) -> None:
+    model = deep(**axes)
+    rows = {(row.layer, row.site): row for row in Diagnostics().sample(model, 1, *batch(), WEIGHTS, pairs())}
+    by_pair = [
+        [gradients(model, weights, on) for on in pair for weights in ({3: 1.0}, {1: 0.1, 2: 0.2})] for pair in pairs()
+    ]
+
+    def cosine(prefix: str, one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+        flat = [torch.cat([g.flatten() for n, g in each.items() if n.startswith(prefix)]) for each in (one, other)]
+        return F.cosine_similarity(*(each.double() for each in flat), dim=0, eps=0).item()
+
+    for key, prefix in PREFIXES.items():
+        row = rows[key]
+        crossed = [(cosine(prefix, m, f) + cosine(prefix, e, n)) / 2 for m, e, n, f in by_pair]
+        own = [cosine(prefix, m, n) for m, _, n, _ in by_pair]
+        assert row.main_main_apart == pytest.approx(np.mean(own), abs=1e-4)
+        assert row.main_main_apart_se == pytest.approx(scipy.stats.sem(own), abs=1e-4)
+        assert row.gradient_pairs == 3
+        if key[0] == 3:  # no exit reaches the last block
+            assert (row.exit_main_apart, row.exit_exit_apart_se) == (None, None)
+            continue
+        assert row.exit_main_apart == pytest.approx(np.mean(crossed), abs=1e-4)
+        assert row.exit_main_apart_se == pytest.approx(scipy.stats.sem(crossed), abs=1e-4)
+        assert row.exit_exit_apart == pytest.approx(np.mean([cosine(prefix, e, f) for _, e, _, f in by_pair]), abs=1e-4)
+
+
+def test_two_losses_that_want_the_same_agree_as_much_as_each_does_with_itself() -> None:
+    """Of one block with an exit that is the whole model: the last block passes on what it is given."""
+    model = deep()
+    for site in ("o", "down"):
+        linear(model, 3, site).weight.data.zero_()
+    head = {(r.layer, r.site): r for r in Diagnostics().sample(model, 1, *batch(), (0.0, 0.5, 1.0), pairs())}[
+        None, "head"
+    ]
+    assert head.exit_main_cosine == pytest.approx(1.0, abs=1e-5)
+    assert head.exit_main_apart == pytest.approx(head.main_main_apart, abs=1e-5)
+    assert head.exit_exit_apart == pytest.approx(head.main_main_apart, abs=1e-5) != pytest.approx(1.0, abs=0.01)
+
+
+def test_without_exit_loss_no_other_batch_is_read() -> None:
+    def unread() -> Iterator[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
+        raise AssertionError
+        yield
+
+    rows = Diagnostics().sample(deep(), 1, *batch(), (0.0, 0.0, 1.0), unread())
+    assert all(row.gradient_pairs is None for row in rows)
+
+
+def test_pairs_are_of_what_training_reads_next_and_share_no_sequence() -> None:
+    trial = tiny(exit_weight=0.3, diagnostic_points=2)
+    ready = prepare(trial, torch.device("cpu"), counting_text())
+    loop = ready.loop(optimizer_for(ready.model, trial.training))
+    order = batch_order(trial.seed, ready.train_on.count, trial.training.batch_size, 3)
+    size = sampled_sequences(trial.training)
+    upcoming = [index for _ in range(2) for index in next(order)]
+    for number, (one, other) in enumerate(loop._pairs(3)):
+        halves = upcoming[2 * number * size :][: 2 * size]
+        assert torch.equal(torch.cat([one[0], other[0]]), ready.train_on.batch(halves)[0])
+    assert number + 1 == PAIRS
 
 
 def test_parts_without_exit_gradient_have_no_cosine() -> None:

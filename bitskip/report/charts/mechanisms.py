@@ -54,8 +54,9 @@ def rotation_by_layer(sheet: Sheet) -> Content:
 
 @MECHANISMS.chart("gradients", "Do exit loss and main loss pull the same way?")
 def gradient_cosines(sheet: Sheet) -> Content:
-    """Cosine between the gradients of both losses in the parameters they share, mean over seeds: below 0 they
-    interfere, near 1 they agree.
+    """Cosine between the gradients of both losses on the same batch, in the parameters they share, mean over seeds.
+
+    Near 1 it may be the batch's chance that they share: the claim about interference compares batches.
     """
     rows: Rows = []
     for name, cell in sheet.named_cells():

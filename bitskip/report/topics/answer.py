@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bitskip.analysis.effects import JOINT_VERDICTS, PRIMARY, UNRESOLVED, Effect
 from bitskip.analysis.metrics import METRICS
-from bitskip.analysis.regime import Regime
+from bitskip.analysis.regime import SCALE_NOT_KNOWN, Regime
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.report.format import (
     THREE_DIGITS,
@@ -70,7 +70,8 @@ def _warnings(analysis: Analysis) -> Iterator[str]:
     elif failed:
         yield f"{failed} trials have no result: --only failures."
     if problems:
-        yield f"{len(problems)} files could not be read: --only problems."
+        more = f" {len(problems) - 1} more: --only problems." if len(problems) > 1 else ""
+        yield f"Not read as stored: {problems[0]}.{more}"
 
 
 def _best(section: Section) -> Iterator[Block]:
@@ -215,6 +216,8 @@ def _where(found: Sequence[Regime]) -> str:
     def reach(values: Sequence[float], show: Callable[[float], str]) -> str:
         return " to ".join(dict.fromkeys([show(min(values)), show(max(values))]))
 
+    if not all(each.known for each in found):
+        return f"({SCALE_NOT_KNOWN})"
     size = reach([each.parameters for each in found], count_text)
     budget = reach([each.tokens_per_parameter for each in found], THREE_DIGITS)
     marks = [each.mark for each in found]

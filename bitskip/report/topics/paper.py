@@ -38,9 +38,13 @@ def claims(analysis: Analysis) -> Iterator[Block]:
     yield Text([how], tone="soft")
     yield from tabulate("", measured, heads, lambda each: each.verdict)
     names = {each.claim for each in measured}
-    left = sorted({f"{each.statement} ({each.published})" for each in found if each.claim not in names})
+    left = {
+        each.claim: f"{each.statement} ({'; '.join(filter(None, (each.published, each.note)))})"
+        for each in sorted(found, key=lambda each: each.note)
+        if each.claim not in names
+    }
     if left:
-        yield Text([f"Not measured: {'; '.join(left)}."], tone="soft")
+        yield Text([f"Not measured: {'; '.join(sorted(left.values()))}."], tone="soft")
 
 
 def causes(analysis: Analysis) -> Iterator[Block]:
