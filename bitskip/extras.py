@@ -20,6 +20,8 @@ EXTRA_OF = {
     "gguf": "models",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
 }
 """Extra of each package that the core does without; analysis, plans and predictions need none of them."""
 

@@ -354,6 +354,9 @@ def test_mistakes_in_a_sweep_are_one_line(tmp_path: Path, content: str, options:
         (["report", "EMPTY"], "not a results folder"),
         (["predict", "--bits", "4", "--results", "EMPTY"], "not a results folder"),
         (["predict", "--bits", "4", "--results", "NO_TRIALS"], "no finished trials"),
+        (["explain", "anchoredd", "--results", str(ROOT / "results" / "reference")], "did you mean 'anchored'"),
+        (["watch", str(ROOT / "results" / "reference"), "--web", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
+        (["watch", "EMPTY", "--web"], "no sweep in it"),
         (["predict", "--no-hadamard", "--hadamard-variant", "bitnet-v2"], "contradicts"),
         (["suggest", "--results", "EMPTY"], "not a results folder"),
         (["suggest", "--results", "NO_TRIALS"], "nothing was measured to suggest from"),
@@ -428,3 +431,24 @@ def test_shipped_sweeps_can_be_planned(file: str, profile: str | None, tmp_path:
 def test_help_lists_the_commands() -> None:
     printed = ok("--help")
     assert all(command in printed for command in ("sweep", "report", "predict", "train", "show"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize(
+    ("how", "status", "told"),
+    [
+        ("axes > /dev/full", 1, "bitskip: cannot write: No space left on device; make room and start again\n"),
+        ("train --set bits=7x 2>&-", 2, ""),
+        ("axes 2>&- > /dev/null", 0, ""),
+        ("axes >&-", 0, ""),
+    ],
+)
+def test_a_stream_that_is_full_or_closed_is_no_traceback(how: str, status: int, told: str) -> None:
+    done = subprocess.run(f"{sys.executable} -m bitskip {how}", shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, told)
+
+
+def test_no_columns_are_as_many_as_nobody_said() -> None:
+    command = [sys.executable, "-m", "bitskip", "axes"]
+    done = subprocess.run(command, env=os.environ | {"COLUMNS": "0"}, capture_output=True, text=True, check=True)
+    assert "seq_len" in done.stdout

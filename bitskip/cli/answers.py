@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,6 +73,8 @@ def report(
 
     shown = document(analysis, TERMINAL, only=only or ()) if full or only else first_screen(analysis)
     print_document(shown, Console(), ruled=full or bool(only))
+    if not shown.chapters:
+        print(f"bitskip: these results have nothing to tell of {', '.join(only or ())}", file=sys.stderr)
     if full or only:  # the first screen ends with a command of its own
         tell_next("predict", *results_words(folder))
 

@@ -7,7 +7,10 @@ Exit status: 0 done; 1 something failed while running; 2 the input is wrong; 130
 from __future__ import annotations
 
 import codecs
+import contextlib
+import errno
 import io
+import os
 import shlex
 import sys
 from collections.abc import Iterable
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_RESULTS = Path("results")
 INTERRUPTED, TERMINATED = 130, 143
+OUTPUT_FAILS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class App(typer.Typer):
@@ -37,7 +41,10 @@ class App(typer.Typer):
         _write_whatever_comes()
         progress.show_on_stderr()
         try:
-            return super().__call__(*args, **kwargs)
+            try:
+                return super().__call__(*args, **kwargs)
+            finally:
+                sys.stdout.flush()  # here, where it can be told, and not when Python ends
         except UserError as error:
             print(f"bitskip: {error}", file=sys.stderr)
             raise SystemExit(2) from None
@@ -50,7 +57,13 @@ class App(typer.Typer):
         except KeyboardInterrupt:
             print("bitskip: interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in OUTPUT_FAILS:
+                raise
+            if error.errno != errno.EPIPE:
+                print(f"bitskip: cannot write: {error.strerror}; make room and start again", file=sys.stderr)
+            with contextlib.suppress(OSError):  # what is still to be written goes nowhere
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise SystemExit(1) from None
 
 
@@ -81,6 +94,11 @@ def _write_whatever_comes() -> None:
         return "".join(PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
 
     codecs.register_error("bitskip", stand_in)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    if os.environ.get("COLUMNS", "80").strip("0") == "":  # rich would write nothing into no columns
+        del os.environ["COLUMNS"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook has put something else
             stream.reconfigure(errors="bitskip")

@@ -68,7 +68,9 @@ def sweep(
     address: AddressOption = None,
     log_to: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=DIR]", help="Write results there, too: tensorboard, wandb (offline); repeatable."),
+        typer.Option(
+            metavar="NAME[=DIR]", help="Write results there, too: tensorboard, wandb (offline), mlflow, trackio."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -75,8 +75,8 @@ class PlainTokens:
 
 def _shift(places: np.ndarray) -> np.ndarray:
     """The power of the base that moves letters on by so many places."""
-    powers = np.concatenate([np.ones(1, np.uint64), _PLACES[:-1]])
-    return np.asarray(powers[places % LONGEST])
+    powers: np.ndarray = np.concatenate([np.ones(1, np.uint64), _PLACES[:-1]])[places % LONGEST]
+    return powers
 
 
 def find_plain_leak(

@@ -6,10 +6,12 @@ that a sweep that goes on adds what is missing.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 SHARE_OF_TIME = 0.1
 """Of a sweep's time in its driver that feeding sinks may take."""
+
+MOST_AT_ONCE = 100
+"""Settings that MLflow takes in one call."""
 
 POINT = tuple(each.name for each in columns_of(CurvePoint) if each.kind in (int, float))
 MEASURES = tuple(each.name for each in columns_of(Outcome) if each.kind in (int, float))
@@ -105,7 +110,71 @@ class WandB:
         logged.finish()
 
 
-SINKS: dict[str, Callable[[Path], Sink]] = {"tensorboard": TensorBoard, "wandb": WandB}
+class MLflow:
+    """Runs in a file store, which `mlflow ui --backend-store-uri` reads; a sweep is an experiment."""
+
+    def __init__(self, place: Path) -> None:
+        require("mlflow")
+        from mlflow import MlflowClient
+
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # a database would need the whole of mlflow
+        self.client = MlflowClient(tracking_uri=place.absolute().as_uri())
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        return str(self.client.create_experiment(name) if found is None else found.experiment_id)
+
+    def has(self, trial_id: str) -> bool:
+        ids = [each.experiment_id for each in self.client.search_experiments()]
+        return bool(self.client.search_runs(ids, f"tags.trial_id = '{trial_id}' and status = 'FINISHED'"))
+
+    def write(self, run: Run) -> None:
+        from mlflow.entities import Metric, Param
+
+        at = int(1000 * run.started)
+        started = self.client.create_run(self._experiment(run.sweep), at, {"trial_id": run.trial_id}, run.trial_id)
+        points = [(f"curve/{n}", p[n], p["step"]) for p in run.curve for n in POINT if p.get(n) is not None]
+        metrics = [Metric(name, value, at, int(step)) for name, value, step in points]
+        metrics += [Metric(name, value, at, 0) for name, value in run.measures.items()]
+        params = [Param(name, str(value)) for name, value in run.settings.items()]
+        for batch in range(0, max(len(metrics), len(params)), MOST_AT_ONCE):
+            these = slice(batch, batch + MOST_AT_ONCE)
+            self.client.log_batch(started.info.run_id, metrics[these], params[these])
+        self.client.set_terminated(started.info.run_id)
+
+
+class Trackio:
+    """Runs in a folder of SQLite files, which `TRACKIO_DIR=… trackio show` reads; a sweep is a project."""
+
+    def __init__(self, place: Path) -> None:
+        require("trackio")
+        os.environ["TRACKIO_DIR"] = str(place.absolute())  # read when it is imported
+
+    def has(self, trial_id: str) -> bool:
+        from trackio.sqlite_storage import SQLiteStorage
+
+        return any(trial_id in SQLiteStorage.get_runs(project) for project in SQLiteStorage.get_projects())
+
+    def write(self, run: Run) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of each run
+            import trackio
+
+            logged = trackio.init(
+                run.sweep, name=run.trial_id, config=dict(run.settings), auto_log_cpu=False, auto_log_gpu=False
+            )
+            for point in run.curve:
+                curve = {f"curve/{n}": point[n] for n in POINT if n != "step" and point.get(n) is not None}
+                logged.log(curve, step=int(point["step"]))
+            logged.log({f"result/{name}": value for name, value in run.measures.items()})
+            logged.finish()
+
+
+SINKS: dict[str, Callable[[Path], Sink]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WandB,
+    "mlflow": MLflow,
+    "trackio": Trackio,
+}
 """By the name under which `--log-to` knows it."""
 
 
@@ -177,8 +246,8 @@ class Fed:
             self.again = time.monotonic() + (time.monotonic() - began) / SHARE_OF_TIME
 
 
-@contextmanager
-def fed(opened: AbstractContextManager[Listener], folder: Path, sinks: Sequence[Sink]) -> Iterator[Listener]:
+@contextlib.contextmanager
+def fed(opened: contextlib.AbstractContextManager[Listener], folder: Path, sinks: Sequence[Sink]) -> Iterator[Listener]:
     """The listener that a view opens, with sinks beside it."""
     with opened as listener:
         yield Fed(listener, folder, sinks) if sinks else listener

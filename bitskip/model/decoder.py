@@ -58,7 +58,7 @@ class KeyValueCache:
 
 def sub_norm(sizes: ModelConfig, width: int) -> nn.Module:
     """The norm at the input of o or down in BitNet's block (arXiv 2504.12285, §2), which nothing else bounds."""
-    return RMSNorm(width, eps=sizes.norm_eps) if sizes.layout == "bitnet" else nn.Identity()
+    return RMSNorm(width, eps=sizes.norm_eps) if sizes.block == "bitnet" else nn.Identity()
 
 
 class Attention(nn.Module):
@@ -76,7 +76,7 @@ class Attention(nn.Module):
         self.o = BitLinear(own_width, width, "o", sizes.attention_bias == "qkvo")
         # Before the positions, so that a cache holds normed keys: per head as in Qwen3 (arXiv 2505.09388), or over all
         # heads as in OLMo 2 (arXiv 2501.00656).
-        self.norms_span_heads = sizes.layout == "olmo2"
+        self.norms_span_heads = sizes.block == "olmo2"
         spans = (own_width, kv_width) if self.norms_span_heads else (sizes.head_width,) * 2
         self.query_norm, self.key_norm = (
             RMSNorm(span, eps=sizes.norm_eps) if sizes.qk_norm else nn.Identity() for span in spans
@@ -142,7 +142,7 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """x + attention(norm x), then x + feed_forward(norm x), in the way of the modules in `around` that are `on`.
 
-    With the layout of OLMo 2 the norms stand behind: x + norm(attention x), x + norm(feed_forward x).
+    With the block of OLMo 2 the norms stand behind: x + norm(attention x), x + norm(feed_forward x).
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Block(nn.Module):
         self.attention = Attention(sizes, layer, causal)
         self.feed_forward_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.feed_forward = FeedForward(sizes)
-        self.norms_behind = sizes.layout == "olmo2"
+        self.norms_behind = sizes.block == "olmo2"
         self.around = nn.ModuleList(around.values())
         self.kinds, self.on = tuple(around), (True,) * len(around)
 

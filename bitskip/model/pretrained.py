@@ -35,7 +35,7 @@ NAMES = {
     "olmo2": _MODULES
     | {"post_attention_layernorm": "attention_norm", "post_feedforward_layernorm": "feed_forward_norm"},
 }
-"""By `model.layout`: modules of `transformers`, below the model or one of its layers, and what they are called here."""
+"""By `model.block`: modules of `transformers`, below the model or one of its layers, and what they are called here."""
 
 _GGUF_MODULES = {
     "token_embd": "embedding",
@@ -79,7 +79,7 @@ def load_pretrained(model: Decoder, trial: TrialConfig) -> None:
     for name, tensor in tensors(files, trial):
         if name.endswith(NOT_LEARNED):
             continue
-        own = own_name(name, (GGUF_NAMES if files.gguf else NAMES)[trial.model.layout])
+        own = own_name(name, (GGUF_NAMES if files.gguf else NAMES)[trial.model.block])
         if own == "head.weight" and trial.model.tie_embeddings:
             continue  # the embedding, stored twice
         if own not in parameters or parameters[own].shape != tensor.shape:
@@ -110,9 +110,9 @@ def own_name(name: str, names: Mapping[str, str]) -> str | None:
     return f"{prefix}{names[module]}.{kind}" if module in names else None
 
 
-def stored_name(own: str, layout: str, *, gguf: bool) -> str:
+def stored_name(own: str, kind_of_block: str, *, gguf: bool) -> str:
     """What a tensor of `Decoder` is called in files of `transformers` or llama.cpp: the inverse of `own_name`."""
-    names = {own: stored for stored, own in (GGUF_NAMES if gguf else NAMES)[layout].items()}
+    names = {own: stored for stored, own in (GGUF_NAMES if gguf else NAMES)[kind_of_block].items()}
     module, _, kind = own.rpartition(".")
     if not module.startswith("blocks."):
         prefix = "" if gguf or module == "head" else "model."

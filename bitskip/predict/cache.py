@@ -25,7 +25,7 @@ from bitskip.store.folder import SweepFolder
 from bitskip.store.stored_design import declare_factors_of
 
 FILE_NAME = ".predictor.json"
-FORMAT = 5
+FORMAT = 6
 TABLES = ("trials", "exits")
 
 

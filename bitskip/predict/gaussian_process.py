@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bitskip.predict.features import Array, Inputs
 from bitskip.predict.kernels import PRIORS, Kernel, Pairwise, covariance
@@ -25,7 +26,7 @@ from bitskip.predict.kernels import PRIORS, Kernel, Pairwise, covariance
 WARP_PRIOR, STRONGEST_WARP = 0.7, 1.5
 """Standard deviation around 0 and bound of w, for y of unit variance."""
 
-STEPS = 60
+STEPS, STEPS_NEAR = 60, 15
 MOST_SOUGHT = 160
 """Configurations that hyper-parameters are sought on: of more, an even part. Each step inverts their covariance."""
 
@@ -117,6 +118,11 @@ class GaussianProcess:
         variance = max(prior - float(reach @ self._inverse @ reach), 0.0)
         return float(weights @ expected), self.spread * float(np.sqrt(variance))
 
+    def refitted(self, rows: npt.NDArray[np.intp]) -> GaussianProcess:
+        """The process fitted anew to these configurations alone."""
+        part = [each.rows(rows) for each in self.inputs]
+        return fit_process(self.kernel, part, self.values[rows], self.precision[rows], near=self)
+
     def plain(self) -> dict[str, Any]:
         """What a search finds, JSON-ready; `process_from` is the inverse."""
         return {"parameters": self.parameters.tolist(), "warp": self.warp}
@@ -204,8 +210,17 @@ class Search:
         return value + float(away @ away) / 2, np.array(gradient) + slope
 
 
-def fit_process(kernel: Kernel, inputs: Sequence[Inputs], values: Array, precision: Array) -> GaussianProcess:
-    """The process whose hyper-parameters have the largest posterior density, from one start."""
+def fit_process(
+    kernel: Kernel,
+    inputs: Sequence[Inputs],
+    values: Array,
+    precision: Array,
+    near: GaussianProcess | None = None,
+) -> GaussianProcess:
+    """The process whose hyper-parameters have the largest posterior density, from one start.
+
+    The search starts at the prior's medians; from another process that was fitted to nearly the same it is short.
+    """
     from scipy.optimize import minimize
 
     standard = (values - values.mean()) / spread_of(values)
@@ -214,8 +229,9 @@ def fit_process(kernel: Kernel, inputs: Sequence[Inputs], values: Array, precisi
         seen = np.sort(np.random.default_rng(0).permutation(len(values))[:MOST_SOUGHT])
     part = [each.rows(seen) for each in inputs]
     search = Search(kernel, part, standard[seen], precision[seen])
-    found = minimize(
-        search, search.start, jac=True, method="L-BFGS-B", bounds=search.bounds, options={"maxiter": STEPS}
-    ).x
+    start, steps = search.start, STEPS
+    if near:
+        start, steps = np.append(near.parameters, [near.warp] * kernel.warped), STEPS_NEAR
+    found = minimize(search, start, jac=True, method="L-BFGS-B", bounds=search.bounds, options={"maxiter": steps}).x
     warp = float(found[-1]) if kernel.warped else 0.0
     return GaussianProcess(kernel, found[: len(found) - kernel.warped], warp, inputs, values, precision)

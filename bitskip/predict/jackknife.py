@@ -98,6 +98,12 @@ def scaled(residuals: Residuals, scale: Array) -> Residuals:
     return Residuals(trials, np.zeros(len(trials)), residuals.block)
 
 
+def stretched(residuals: Residuals, factor: float) -> Residuals:
+    """The residuals with the error of every mean this much larger; trials scatter around their means as before."""
+    means = np.array([own.mean() for own in residuals.trials])
+    return Residuals(residuals.trials, means - factor * (means - residuals.expected), residuals.block)
+
+
 def coverage(residuals: Residuals) -> float | None:
     """Share of trials inside the interval that the other blocks' residuals give; blocks count alike.
 

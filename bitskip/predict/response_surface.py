@@ -36,9 +36,10 @@ from bitskip.predict.jackknife import (
     pair_blocks,
     prefix_blocks,
     scaled,
+    stretched,
     widened,
 )
-from bitskip.predict.stacking import MODELS, Stack, left_out_residuals, stacking_weights
+from bitskip.predict.stacking import MODELS, Stack, left_out_residuals, optimism, stacking_weights
 
 FEWEST_CONFIGURATIONS = 3
 FEWEST_FOR_INTERACTIONS = 12
@@ -78,7 +79,7 @@ class Surface:
     """The fitted model of one family.
 
     `trials` are each configuration's finished trials without the shifts of shared seeds, on the metric's additive
-    scale. `blocks` are left out together.
+    scale. `blocks` are left out together. Residuals of left-out configurations are `optimism` times too small.
     """
 
     levels: tuple[Levels, ...]
@@ -89,6 +90,7 @@ class Surface:
     scores: Scores
     seeds: Seeds
     halves: HalfWidths
+    optimism: float
     baseline: Levels
 
     @property
@@ -143,11 +145,16 @@ class Surface:
         """Of every configuration, left out with its block."""
         return _residuals(self.model, self.trials, self.blocks)
 
+    @functools.cached_property
+    def honest(self) -> Residuals:
+        """The residuals as they would be had hyper-parameters and weights been chosen without the block."""
+        return stretched(self.residuals, self.optimism)
+
     def interval(self, levels: Levels, *, trial: bool) -> tuple[float, float]:
         """90 % interval of a configuration that was not run: of one new seed, or of the mean over the seeds run."""
         middle = self.mean(levels)
-        without = self.model.predict_without(self.encoding.inputs([levels]), self.blocks)[0][self.residuals.block]
-        found = jackknife_plus(without, self.residuals, middle, trial=trial)
+        without = self.model.predict_without(self.encoding.inputs([levels]), self.blocks)[0][self.honest.block]
+        found = jackknife_plus(without, self.honest, middle, trial=trial)
         return self.of_new_seed(found, middle) if trial else found
 
     def between(self, around: Sequence[tuple[Levels, Levels]]) -> float:
@@ -175,6 +182,7 @@ class Surface:
             "scores": asdict(self.scores),
             "seeds": asdict(self.seeds),
             "halves": asdict(self.halves),
+            "optimism": self.optimism,
             "baseline": self.baseline,
         }
 
@@ -199,6 +207,7 @@ def surface_from(plain: Mapping[str, Any]) -> Surface:
         scores=Scores(**plain["scores"]),
         seeds=Seeds(**plain["seeds"]),
         halves=HalfWidths(**plain["halves"]),
+        optimism=float(plain["optimism"]),
         baseline=tupled(plain["baseline"]),
     )
 
@@ -222,7 +231,8 @@ def fit_surface(family: Family, metric: Metric) -> Surface:
     chosen = list(MODELS.values())[: None if several else 1]
     processes = tuple(fit_process(kernel, inputs, values, data.precision) for kernel, _ in chosen)
     left_out = [left_out_residuals(each, blocks) for each in processes]
-    weights = stacking_weights(left_out, [price for _, price in chosen])
+    prices = [price for _, price in chosen]
+    weights = stacking_weights(left_out, prices)
     model = Stack(processes, tuple(weights.tolist()))
     baseline = family.strata[0].baseline
     inside = _residuals(model, data.trials, blocks)
@@ -258,6 +268,7 @@ def fit_surface(family: Family, metric: Metric) -> Surface:
         halves=HalfWidths(
             **{tier: half_width(own, few=tier != "between") if own else None for tier, own in apart.items()}
         ),
+        optimism=optimism(model, prices, blocks),
         baseline=baseline,
     )
 

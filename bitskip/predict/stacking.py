@@ -88,6 +88,34 @@ class Stack:
         return mean, math.sqrt(math.fsum(share * (sd**2 + (value - mean) ** 2) for share, value, sd in parts))
 
 
+FOLDS = 5
+
+
+def optimism(model: Stack, prices: Sequence[float], blocks: Blocks) -> float:
+    """By what factor residuals of left-out configurations are too small because all chose hyper-parameters and weights.
+
+    Fifths of the blocks are left out, hyper-parameters and weights chosen by the rest; against the same fifths left out
+    at those of all. 1 with fewer blocks than that.
+    """
+    if len(blocks) < FOLDS:
+        return 1.0
+    count = len(model.processes[0].values)
+    order = np.random.default_rng(0).permutation(len(blocks))
+    chosen_by_all = chosen_by_rest = 0.0
+    for fold in range(FOLDS):
+        out = sorted(row for at in order[fold::FOLDS] for row in blocks[at])
+        rest = np.setdiff1d(np.arange(count), out)
+        inner = [np.searchsorted(rest, block).tolist() for block in blocks if block[0] not in out]
+        again = tuple(each.refitted(rest) for each in model.processes)
+        weights = stacking_weights([left_out_residuals(each, inner) for each in again], prices)
+        first = model.processes[0]
+        asked = [each.rows(np.array(out)) for each in first.inputs]
+        missed = first.values[out] - Stack(again, tuple(weights.tolist())).predict(asked)
+        chosen_by_rest += float(missed @ missed)
+        chosen_by_all += float(np.sum(model.residuals(out) ** 2))
+    return max(1.0, math.sqrt(chosen_by_rest / chosen_by_all)) if chosen_by_all > 0 else 1.0
+
+
 def left_out_residuals(process: GaussianProcess, blocks: Blocks) -> Array:
     """Of every configuration, its residual when its block is left out."""
     found = np.empty(len(process.values))

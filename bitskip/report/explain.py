@@ -65,7 +65,8 @@ class Explained:
 
 def explain_word(text: str) -> Explained | None:
     """A term of the glossary, a verdict in plain words, or an axis; None for anything else."""
-    meanings = {plain.words: plain.means for plain in PLAIN.values()} | GLOSSARY
+    meanings = {plain.words: plain.means for plain in PLAIN.values()}
+    meanings |= {term.lower(): means for term, means in GLOSSARY.items()}
     term = text.lower()
     if term in meanings:
         told = f"{term}: {meanings[term]}."

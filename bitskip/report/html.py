@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MOST_DRAWN = 4
 """Scales with figures; the others have tables: a page of fifty figures is not read."""
 
+MOST_NAMED = 3
+"""Sweeps whose names fit a title."""
+
 MOST_IN_PICTURE = 5
 """Single techniques, and as many pairs, in the picture of the first screen."""
 
@@ -49,23 +52,26 @@ def html_page(analysis: Analysis, *, live: int | None = None) -> str:
     """The whole page. Its figures need matplotlib. One that is `live`, of so many rows, asks its server for what runs
     (`web`).
     """
-    whole = document(analysis, PAGE, _figures)
+    whole, sweeps = document(analysis, PAGE, _figures), analysis.report.overview.sweeps
     parts = [part for chapter in whole.chapters for part in _parts(analysis, chapter)]
     return _rendered(
         live,
-        title=whole.title,
+        title=whole.title if len(sweeps) <= MOST_NAMED else f"What {len(sweeps)} sweeps showed",
         answer=list(answer.answer(analysis)),
         picture=_picture(analysis),
         parts=parts,
         mark=next((sheet.section.regime.mark for sheet in analysis.sheets), ""),
         scales={number: sheet.section.scale for number, sheet in enumerate(analysis.sheets, start=1)},
         metrics={part.metric: metric_name(part.metric) for part in parts if part.metric},
+        variants={
+            own.point: own.configuration for sheet in analysis.sheets for own in sheet.section.leaderboard if own.point
+        },
     )
 
 
 def live_page(title: str) -> str:
     """A live page without a report."""
-    return _rendered(0, title=title, answer=[], picture="", parts=[], mark="", scales={}, metrics={})
+    return _rendered(0, title=title, answer=[], picture="", parts=[], mark="", scales={}, metrics={}, variants={})
 
 
 def _rendered(live: int | None, **content: Any) -> str:

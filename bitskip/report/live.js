@@ -40,7 +40,7 @@
   const logOf = (sweep, trial, title) => {
     const made = closed(`${sweep}/${trial}`, title);
     made.addEventListener("toggle", async () => {
-      if (!made.open || made.querySelector("pre")) return;
+      if (!made.open || made.querySelector(":scope > pre")) return;
       const pre = made.appendChild(element("pre", "…"));
       pre.tabIndex = 0;
       try {
@@ -82,7 +82,7 @@
     sweeps.replaceChildren(...found.sweeps.map(told));
     for (const each of sweeps.querySelectorAll("details")) {
       const was = old.get(each.dataset.key);
-      const pre = was?.querySelector("pre");
+      const pre = was?.querySelector(":scope > pre");
       if (pre) each.append(pre);
       if (was) each.open = true;
       if (each.dataset.key === focused) each.querySelector("summary").focus({ preventScroll: true });
@@ -90,8 +90,10 @@
   };
   const shown = Number(document.getElementById("live").dataset.rows);
   const tellReport = ({ rows, ended, making, problem }) => {
-    const words = making ? "A report of what has finished is being made …" : problem || (rows !== shown
-      ? `Show the report of ${rows} trials` : ended !== shown ? `${ended - shown} trials since this report: make it anew` : "");
+    const trials = (count) => `${count} trial${count === 1 ? "" : "s"}`;
+    const since = shown ? `${trials(ended - shown)} since this report: make it anew` : `Make the report of ${trials(ended)}`;
+    const words = making ? "A report of what has finished is being made …" : problem
+      || (rows !== shown ? `Show the report of ${trials(rows)}` : ended !== shown ? since : "");
     const link = element("a", words);
     link.href = "./";
     if (report.textContent !== words) report.replaceChildren(making || problem ? words : link);

@@ -131,6 +131,13 @@ class Outcome:
     best_exit: int | None = column("fastest exit layer within 5 % of the full model's perplexity")
     best_exit_speed_gain: float | None = column("its `speed_gain`")
     best_exit_ppl: float | None = column("its perplexity")
+    confidence_loss: list[float] | None = column(
+        "test losses where each token leaves at the first measured exit whose most likely token has a probability of "
+        "0.5, 0.7, 0.8, 0.9, 0.95 and 0.99 or more",
+        "nats/token",
+        None,
+    )
+    confidence_depth: list[float] | None = column("their mean exit layers", "blocks", None)
     weight_bytes: int = column("size of the weights, ternary ones at 2 bits, others at 2 bytes", "bytes")
     train_seconds: float = column("time of all steps, with those before an interruption or taken over", "s")
     eval_seconds: float = column("time of the final evaluation", "s")

@@ -42,14 +42,14 @@ class Portable:
 def family_of(sizes: ModelConfig) -> str:
     """The architecture of these sizes, as `transformers` and llama.cpp call it. Raises UserError if there is none."""
     biased = sizes.attention_bias
-    if sizes.layout == "olmo2" and sizes.qk_norm and biased != "qkv":
+    if sizes.block == "olmo2" and sizes.qk_norm and biased != "qkv":
         return "olmo2"
-    if sizes.layout == "llama" and sizes.qk_norm and biased != "qkv":
+    if sizes.block == "llama" and sizes.qk_norm and biased != "qkv":
         return "qwen3"
-    if sizes.layout == "llama" and not sizes.qk_norm:
+    if sizes.block == "llama" and not sizes.qk_norm:
         return "qwen2" if biased == "qkv" else "llama"
     raise UserError(
-        f"export: no architecture has model.layout {sizes.layout} with model.qk_norm {str(sizes.qk_norm).lower()} and "
+        f"export: no architecture has model.block {sizes.block} with model.qk_norm {str(sizes.qk_norm).lower()} and "
         f"model.attention_bias {biased}"
     )
 

@@ -95,7 +95,7 @@ def tensors(model: Portable) -> Iterator[tuple[str, Tensor]]:
     """Names and fp32 values as llama.cpp wants them: its `llama` has the two numbers of a rotary pair side by side."""
     sizes = model.sizes
     for own, weight in model.weights.items():
-        name, value = stored_name(own, sizes.layout, gguf=True), weight
+        name, value = stored_name(own, sizes.block, gguf=True), weight
         if model.family == "llama" and any(part in name for part in (".attn_q.", ".attn_k.")):
             halves = value.view(-1, 2, sizes.head_width // 2, *value.shape[1:])
             value = halves.transpose(1, 2).reshape(value.shape)

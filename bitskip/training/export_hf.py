@@ -36,7 +36,7 @@ def write_hf(folder: Path, model: Portable, tokenizer: Tokenizer, dtype: torch.d
         raise UserError(f"{folder}: is not empty; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     state = {
-        stored_name(name, model.sizes.layout, gguf=False): value.to(dtype).contiguous()
+        stored_name(name, model.sizes.block, gguf=False): value.to(dtype).contiguous()
         for name, value in model.weights.items()
     }
     save_file(state, folder / "model.safetensors", {"format": "pt"})

@@ -25,7 +25,7 @@ from bitskip.store.schema import CurvePoint, ExitResult, ExitSpeed, LayerRow, Ou
 from bitskip.techniques.post_training import PostTraining
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
-from bitskip.training.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
+from bitskip.training.evaluate import bits_per_byte, held_out_loss, held_out_quality, perplexity, weight_bytes
 from bitskip.training.exits import best_exit
 from bitskip.training.guards import check_causality, check_trial
 from bitskip.training.held_out import held_out_sequences, measured_extent
@@ -164,7 +164,7 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     training, device = trial.training, model.head.weight.device
     began = time.perf_counter()
     measured = measured_extent(trial, text, ready.measured_on)
-    exits = () if progress.diverged else _evaluate(ready, measured)
+    exits, by_threshold = ((), ()) if progress.diverged else _evaluate(ready, measured)
     validation_loss = None
     if exits and ready.validated_on is not None:
         with precision_context(training, device):
@@ -203,6 +203,8 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         best_exit=chosen.exit_layer if chosen else None,
         best_exit_speed_gain=gains[chosen.exit_layer - 1] if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,
+        confidence_loss=[loss for loss, _ in by_threshold] or None,
+        confidence_depth=[depth for _, depth in by_threshold] or None,
         weight_bytes=weight_bytes(model),
         train_seconds=progress.seconds,
         eval_seconds=eval_seconds,
@@ -327,8 +329,11 @@ def _accumulate(
     return losses
 
 
-def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
-    """Quality of the exits that the trial measures, and speed where these are all; nothing if a loss is not finite."""
+def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], tuple[tuple[float, float], ...]]:
+    """Quality of the exits that the trial measures, with speed where these are all, and of leaving by confidence.
+
+    Nothing if a loss is not finite.
+    """
     trial, text, model = ready.trial, ready.text, ready.model
     device = model.head.weight.device
     check_causality(model, trial)
@@ -336,29 +341,31 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
     length = min(trial.training.seq_len, len(text.test))
     prompt = torch.from_numpy(np.asarray(text.test[:length], dtype=np.int64))[None].to(device)
     with precision_context(trial.training, device):
-        quality = exit_quality(model, ready.measured_on, trial)
-        if not all(math.isfinite(found.loss) for found in quality):
-            return ()
+        found = held_out_quality(model, ready.measured_on, trial)
+        quality = found.exits
+        if not all(math.isfinite(each.loss) for each in quality):
+            return (), ()
         batch = throughput_batch(device) if trial.training.eval_exits == "all" else None
         single: Sequence[ExitSpeed | None] = [None] * len(quality)
         batched = single
         if batch:
             single, batched = exit_speed(model, prompt), exit_speed(model, prompt, batch)
-    return tuple(
+    exits = tuple(
         ExitResult(
-            exit_layer=found.exit_layer,
+            exit_layer=each.exit_layer,
             depth=trial.model.layers,
-            loss=found.loss,
-            ppl=perplexity(found.loss),
-            bpb=bits_per_byte(found.loss, measured.bytes_per_token),
-            agreement=found.agreement,
+            loss=each.loss,
+            ppl=perplexity(each.loss),
+            bpb=bits_per_byte(each.loss, measured.bytes_per_token),
+            agreement=each.agreement,
             single=one,
             batch=batch,
             batched=many,
-            sequence_losses=found.sequence_losses,
+            sequence_losses=each.sequence_losses,
         )
-        for found, one, many in zip(quality, single, batched, strict=True)
+        for each, one, many in zip(quality, single, batched, strict=True)
     )
+    return exits, tuple(found.by_threshold)
 
 
 def _verdict(

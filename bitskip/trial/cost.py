@@ -74,8 +74,8 @@ def token_matrices(sizes: ModelConfig) -> int:
 def norm_parameters(sizes: ModelConfig) -> int:
     """Of the norms of a block: of attention and feed-forward, of queries and keys, and sub-norms."""
     key_value = sizes.kv_heads * sizes.head_width
-    of_heads = sizes.attention_width + key_value if sizes.layout == "olmo2" else 2 * sizes.head_width
-    sub_norms = sizes.attention_width + sizes.ffn_width if sizes.layout == "bitnet" else 0
+    of_heads = sizes.attention_width + key_value if sizes.block == "olmo2" else 2 * sizes.head_width
+    sub_norms = sizes.attention_width + sizes.ffn_width if sizes.block == "bitnet" else 0
     return 2 * sizes.width + of_heads * sizes.qk_norm + sub_norms
 
 

@@ -59,7 +59,7 @@ class ModelConfig:
         choices=("none", "qkv", "qkvo"),
         since="0.2",
     )
-    layout: str = axis(
+    block: str = axis(
         "llama",
         "llama = norms before attention and feed-forward, those of queries and keys per head; bitnet = also before o "
         "and down; olmo2 = norms behind attention and feed-forward, those of queries and keys over all heads",

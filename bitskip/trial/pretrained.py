@@ -159,7 +159,7 @@ def axes_of(place: str) -> dict[str, Any]:
         "model.tie_embeddings": bool(config.tie_word_embeddings),
         "model.head_dim": 0 if head_dim * heads == config.hidden_size else head_dim,
         "model.attention_bias": "qkv" if family == "qwen2" else "qkvo" if biased else "none",
-        "model.layout": "olmo2" if family == "olmo2" else "llama",
+        "model.block": "olmo2" if family == "olmo2" else "llama",
         "model.rope_scaling": _rope_scaling(place, rope),
         "model.pretrained": place,
         "data.vocab_size": config.vocab_size,

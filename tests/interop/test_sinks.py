@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bitskip.errors import UserError
+from bitskip.extras import installed
 from bitskip.interop.sinks import Fed, Run, TensorBoard, WandB, feed, open_sinks
 from bitskip.store.schema import attempt_columns
 from bitskip.store.tables import write_trial
@@ -115,6 +116,39 @@ def test_wandb_holds_an_offline_run_of_each_trial(tmp_path: Path) -> None:
     assert (run.run_id, run.project) == (trial_id, "mine")
     history = [item for record in records for item in record.history.item]
     assert [item.value_json for item in history if "val_loss" in (item.key, *item.nested_key)] == ["3.5", "3.25"]
+
+
+def test_mlflow_holds_a_run_of_each_trial(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    folder, (sink,) = tmp_path / "results" / "mine", open_sinks([f"mlflow={tmp_path}/store"], tmp_path)
+    trial_id = stored(folder, 4)
+    assert feed(folder, [sink]) == 1
+    assert feed(folder, [sink]) == 0
+    client = mlflow.MlflowClient(tracking_uri=(tmp_path / "store").as_uri())
+    experiment = client.get_experiment_by_name("mine")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.data.tags["trial_id"], run.data.params["bits"], run.data.metrics["loss"]) == (trial_id, "4", 3.0)
+    curve = client.get_metric_history(run.info.run_id, "curve/val_loss")
+    assert [(point.step, point.value) for point in curve] == [(10, 3.5), (20, 3.25)]
+
+
+def test_trackio_holds_a_run_of_each_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not installed("trackio"):  # not to be imported before its folder is known
+        pytest.skip("trackio is not installed")
+    monkeypatch.setenv("TRACKIO_DIR", "")  # the sink's own, which does not outlive the test
+    folder, (sink,) = tmp_path / "results" / "mine", open_sinks([f"trackio={tmp_path}/place"], tmp_path)
+    trial_id = stored(folder, 4)
+    assert feed(folder, [sink]) == 1
+    assert feed(folder, [sink]) == 0
+    from trackio.sqlite_storage import SQLiteStorage
+
+    logs = SQLiteStorage.get_logs("mine", trial_id)
+    assert [(each["step"], each["curve/val_loss"]) for each in logs if "curve/val_loss" in each] == [
+        (10, 3.5),
+        (20, 3.25),
+    ]
+    assert [each["result/loss"] for each in logs if "result/loss" in each] == [3.0]
+    assert list((tmp_path / "place").rglob("*.db"))
 
 
 class Broken:

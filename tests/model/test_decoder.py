@@ -227,8 +227,8 @@ def test_paper_model_has_the_published_size() -> None:
 def test_equals_transformers_model(kind: str, tied: bool) -> None:
     """The unquantized model against an independent implementation of the same architecture."""
     transformers = pytest.importorskip("transformers")
-    layout = "bitnet" if kind == "BitNet" else "llama"
-    trial = tiny(**{"model.qk_norm": kind == "Qwen3", "model.tie_embeddings": tied, "model.layout": layout})
+    block = "bitnet" if kind == "BitNet" else "llama"
+    trial = tiny(**{"model.qk_norm": kind == "Qwen3", "model.tie_embeddings": tied, "model.block": block})
     model = build_model(trial)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:  # norms with gains of all sizes

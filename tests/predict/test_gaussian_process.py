@@ -16,7 +16,7 @@ from bitskip.analysis.levels import levels_of
 from bitskip.predict.features import encode
 from bitskip.predict.gaussian_process import GaussianProcess, Search, fit_process, process_from, warped
 from bitskip.predict.kernels import INTERCEPT_VARIANCE, Kernel, Pairwise, covariance, symmetric_polynomials
-from bitskip.predict.stacking import MODELS, Stack, left_out_residuals, stacking_weights
+from bitskip.predict.stacking import MODELS, Stack, left_out_residuals, optimism, stacking_weights
 
 CELLS = [
     levels_of(trial.axes())
@@ -217,3 +217,17 @@ def test_a_stack_answers_as_the_mean_of_its_processes():
     assert mean == pytest.approx(0.3 * parts[0][0] + 0.7 * parts[1][0])
     second_moment = 0.3 * (parts[0][1] ** 2 + parts[0][0] ** 2) + 0.7 * (parts[1][1] ** 2 + parts[1][0] ** 2)
     assert deviation**2 == pytest.approx(second_moment - mean**2)
+
+
+def test_hyper_parameters_chosen_on_noise_hide_errors_and_those_of_a_plain_truth_do_not():
+    prices, blocks = [price for _, price in MODELS.values()], [[row] for row in range(len(CELLS))]
+    inputs, precision = inputs_of(range(len(CELLS))), np.ones(len(CELLS))
+    single = sum(each.contrasts.sum(axis=1) for each in inputs)
+    found = []
+    for values in (SOURCE.normal(size=len(CELLS)), single + 0.05 * SOURCE.normal(size=len(CELLS))):
+        fitted = tuple(fit_process(kernel, inputs, values, precision) for kernel in KERNELS.values())
+        weights = stacking_weights([left_out_residuals(each, blocks) for each in fitted], prices)
+        found.append(optimism(Stack(fitted, tuple(weights)), prices, blocks))
+    assert found[0] > 1.03
+    assert found[1] == pytest.approx(1.0, abs=0.1)
+    assert optimism(Stack(fitted, tuple(weights)), prices, blocks[:4]) == 1.0

@@ -25,6 +25,7 @@ from bitskip.predict.jackknife import (
     last_blocks,
     pair_blocks,
     prefix_blocks,
+    stretched,
     student_95,
     weighted_quantile,
     widened,
@@ -212,3 +213,10 @@ def test_variance_shares_equal_the_anova_of_the_truth(surface):
              for b in single for h in turned]  # fmt: skip
     assert shares["bits",] == pytest.approx(np.var(list(single.values())) / truth.var(), abs=0.03)
     assert shares["bits", "hadamard"] == pytest.approx(np.var(joint) / truth.var(), abs=0.02)
+
+
+def test_stretched_residuals_keep_the_scatter_of_trials():
+    residuals = Residuals((np.array([1.0, 1.4]), np.array([2.0])), np.array([1.0, 2.5]), np.array([0, 1]))
+    found = stretched(residuals, 1.5)
+    assert found.of_means()[0] == pytest.approx(1.5 * residuals.of_means()[0])
+    assert np.ptp(found.trials[0]) == pytest.approx(0.4)

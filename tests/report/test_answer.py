@@ -19,6 +19,7 @@ from bitskip.report.table import Document, Table, Text
 from bitskip.report.terminal import print_document
 from bitskip.report.topics.answer import frontier
 from bitskip.store.tables import Results
+from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import POINTS, TrialConfig, make_trial
 
 PAIR = {"bits": (16, 4), "hadamard": ("none", "bitnet-v2")}
@@ -150,6 +151,18 @@ def test_a_ladder_is_finished_first_and_then_gets_a_rung(tmp_path: Path) -> None
     assert told == ("16 trials of the ladder have not run.", again)
     whole = rungs((200_000, 2_000_000))
     assert next_run(analyse(whole, source=tmp_path))[1] == f"bitskip suggest --results {tmp_path}"
+
+
+@pytest.mark.parametrize("state", ["no repeats", "full grid", "trained"])
+def test_what_to_run_next_is_a_command_that_is_taken(tmp_path: Path, state: str) -> None:
+    (tmp_path / "sweep.yaml").write_text("name: simulated\nspace: {bits: [16, 4], hadamard: [none, bitnet-v2]}")
+    trained = [make_trial(**trial.axes() | {"tokens": 8_000_000}) for trial in grid(**PAIR)]
+    results = simulate(trained, interfering, seeds=9, sigma=1e-4) if state == "trained" else STATES[state]()
+    words = shlex.split(next_run(analyse(results, source=tmp_path))[1])
+    assert words[:2] == ["bitskip", "sweep"]
+    settings = [word for at, word in enumerate(words) if words[at - 1] == "--set"]
+    assert settings
+    assert load_sweep(Path(words[2]), overrides=settings).trials
 
 
 def _three() -> list[TrialConfig]:

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,38 @@ def test_elsewhere_a_token_is_asked_for(results: Path) -> None:
         assert get(url, "/state.json", Cookie=cookie)[0] == 200
         assert get(url, "/state.json", Authorization=f"Bearer {token}")[0] == 200
         assert get(url, "/state.json", Authorization=f"Bearer {token}x")[0] == 401
+
+
+@pytest.mark.slow
+def test_the_live_page_in_a_browser(results: Path) -> None:
+    """Counts, a loss curve, a failure with its log as text; nothing is asked of anybody else."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    (heartbeat,) = SweepFolder(results / "tiny").heartbeats.glob("*.json")
+    told: list[str] = []
+    with sync_api.sync_playwright() as driver, serving(results) as (_, url):
+        if installed is None and not Path(driver.chromium.executable_path).exists():
+            pytest.skip("no Chromium here: install one, or run `playwright install chromium`")
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=installed, args=options)
+        for width, height in ((1280, 800), (390, 844)):
+            tab = browser.new_page(viewport={"width": width, "height": height})
+            tab.on("console", lambda message: told.append(message.text))
+            tab.on("pageerror", lambda error: told.append(str(error)))
+            tab.on("request", lambda asked: told.append(asked.url) if not asked.url.startswith(url) else None)
+            tab.goto(url)
+            assert "9/12" in tab.locator("#live-sweeps section > p").first.inner_text()
+            assert tab.locator("#live svg path").get_attribute("d").count("L") == 2
+            tab.click("#live-sweeps > section > details summary >> text=without a usable result")
+            tab.click("#live details details summary >> text=diverged")
+            tab.locator("#live pre", has_text=EVIL).wait_for()
+            heartbeat.write_text(json.dumps(json.loads(heartbeat.read_text()) | {"step": 50 + width}))
+            tab.locator("#live td", has_text=f"{50 + width}/100").wait_for()  # drawn anew, with the log still open
+            assert tab.locator("#live pre").all_inner_texts() == [f"step 1\n{EVIL}\n"]
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            tab.close()
+        browser.close()
+    assert [line for line in told if "favicon" not in line] == []
 
 
 def test_loopback_is_told_from_all_else() -> None:

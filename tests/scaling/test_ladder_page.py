@@ -154,8 +154,8 @@ def laws() -> Iterator[str]:
     law = report()["ladders"][0]["loss_law"]
     yield ""
     yield (
-        f"One law of the loss with multipliers of each technique is off by {law['misfit']:.2f} nats where it was "
-        f"fitted, and by {law['held_out']:.2f} at the largest rung, held out (root mean squares)."
+        f"One law of the loss with multipliers of each technique is off by {law['misfit']:.2f} nats where fitted, "
+        f"and by {law['held_out']:.2f} at the largest rung, held out (root mean squares)."
     )
 
 

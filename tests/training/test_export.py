@@ -46,7 +46,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "linear rope": {"rope_scaling": "linear 4"},
     "qwen2": {"attention_bias": "qkv"},
     "qwen3": {"qk_norm": True},
-    "olmo2": {"qk_norm": True, "layout": "olmo2"},
+    "olmo2": {"qk_norm": True, "block": "olmo2"},
 }
 TECHNIQUES: dict[str, dict[str, Any]] = {
     "ternary": {"weights": "ternary"},
@@ -116,7 +116,7 @@ def bpe() -> Tokenizer:
         ({"kv_bits": 4}, "cannot express kv_bits 4, which rounds keys and values"),
         ({"mod_capacity": 0.5}, "cannot express mod_capacity 0.5, which runs blocks in a way of its own"),
         ({"artefacts": {"causal_mask": False}}, "no defect of the published code .causal_mask False"),
-        ({"model": SMALL | {"layout": "olmo2"}}, "no architecture has model.layout olmo2 with model.qk_norm false"),
+        ({"model": SMALL | {"block": "olmo2"}}, "no architecture has model.block olmo2 with model.qk_norm false"),
     ],
     ids=str,
 )
@@ -172,7 +172,7 @@ def test_gguf_gives_back_the_weights(tmp_path: Path, model: dict[str, Any], kind
     path = tmp_path / "model.gguf"
     write_gguf(path, exported, ByteTokenizer(), kind)
     found = {
-        own_name(name, GGUF_NAMES[trial.model.layout]): value
+        own_name(name, GGUF_NAMES[trial.model.block]): value
         for name, value in tensors(PretrainedFiles(tmp_path, (path,)), trial)
         if name != "rope_freqs.weight"
     }

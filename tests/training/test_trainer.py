@@ -119,6 +119,9 @@ def test_chosen_exits_are_measured_alike_and_without_speed(exits: str, layers: l
     }
     assert {(each.single, each.batch, each.batched) for each in chosen.exits} == {(None, None, None)}
     assert (chosen.loss, chosen.best_exit) == (every.loss, None)
+    assert (chosen.confidence_loss is None) == (exits == "full")
+    assert every.confidence_depth is not None
+    assert every.confidence_depth == sorted(every.confidence_depth)
 
 
 def test_results_agree_with_each_other() -> None:

@@ -149,8 +149,9 @@ def composition(section: Section) -> Iterator[Block]:
     unit = "%" if logarithmic else METRICS[section.metric].unit
     title = f"Change of {metric_name(section.metric)} in {unit}: alone, and two together beyond that"
     known = {name for techniques in (*alone, *pairs) for name in techniques}
-    guessed = any(each.estimand == "modelled" for each in (*alone.values(), *pairs.values()))
-    more = f", {MODELLED} modelled" if guessed else ""
+    told = (*alone.values(), *pairs.values())
+    more = f", {MODELLED} modelled" if any(each.estimand == "modelled" for each in told) else ""
+    more += f", {PLAIN[BELOW_COUNTING].mark} {BELOW_COUNTING}" if any(e.verdict == BELOW_COUNTING for e in told) else ""
     more += f"; {len(known) - len(names)} more: --only effects" if len(known) > len(names) else ""
     yield from tabulate(title, names, heads, note=LEGEND + more)
     yield from tabulate("", strongest(section), _interval_columns())

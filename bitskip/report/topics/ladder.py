@@ -173,8 +173,8 @@ def _multipliers(law: LossLaw) -> Iterator[Block]:
     ]
     note = (
         f"L = E + A (m N)^-{THREE_DIGITS(law.exponents[0])} + B (d D)^-{THREE_DIGITS(law.exponents[1])}, "
-        f"E {THREE_DIGITS(law.irreducible)} nats; off by {THREE_DIGITS(law.misfit)} nats (root mean square) where "
-        f"fitted, and by {THREE_DIGITS(law.held_out)} at the largest rung, held out."
+        f"E {THREE_DIGITS(law.irreducible)} nats; off by {THREE_DIGITS(law.misfit)} nats where fitted "
+        f"and {THREE_DIGITS(law.held_out)} at the largest rung, held out (root mean squares)."
     )
     yield from tabulate("One law of the loss, with multipliers of each technique", law.multipliers, heads, note=note)
 

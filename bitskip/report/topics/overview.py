@@ -28,7 +28,7 @@ from bitskip.report.format import (
     size_text,
 )
 from bitskip.report.numbers import Section
-from bitskip.report.summary import Analysis
+from bitskip.report.summary import EVERYTHING_OFF, Analysis
 from bitskip.report.table import FILES, Block, Column, Number, Text, tabulate
 from bitskip.report.topics.ladder import ladder_lines
 from bitskip.report.topics.paper import cause_lines
@@ -239,7 +239,7 @@ def all_trials(analysis: Analysis) -> Iterator[Block]:
     rows = []
     for stratum in analysis.everything:
         for cell in stratum.cells:
-            label = cell_label(cell.levels, stratum.baseline)
+            label = EVERYTHING_OFF if cell.levels == stratum.baseline else cell_label(cell.levels, stratum.baseline)
             for row in cell.rows:
                 status = "ok" if row["status"] == Status.OK else f"{row['status']}: {row.get('reason') or '-'}"
                 minutes = round((row.get("train_seconds") or 0.0) / 60, 1)
