@@ -16,7 +16,7 @@ from harness import Row, device, hardware, interleaved, repeated, row, table
 from torch import Tensor
 
 from bitskip import hadamard_transform, quantize_activations, ternarize
-from bitskip.model.decoder import rotary_table
+from bitskip.model.rotary import rotary_table
 from bitskip.ops.cross_entropy import cross_entropies
 from bitskip.ops.fused import RMSNorm, rotate
 from bitskip.trial.config import ModelConfig

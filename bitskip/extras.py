@@ -16,6 +16,12 @@ EXTRA_OF = {
     "datasets": "hub",
     "huggingface_hub": "hub",
     "matplotlib": "figures",
+    "transformers": "models",
+    "gguf": "models",
+    "tensorboardX": "tensorboard",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
 }
 """Extra of each package that the core does without; analysis, plans and predictions need none of them."""
 

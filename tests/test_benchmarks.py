@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bitskip.model.decoder import rotary_table
+from bitskip.model.rotary import rotary_table
 from bitskip.ops.fused import RMSNorm, rotate
 from bitskip.ops.hadamard import hadamard_transform
 from bitskip.ops.quantizers import quantize_activations, ternarize
@@ -30,6 +30,17 @@ def test_rotation_errors_are_documented_as_measured(capsys: pytest.CaptureFixtur
     assert len(measured) == 7
     for name, numbers in measured.items():
         assert documented[name] == pytest.approx(numbers, rel=0.02, abs=1e-4)
+
+
+def test_core_hours_are_documented_as_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "benchmarks" / "core_hours.py"), run_name="__main__")
+    printed, documented = capsys.readouterr().out, (ROOT / "docs" / "effects.md").read_text()
+    measured = rows(printed)
+    assert len([numbers for numbers in measured.values() if numbers]) == 10
+    for name, numbers in measured.items():
+        assert rows(documented)[name] == pytest.approx(numbers, rel=0.02, abs=0.1)
+    for line in re.findall("same .* of the scales .*", printed):
+        assert f"- {line}" in documented
 
 
 def test_naive_versions_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

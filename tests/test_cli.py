@@ -256,6 +256,9 @@ def test_weights_are_kept_and_exported(tmp_path: Path) -> None:
     onto_a_folder = bitskip("export", row["trial_id"], tmp_path, "--results", tmp_path)
     assert (onto_a_folder.returncode, "Traceback" in onto_a_folder.stderr) == (2, False)
     assert "cannot be written" in onto_a_folder.stderr
+    refused = bitskip("export", row["trial_id"], tmp_path / "hf", "--to", "hf", "--results", tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "cannot express bits 8" in refused.stderr
 
 
 @pytest.mark.slow
@@ -351,12 +354,18 @@ def test_mistakes_in_a_sweep_are_one_line(tmp_path: Path, content: str, options:
         (["report", "EMPTY"], "not a results folder"),
         (["predict", "--bits", "4", "--results", "EMPTY"], "not a results folder"),
         (["predict", "--bits", "4", "--results", "NO_TRIALS"], "no finished trials"),
+        (["explain", "anchoredd", "--results", str(ROOT / "results" / "reference")], "did you mean 'anchored'"),
+        (["watch", str(ROOT / "results" / "reference"), "--web", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
+        (["watch", "EMPTY", "--web"], "no sweep in it"),
         (["predict", "--no-hadamard", "--hadamard-variant", "bitnet-v2"], "contradicts"),
         (["suggest", "--results", "EMPTY"], "not a results folder"),
         (["suggest", "--results", "NO_TRIALS"], "nothing was measured to suggest from"),
         (["suggest", "missing.yaml"], "missing.yaml: no such file"),
         (["export", "abc", "w.safetensors", "--results", "EMPTY"], "no weights of such a trial"),
         (["export", "abc", "w.safetensors", "--dtype", "int8"], "'int8' is not one of bf16, fp32"),
+        (["export", "abc", "m.gguf", "--to", "onnx"], "'onnx' is not one of bitskip, hf, gguf"),
+        (["export", "abc", "m.gguf", "--to", "gguf", "--dtype", "fp32"], "gguf has --type"),
+        (["export", "abc", "w.safetensors", "--type", "f16"], "--type belongs to --to gguf"),
         (["train", "--set", "artefacts={causal: false}"], "unknown key 'causal'; did you mean 'causal_mask'"),
         (["train", "--set", "artefacts={count_padding: true}", "--set", "documents=packed"], "have no padding"),
         (["export", "", "w.safetensors"], "the trial id is empty"),
@@ -422,3 +431,24 @@ def test_shipped_sweeps_can_be_planned(file: str, profile: str | None, tmp_path:
 def test_help_lists_the_commands() -> None:
     printed = ok("--help")
     assert all(command in printed for command in ("sweep", "report", "predict", "train", "show"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize(
+    ("how", "status", "told"),
+    [
+        ("axes > /dev/full", 1, "bitskip: cannot write: No space left on device; make room and start again\n"),
+        ("train --set bits=7x 2>&-", 2, ""),
+        ("axes 2>&- > /dev/null", 0, ""),
+        ("axes >&-", 0, ""),
+    ],
+)
+def test_a_stream_that_is_full_or_closed_is_no_traceback(how: str, status: int, told: str) -> None:
+    done = subprocess.run(f"{sys.executable} -m bitskip {how}", shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, told)
+
+
+def test_no_columns_are_as_many_as_nobody_said() -> None:
+    command = [sys.executable, "-m", "bitskip", "axes"]
+    done = subprocess.run(command, env=os.environ | {"COLUMNS": "0"}, capture_output=True, text=True, check=True)
+    assert "seq_len" in done.stdout

@@ -46,6 +46,8 @@ def run(slim: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[st
     [
         (["report", AUDIT], "published"),
         (["predict", "--bits", "4", "--hadamard", "--results", GRID], "90% interval"),
+        (["predict", "--results", GRID], "What can be asked"),
+        (["explain", "bits", "4", "x", "hadamard", "--results", GRID], "composition effect"),
         (["suggest", "-n", "2", "--results", GRID], "bitskip sweep"),
         (["sweep", QUICKSTART, "--dry-run"], "at an assumed"),
         (["show", TRIAL, "--results", AUDIT], "run again"),

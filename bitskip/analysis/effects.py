@@ -385,7 +385,7 @@ def _effect(
 
 
 def _rates(stratum: Stratum) -> str:
-    rate = stratum.scale.get("lr")
+    rate = None if stratum.scale.get("model.parameters") else stratum.scale.get("lr")
     return "" if rate is None else "at tuned rates" if rate == TUNED else f"at lr {plain(rate)}"
 
 

@@ -24,6 +24,7 @@ from bitskip.store.schema import Status
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
 from bitskip.trial.config import AXES, PLACES, RECIPE_AXES, DataConfig, ModelConfig, data_label, model_label
+from bitskip.trial.parts import NOT_KNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -287,7 +288,10 @@ def _scale_label(scale: Mapping[str, Any], others: Sequence[Mapping[str, Any]], 
     same = [other for other in others if _in_words(other) == _in_words(scale)]
     # Files under other names are other words already, and the same text under another name is no other text.
     differing = [n for n in scale_axes() if n != "data.files" and len({repr(other[n]) for other in same}) > 1]
-    return ", ".join([str(model), str(data), tokens, *(f"{n} {_short(n, scale[n])}" for n in differing)])
+    told = [str(model), str(data), tokens]
+    if scale["model.parameters"] and scale["tokens"] == NOT_KNOWN:
+        told = [str(data)]
+    return ", ".join([*told, *(f"{n} {_short(n, scale[n])}" for n in differing)])
 
 
 def _in_words(scale: Mapping[str, Any]) -> tuple[str, str, int]:

@@ -21,7 +21,8 @@ class Metric:
 
     `margin` is the equivalence margin on the additive scale: effects smaller than it do not matter. `logarithmic` says
     that the additive scale is the natural logarithm of the shown one, `label` is its name in sentences. One that is not
-    `reported` is for choosing a recipe, and has no column beside other results.
+    `reported` is for choosing a recipe, and has no column beside other results. Lower is better unless it
+    says that `higher_is_better`.
     """
 
     read: Callable[[Row], float | None]
@@ -30,6 +31,7 @@ class Metric:
     logarithmic: bool = False
     label: str = ""
     reported: bool = True
+    higher_is_better: bool = False
 
     def show(self, value: float) -> float:
         return math.exp(value) if self.logarithmic else value
@@ -57,7 +59,7 @@ METRICS: dict[str, Metric] = {
         reported=False,
     ),
     "bpb": Metric(lambda row: row.get("bpb"), "bits per byte", 0.01, label="bits per byte"),
-    "speed_gain": Metric(_speed_gain, "share of the full model's speed", 0.02),
+    "speed_gain": Metric(_speed_gain, "share of the full model's speed", 0.02, higher_is_better=True),
 }
 """Metric by name; a new one is a new entry. The speed gain of a whole trial is that of its best exit."""
 

@@ -18,10 +18,12 @@ from bitskip.analysis.levels import Levels
 from bitskip.analysis.rates import RATE, Search, searches
 from bitskip.trial.config import ModelConfig, TrainingConfig, TrialConfig
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER, non_embedding_parameters
+from bitskip.trial.parts import NOT_KNOWN
 from bitskip.trial.schedule import step_count
 
 UNDERTRAINED = "undertrained"
 RATE_OPEN = "rate open"
+SCALE_NOT_KNOWN = "scale not known"
 NOT_SEARCHED, AT_OPTIMUM, OFF_OPTIMUM, AT_EDGE = "not searched", "at its optimum", "off its optimum", "at an edge"
 
 
@@ -31,7 +33,8 @@ class Regime:
 
     `rate` says where the learning rate lies in its search, three rates or more with the same seeds and all else equal:
     at an edge if the first or the last rate was the best one of some configuration, so that its optimum is not known.
-    `mark` is what no statement about the scale leaves out: undertrained, rate open, both, or empty.
+    `mark` is what no statement about the scale leaves out: undertrained, rate open, both, or empty. Of models from
+    `elsewhere` the recipe is not known, and of some not the scale either, which their mark then says.
     """
 
     parameters: int
@@ -43,6 +46,12 @@ class Regime:
     lr: float | None
     rate: str
     mark: str
+    elsewhere: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether size and budget are."""
+        return not (self.elsewhere and NOT_KNOWN in (self.parameters, self.tokens))
 
 
 def regimes(found: Sequence[Stratum]) -> list[Regime]:
@@ -54,6 +63,8 @@ def regimes(found: Sequence[Stratum]) -> list[Regime]:
 def regime_of(trial: TrialConfig, rate: str = NOT_SEARCHED) -> Regime:
     """Of a trial that may not have run; `rate` is where its learning rate lies in a search."""
     training, parameters = trial.training, non_embedding_parameters(trial.model)
+    if trial.model.parameters:
+        return _elsewhere(parameters, training.tokens)
     return Regime(
         parameters,
         training.tokens,
@@ -63,14 +74,22 @@ def regime_of(trial: TrialConfig, rate: str = NOT_SEARCHED) -> Regime:
         training.seq_len,
         training.lr,
         rate,
-        mark_of(training.tokens / parameters, rate),
+        mark_of(training.tokens / parameters, rate, training.training),
     )
 
 
-def mark_of(tokens_per_parameter: float, rate: str) -> str:
-    """What no statement leaves out about models that were trained so."""
-    undertrained = [UNDERTRAINED] * (tokens_per_parameter < FEWEST_TOKENS_PER_PARAMETER)
+def mark_of(tokens_per_parameter: float, rate: str, training: str = "scratch") -> str:
+    """What no statement leaves out about models that were trained so; `training` is the axis."""
+    undertrained = [UNDERTRAINED] * (training == "scratch" and tokens_per_parameter < FEWEST_TOKENS_PER_PARAMETER)
     return ", ".join(undertrained + [RATE_OPEN] * (rate == AT_EDGE))
+
+
+def _elsewhere(parameters: int, tokens: int) -> Regime:
+    """Of models whose recipe is not known."""
+    known = NOT_KNOWN not in (parameters, tokens)
+    ratio = tokens / parameters
+    mark = mark_of(ratio, NOT_SEARCHED) if known else SCALE_NOT_KNOWN
+    return Regime(parameters, tokens, ratio, None, None, 0, None, NOT_SEARCHED, mark, elsewhere=True)
 
 
 def _but_rate(scale: Mapping[str, Any]) -> tuple[object, ...]:
@@ -81,8 +100,12 @@ def _regime(stratum: Stratum, search: Search | None) -> Regime:
     scale = stratum.scale
     sizes = {name.partition(".")[2]: value for name, value in scale.items() if name.startswith("model.")}
     parameters, tokens = non_embedding_parameters(ModelConfig(**sizes)), int(scale["tokens"])
+    if sizes["parameters"]:
+        return _elsewhere(parameters, tokens)
     batch = None if "batch_size" in stratum.tuned else int(scale["batch_size"])
-    training = TrainingConfig(tokens=tokens, batch_size=batch or 1, seq_len=scale["seq_len"])
+    training = TrainingConfig(
+        training=scale["training"], tokens=tokens, batch_size=batch or 1, seq_len=scale["seq_len"]
+    )
     rate = _place_of_rates(stratum, search)
     return Regime(
         parameters,
@@ -93,7 +116,7 @@ def _regime(stratum: Stratum, search: Search | None) -> Regime:
         training.seq_len,
         None if RATE in stratum.tuned else float(scale[RATE]),
         rate,
-        mark_of(tokens / parameters, rate),
+        mark_of(tokens / parameters, rate, training.training),
     )
 
 

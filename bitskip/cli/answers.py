@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,9 @@ from bitskip.cli.app import (
     app,
     or_reference,
     print_blocks,
+    results_words,
     settings_of,
+    tell_next,
     tell_problems,
 )
 from bitskip.errors import UserError
@@ -51,13 +54,14 @@ def report(
     from bitskip.report.summary import analyse
     from bitskip.store.tables import load_results
 
-    folder = or_reference(folder)
-    analysis = analyse(load_results(folder), within, metric, folder)
+    source = or_reference(folder)
+    analysis = analyse(load_results(source), within, metric, source)
     writers = {"html": html, "markdown": markdown, "figures": figures, "csv": csv}
     if (full or only) and (as_json or any(writers.values())):
         raise UserError("--full and --only are for the terminal; files and --json hold everything")
     if any(writers.values()):
         _write_report(analysis, {name: path for name, path in writers.items() if path}, as_json)
+        tell_next("predict", *results_words(folder), as_json=as_json)
         return
     if as_json:
         print(json.dumps(as_plain(analysis.report)))
@@ -69,6 +73,10 @@ def report(
 
     shown = document(analysis, TERMINAL, only=only or ()) if full or only else first_screen(analysis)
     print_document(shown, Console(), ruled=full or bool(only))
+    if not shown.chapters:
+        print(f"bitskip: these results have nothing to tell of {', '.join(only or ())}", file=sys.stderr)
+    if full or only:  # the first screen ends with a command of its own
+        tell_next("predict", *results_words(folder))
 
 
 def _write_report(analysis: Analysis, wanted: dict[str, Path], as_json: bool) -> None:
@@ -115,7 +123,10 @@ def predict(
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict a configuration's perplexity, or another metric, with a 90 % interval."""
+    """Predict a configuration's perplexity, or another metric, with a 90 % interval.
+
+    Without options, list what can be asked, with the predictions that are most worth having.
+    """
     gc.disable()  # a tenth of a warm answer's time would go into looking for garbage among modules and rows
     from bitskip.predict.cache import keep, open_predictor
 
@@ -133,12 +144,20 @@ def predict(
         "tokens": int(tokens) if tokens is not None and tokens.is_integer() else tokens,
     }
     axes = {name: value for name, value in named.items() if value is not None} | settings_of(others or ())
-    results = or_reference(results)
+    asked_for, results = results, or_reference(results)
     if parameters is not None:
         _predict_at_scale(results, axes, metric, exit_layer, parameters, force, as_json)
         return
     predictor, fingerprint = open_predictor(results, metric)
     known = predictor.fitted
+    if not axes and exit_layer is None and not as_json:
+        from bitskip.report.questions import question_blocks
+
+        print_blocks(question_blocks(predictor, results_words(asked_for)))
+        tell_next("suggest", *results_words(asked_for))
+        if predictor.fitted > known:
+            keep(predictor, results, fingerprint)
+        return
     prediction = predictor.predict(exit_layer=exit_layer, **axes)
     if predictor.fitted > known:
         keep(predictor, results, fingerprint)
@@ -153,6 +172,10 @@ def predict(
         print(json.dumps(prediction.to_json_object()))
     else:
         print_blocks(prediction_blocks(prediction))
+        effects = (*prediction.composition_effects, *prediction.main_effects)
+        measured = effects and prediction.tier == "interior"
+        words = ["explain", " x ".join(effects[0].techniques)] if measured else ["suggest"]
+        tell_next(*words, *results_words(asked_for))
 
 
 def _predict_at_scale(
@@ -186,6 +209,7 @@ def _predict_at_scale(
 
     tell_problems(loaded.problems)
     print_blocks(at_scale_blocks(found, metric))
+    tell_next("report", results, "--only", "ladder")
 
 
 @app.command()
@@ -211,6 +235,7 @@ def axes(
         from bitskip.report.terminal import print_document
 
         print_document(axes_document(), Console())
+        tell_next("predict")
 
 
 @app.command()
@@ -223,11 +248,12 @@ def show(
     from bitskip.report.trial import print_trial, trial_object
     from bitskip.store.tables import load_results
 
-    results = or_reference(results)
-    loaded = load_results(results)
+    source = or_reference(results)
+    loaded = load_results(source)
     tell_problems(loaded.problems)
-    found = trial_object(loaded, trial_id, results)
+    found = trial_object(loaded, trial_id, source)
     if as_json:
         print(json.dumps(found, default=str))
     else:
         print_trial(found)
+        tell_next("explain", trial_id, *results_words(results))

@@ -7,7 +7,11 @@ Exit status: 0 done; 1 something failed while running; 2 the input is wrong; 130
 from __future__ import annotations
 
 import codecs
+import contextlib
+import errno
 import io
+import os
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,13 +24,14 @@ from bitskip import progress
 from bitskip.errors import UserError
 from bitskip.extras import EXTRA_OF, how_to_get
 from bitskip.shipped import reference_results
-from bitskip.store.filesystem import place
+from bitskip.store.filesystem import place, shown
 
 if TYPE_CHECKING:
     from bitskip.report.table import Block
 
 DEFAULT_RESULTS = Path("results")
 INTERRUPTED, TERMINATED = 130, 143
+OUTPUT_FAILS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class App(typer.Typer):
@@ -36,7 +41,10 @@ class App(typer.Typer):
         _write_whatever_comes()
         progress.show_on_stderr()
         try:
-            return super().__call__(*args, **kwargs)
+            try:
+                return super().__call__(*args, **kwargs)
+            finally:
+                sys.stdout.flush()  # here, where it can be told, and not when Python ends
         except UserError as error:
             print(f"bitskip: {error}", file=sys.stderr)
             raise SystemExit(2) from None
@@ -49,7 +57,13 @@ class App(typer.Typer):
         except KeyboardInterrupt:
             print("bitskip: interrupted", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in OUTPUT_FAILS:
+                raise
+            if error.errno != errno.EPIPE:
+                print(f"bitskip: cannot write: {error.strerror}; make room and start again", file=sys.stderr)
+            with contextlib.suppress(OSError):  # what is still to be written goes nowhere
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise SystemExit(1) from None
 
 
@@ -80,6 +94,11 @@ def _write_whatever_comes() -> None:
         return "".join(PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
 
     codecs.register_error("bitskip", stand_in)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    if os.environ.get("COLUMNS", "80").strip("0") == "":  # rich would write nothing into no columns
+        del os.environ["COLUMNS"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook has put something else
             stream.reconfigure(errors="bitskip")
@@ -162,6 +181,17 @@ def tell_problems(problems: Iterable[str]) -> None:
     """What of the results could not be read, on standard error."""
     for problem in problems:
         print(f"bitskip: {problem}", file=sys.stderr)
+
+
+def tell_next(*command: object, as_json: bool = False) -> None:
+    """The next useful command in one line, for who sits at a terminal."""
+    if sys.stdout.isatty() and not as_json:
+        print(f"Next: {shlex.join(['bitskip', *map(str, command)])}")
+
+
+def results_words(results: Path) -> list[str]:
+    """How a command names a results folder, if it has to."""
+    return [] if results == DEFAULT_RESULTS else ["--results", shown(results)]
 
 
 def print_blocks(blocks: Iterable[Block]) -> None:

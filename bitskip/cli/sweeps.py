@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,8 @@ from bitskip.cli.app import (
     app,
     or_reference,
     print_blocks,
+    results_words,
+    tell_next,
     tell_problems,
 )
 from bitskip.errors import Terminated, UserError
@@ -34,8 +36,11 @@ from bitskip.extras import require
 from bitskip.store.filesystem import shown
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from bitskip.engine.plan import Plan
     from bitskip.engine.runner import Outcome
+    from bitskip.engine.scheduler import Listener
     from bitskip.trial.config import TrialConfig
 
 
@@ -61,6 +66,12 @@ def sweep(
     ] = False,
     executor: ExecutorOption = None,
     address: AddressOption = None,
+    log_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=DIR]", help="Write results there, too: tensorboard, wandb (offline), mlflow, trackio."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the trials of a design space that have no result yet."""
@@ -71,12 +82,14 @@ def sweep(
     from bitskip.engine.executors.inline import Inline
     from bitskip.engine.plan import Limits, next_plan
     from bitskip.engine.search import Run, run_design
+    from bitskip.interop.sinks import fed, feed, open_sinks
     from bitskip.report.live import view
     from bitskip.report.plan import plan_object, print_plan
     from bitskip.sweep.resources import local_slots
     from bitskip.sweep.sweep_file import load_sweep
 
     limits = Limits.parse(max_trials, time_budget, retry, ignore_damaged, max_rung)
+    sinks = open_sinks(log_to or (), results)
     design = load_sweep(file, profile, overrides or (), results)
     console = Console(stderr=as_json)
     folder = results / design.name
@@ -84,7 +97,8 @@ def sweep(
     def announce(plan: Plan) -> None:
         nonlocal folder
         folder = plan.folder  # of the sweep, or of the search before it
-        speed = measured(plan.to_run, design.resources, calibrate if dry_run or calibrate else False)
+        time_it = (calibrate if dry_run or calibrate else False) if design.program is None else False
+        speed = measured(plan.to_run, design.resources, time_it)
         found = plan_object(plan, speed)
         if not as_json:
             print_plan(plan, console, found)
@@ -93,16 +107,22 @@ def sweep(
 
     if dry_run:
         announce(next_plan(design, results, limits))
+        tell_next("sweep", file, *results_words(results), as_json=as_json)
         return
-    require("torch")
+    if design.program is None:
+        require("torch")
     runner = open_executor(executor, address or design.resources.address)
     slots = 1 if isinstance(runner, Inline) else local_slots(design.resources)
+
+    def opened(plan: Plan) -> AbstractContextManager[Listener]:
+        return fed(view(plan, console, slots, as_json), plan.folder, sinks)
+
     try:
-        end = run_design(
-            design, Run(results, limits, runner, announce, lambda plan: view(plan, console, slots, as_json))
-        )
+        end = run_design(design, Run(results, limits, runner, announce, opened))
     except KeyboardInterrupt as signal:
         interrupted(folder, signal)
+    finally:
+        feed(folder, sinks)
     finished(end, results, as_json)
 
 
@@ -174,13 +194,16 @@ def suggest(
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose the next trials worth running and write them as a sweep file.
+    """Choose the next trials worth running and write them as a sweep file; of a ladder, the next rung too.
 
     Without FILE, from the spaces of the sweeps in the results, else from all combinations of what was measured.
     """
+    from bitskip.report.next_rung import rung_blocks, rungs_object
     from bitskip.report.suggestion import suggestion_blocks, suggestion_object, write_sweeps
+    from bitskip.scaling.next_rung import next_rungs_of
     from bitskip.store.filesystem import is_folder
     from bitskip.store.folder import SweepFolder
+    from bitskip.store.stored_design import PROGRAMS
     from bitskip.store.tables import load_results, sweep_folders
     from bitskip.sweep.suggest import measured_space, suggest
     from bitskip.sweep.sweep_file import load_sweep
@@ -197,6 +220,7 @@ def suggest(
     )
     settings = (*(overrides or ()), "design=full")
     space: dict[TrialConfig, tuple[str, ...]] = {}
+    programs: list[dict[str, Any]] = []
     for each in files:
         try:
             sweep = load_sweep(each, profile, settings, results)
@@ -205,6 +229,7 @@ def suggest(
                 raise
             print(f"bitskip: left out of the space: {error}", file=sys.stderr)  # such as one whose text is elsewhere
             continue
+        programs.append({key: sweep.resolved[key] for key in PROGRAMS if sweep.resolved.get(key)})
         # What carries a published defect teaches the model nothing; it is suggested only to who names its file.
         wanted = [trial for trial in sweep.trials if file is not None or not trial.artefact]
         space |= dict.fromkeys(wanted, sweep.tuned)
@@ -213,11 +238,14 @@ def suggest(
     suggestions = suggest(found, space, count, by_cost=by_cost)
     if not suggestions:
         raise UserError(f"{results}: nothing was measured to suggest from; name a sweep file: bitskip suggest FILE")
-    written = write_sweeps(suggestions, output, {trial.configuration_id: axes for trial, axes in space.items()})
+    tuned = {trial.configuration_id: axes for trial, axes in space.items()}
+    alone = programs[0] if programs and all(each == programs[0] for each in programs) else None
+    written = write_sweeps(suggestions, output, tuned, alone)
+    rungs = next_rungs_of(found) if found else []
     if as_json:
-        print(json.dumps(suggestion_object(suggestions, written)))
+        print(json.dumps({**suggestion_object(suggestions, written), "rungs": rungs_object(rungs, results)}))
         return
-    print_blocks(suggestion_blocks(suggestions, written))
+    print_blocks([*rung_blocks(rungs, results), *suggestion_blocks(suggestions, written)])
 
 
 @app.command()
@@ -225,14 +253,28 @@ def watch(
     folder: ResultsArgument = DEFAULT_RESULTS,
     once: Annotated[bool, typer.Option("--once", help="Show the state of now and stop.")] = False,
     interval: Annotated[float, typer.Option(help="Seconds from one look to the next.", min=0.1)] = 2.0,
+    web: Annotated[bool, typer.Option("--web", help="Serve the page of the report, with what runs on top.")] = False,
+    port: Annotated[int, typer.Option(help="Where --web listens; 0 takes a free one.", min=0, max=65535)] = 8787,
+    host: Annotated[
+        str, typer.Option(help="Address that --web listens on; on one that others reach, a token is asked for.")
+    ] = "127.0.0.1",
     as_json: JsonOption = False,
 ) -> None:
-    """Watch sweeps run, from any shell that sees their results; ends when every trial has a result."""
+    """Watch sweeps run, from any shell that sees their results; ends when every trial has a result.
+
+    With --web, in a browser, until Ctrl-C.
+    """
+    if web:
+        from bitskip.report.web import serve
+
+        serve(folder, host, port, as_json)
+        return
     from rich.console import Console
 
     from bitskip.report.live import watch as look
 
     look(folder, Console(), once, as_json, interval)
+    tell_next("report", folder, as_json=as_json)
 
 
 @app.command()
@@ -255,3 +297,4 @@ def doctor(
             print(f"{finding.level:<8} {finding.about}: {finding.what}{cure}")
     if worst(found) == "broken":
         raise typer.Exit(1)
+    tell_next("report", folder, as_json=as_json)

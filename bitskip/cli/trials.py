@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,12 +17,16 @@ from bitskip.cli.app import (
     ResultsOption,
     SetOption,
     app,
+    results_words,
     settings_of,
+    tell_next,
 )
 from bitskip.errors import UserError
 
 if TYPE_CHECKING:
+    from bitskip.model.decoder import Decoder
     from bitskip.training.generate import Strategy
+    from bitskip.trial.config import TrialConfig
 
 
 @app.command()
@@ -50,8 +54,11 @@ def train(
     from bitskip.store.schema import FAILED, FINISHED
     from bitskip.store.tables import stored_result
     from bitskip.training.held_out import check_text
+    from bitskip.trial.pretrained import pretrained_digest
 
     trial = replace(trial, data=pinned(trial.data))
+    if trial.model.pretrained:
+        trial = replace(trial, model=replace(trial.model, pretrained_digest=pretrained_digest(trial.model.pretrained)))
     check_device(device)
     folder = results / "train"
     try:
@@ -100,6 +107,7 @@ def train(
         print(f"{row['trial_id']} {row['status']}: {found}{_beside_counting(row)}")
         if row["artefact"]:
             print(f"artefact {trial.artefact_switches()}; guards skipped: {row.get('skipped_guards') or 'none'}")
+        tell_next("explain", row["trial_id"], *results_words(results))
     if row["status"] in FAILED:
         raise typer.Exit(1)
 
@@ -115,21 +123,72 @@ def _beside_counting(row: Mapping[str, Any]) -> str:
 @app.command()
 def export(
     trial_id: Annotated[str, typer.Argument(help="A trial's id, or the beginning of one.")],
-    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
-    dtype: Annotated[str, typer.Option(help="Of all that is not ternary: bf16 or fp32.")] = "bf16",
+    file: Annotated[Path, typer.Argument(help="The file to write; with --to hf the folder.")],
+    to: Annotated[str, typer.Option(help="bitskip, hf (for transformers) or gguf (for llama.cpp).")] = "bitskip",
+    dtype: Annotated[
+        str | None, typer.Option(help="bf16 or fp32, of all that is not ternary: bf16 by default; with --to hf fp32.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="Of the matrices, with --to gguf: f16, q8_0, tq1_0 or tq2_0.")
+    ] = None,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Write a trial's weights: ternary matrices as 2-bit codes with a scale, everything else in one dtype."""
-    from bitskip.training.checkpoint import EXPORT_DTYPES, load_model, save_weights
+    """Write a trial's weights: ternary matrices as 2-bit codes with a scale, or a model for other programs."""
+    from bitskip.training.checkpoint import EXPORT_DTYPES, load_model
 
-    if dtype not in EXPORT_DTYPES:
-        raise UserError(f"--dtype: '{dtype}' is not one of {', '.join(EXPORT_DTYPES)}")
+    if to not in EXPORTS:
+        raise UserError(f"--to: '{to}' is not one of {', '.join(EXPORTS)}")
+    if dtype is not None and (dtype not in EXPORT_DTYPES or to == "gguf"):
+        known = ", ".join(EXPORT_DTYPES)
+        raise UserError("--dtype: gguf has --type" if to == "gguf" else f"--dtype: '{dtype}' is not one of {known}")
+    if kind is not None and to != "gguf":
+        raise UserError("--type belongs to --to gguf; add it, or leave --type out")
     model, trial = load_model(results, trial_id)
     try:
-        save_weights(file, trial, model, EXPORT_DTYPES[dtype])
+        notes = EXPORTS[to](file, model, trial, dtype or kind)
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror or error})") from None
-    print(f"{file}: {file.stat().st_size:,} bytes")
+    for note in notes:
+        print(f"bitskip: {note}", file=sys.stderr)
+    written = file.iterdir() if file.is_dir() else [file]
+    print(f"{file}: {sum(each.stat().st_size for each in written):,} bytes")
+    tell_next("generate", trial_id, "--prompt", "", *results_words(results))
+
+
+def _export_own(file: Path, model: Decoder, trial: TrialConfig, dtype: str | None) -> Sequence[str]:
+    from bitskip.training.checkpoint import EXPORT_DTYPES, save_weights
+
+    save_weights(file, trial, model, EXPORT_DTYPES[dtype or "bf16"])
+    return ()
+
+
+def _export_hf(folder: Path, model: Decoder, trial: TrialConfig, dtype: str | None) -> Sequence[str]:
+    from bitskip.data import load_tokenizer
+    from bitskip.training.checkpoint import EXPORT_DTYPES
+    from bitskip.training.export import portable
+    from bitskip.training.export_hf import write_hf
+
+    found = portable(model, trial, "transformers")
+    write_hf(folder, found, load_tokenizer(trial.data), EXPORT_DTYPES[dtype or "fp32"])
+    return found.notes
+
+
+def _export_gguf(file: Path, model: Decoder, trial: TrialConfig, kind: str | None) -> Sequence[str]:
+    from bitskip.data import load_tokenizer
+    from bitskip.extras import require
+    from bitskip.training.export import portable
+    from bitskip.training.export_gguf import ACTIVATION_BITS, check_type, write_gguf
+
+    require("gguf")
+    kind = kind or "f16"
+    check_type(trial, kind)
+    found = portable(model, trial, f"llama.cpp's {kind}", ACTIVATION_BITS.get(kind))
+    write_gguf(file, found, load_tokenizer(trial.data), kind)
+    return found.notes
+
+
+EXPORTS = {"bitskip": _export_own, "hf": _export_hf, "gguf": _export_gguf}
+"""What `bitskip export` writes, by `--to`; each takes dtype or type and returns notes."""
 
 
 @app.command()
@@ -179,6 +238,7 @@ def generate(
             file=sys.stderr,
         )
     print(f"bitskip: {statistics_line(done, tokenizer.end_of_document)}", file=sys.stderr)
+    tell_next("explain", trial_id, *results_words(results))
 
 
 def _strategy(

@@ -22,6 +22,8 @@ from bitskip.cli.app import (
     TimeBudgetOption,
     app,
     print_blocks,
+    results_words,
+    tell_next,
 )
 from bitskip.cli.sweeps import finished, interrupted
 from bitskip.errors import UserError
@@ -99,5 +101,7 @@ def tune(
         print(json.dumps({**({} if dry_run else {"event": "tuned"}), **search_object(search, found, least)}))
     else:
         print_blocks(search_blocks(search, found, least))
-    if end is not None:
+    if end is None:
+        tell_next("tune", file, *results_words(results), as_json=as_json)
+    else:
         finished(end, results, as_json)

@@ -13,26 +13,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bitskip.data.markers import MANY, refuse_markers, suspects
 from bitskip.data.readers import read_blocks, read_rows
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
-
-MIN_DOCUMENTS = 20
-"""With fewer documents a held-out share can hardly be taken: `auto` then cuts a .txt file into blocks of lines."""
 
 LINES_PER_BLOCK = 20
 DEFAULT_SEPARATOR = "\n\n"
 
 _TITLE = re.compile(r"\s*= (?!=).+(?<!=) =\s*")
-_END = r"end[ _▁-]?of[ _▁-]?(?:text|doc(?:ument)?|sentence|sequence|story|article|file)|eo[sdft]|eot_id"
-_MARKER = re.compile(
-    rf"<[|｜](?:{_END}|doc(?:ument)?_?sep(?:arator)?|sep)[|｜]>|<(?:{_END}|sep)>|\[(?:{_END}|sep)\]"
-    r"|</(?:s|doc|document|story|article)>",
-    re.IGNORECASE,
-)
-"""What tokenizers and other people's files close a document with."""
-
-NEWLINE, _BLANKS, _NEAR = "\n", " \t\r\f\v\u00a0", 100
+NEWLINE = "\n"
 
 
 def documents_of(path: Path, config: DataConfig) -> Iterator[str | None]:
@@ -53,9 +43,10 @@ def documents_of(path: Path, config: DataConfig) -> Iterator[str | None]:
 
 
 def _checked(path: Path, rows: Iterator[str | None], config: DataConfig) -> Iterator[str | None]:
+    mentioned = 0
     for number, text in enumerate(rows, start=1):
         if text and config.document != "row":
-            _refuse_markers(text, f"data.files: {path}: row {number}", config)
+            mentioned = refuse_markers(text, f"data.files: {path}: row {number}", "", 0, mentioned)
         yield text
 
 
@@ -64,7 +55,7 @@ def cut_text(path: Path, config: DataConfig) -> Iterator[str]:
     if config.document in ("auto", "separator"):
         if not config.separator:
             raise UserError(r"data.separator is empty; set what stands between documents, for example '\n\n'")
-        enough = config.document == "separator" or _look_at(path, config).separated >= MIN_DOCUMENTS
+        enough = config.document == "separator" or _look_at(path, config).separated >= MANY
         yield from _separated(path, config) if enough else _in_blocks(path, config)
     elif config.document == "blank-line":
         yield from _at_empty_lines(path, config)
@@ -82,8 +73,9 @@ def cut_text(path: Path, config: DataConfig) -> Iterator[str]:
 def _blocks(path: Path, config: DataConfig) -> Iterator[str]:
     """The text of a file by parts that end with lines. Raises UserError for markers at which it would not be cut."""
     lines = mentioned = 0
+    used = config.separator if config.document in ("auto", "separator") else ""
     for block in read_blocks(path):
-        mentioned = _refuse_markers(block, f"data.files: {path}", config, lines, mentioned)
+        mentioned = refuse_markers(block, f"data.files: {path}", used, lines, mentioned)
         lines += block.count(NEWLINE)
         yield block
 
@@ -164,45 +156,6 @@ def _titles(lines: Iterable[str]) -> int:
     return found
 
 
-def _refuse_markers(content: str, where: str, config: DataConfig, lines: int = 0, mentioned: int = 0) -> int:
-    """How often markers are mentioned up to here; `content` stands behind so many lines with so many of them.
-
-    Raises UserError if end-of-document markers stand where `config` lets no document end.
-    """
-    if "<" not in content and "[" not in content:
-        return mentioned
-    used = config.separator if config.document in ("auto", "separator") else ""
-    for match in _MARKER.finditer(content):
-        marker, start = match.group(), match.start()
-        if marker in used:
-            continue
-        mentioned += _has_bars(marker)
-        if not _ends_document(content, match) and mentioned < MIN_DOCUMENTS:
-            continue
-        cure = "cut the row there into several, or set data.document: row to train on it as text"
-        if ": row " not in where:
-            line = lines + content.count(NEWLINE, 0, start) + 1
-            where, cure = f"{where}:{line}", f'set data.separator: "{marker}"'
-        raise UserError(f"{where}: '{marker}' ends documents here, and they would not be cut there; {cure}")
-    return mentioned
-
-
-def _ends_document(content: str, match: re.Match[str]) -> bool:
-    """Whether a marker stands alone on its line; one with bars also at an end of a line, or right between words."""
-    before = content[max(0, match.start() - _NEAR) : match.start()]
-    after = content[match.end() : match.end() + _NEAR]
-    begins = not (near := before.rstrip(_BLANKS)) or near.endswith(NEWLINE)
-    ends = not (near := after.lstrip(_BLANKS)) or near.startswith(NEWLINE)
-    if not _has_bars(match.group()):
-        return begins and ends
-    return begins or ends or ((before[-1].isalnum() or before[-1] in ".!?") and after[0].isalnum())
-
-
-def _has_bars(marker: str) -> bool:
-    """No other language than that of tokenizers writes <|…|>."""
-    return marker[1] in "|｜"
-
-
 @dataclass(frozen=True)
 class _Found:
     """Documents that a .txt file would have."""
@@ -213,11 +166,15 @@ class _Found:
 
 
 def _look_at(path: Path, config: DataConfig) -> _Found:
+    return _look(path, config.separator, config.document, _state(path))
+
+
+def _state(path: Path) -> tuple[int, ...]:
     try:
         state = path.stat()
     except OSError as error:
         raise UserError(f"data.files: {path}: cannot be read: {error.strerror or error}") from None
-    return _look(path, config.separator, config.document, (state.st_size, state.st_mtime_ns, state.st_ino))
+    return state.st_size, state.st_mtime_ns, state.st_ino
 
 
 @functools.lru_cache(maxsize=4096)
@@ -228,7 +185,12 @@ def _look(path: Path, separator: str, document: str, _: tuple[int, ...]) -> _Fou
     blank = separated
     if separator != DEFAULT_SEPARATOR or any(line and line.isspace() for line in _lines(path, config)):
         blank = sum(1 for _ in _at_empty_lines(path, config))
-    return _Found(separated, blank, _titles(_lines(path, config)) if separated < MIN_DOCUMENTS else 0)
+    return _Found(separated, blank, _titles(_lines(path, config)) if separated < MANY else 0)
+
+
+@functools.lru_cache(maxsize=4096)
+def _suspects(path: Path, _: tuple[int, ...]) -> str:
+    return suspects(read_blocks(path))
 
 
 def suited(config: DataConfig, paths: Iterable[Path]) -> DataConfig:
@@ -275,7 +237,7 @@ def told(config: DataConfig, paths: Sequence[Path]) -> tuple[str, list[str]]:
     in_blocks = texts if config.document == "lines" else []
     if config.document == "auto":
         found = {path: _look_at(path, config) for path in texts}
-        in_blocks = [path for path in texts if found[path].separated < MIN_DOCUMENTS]
+        in_blocks = [path for path in texts if found[path].separated < MANY]
         ways = [*ways[: len(in_blocks) < len(texts)], *[f"{len(in_blocks)} in {_TEXT_CUT['lines']}"] * bool(in_blocks)]
         wiki = [path for path in in_blocks if found[path].articles]
         if wiki:
@@ -286,10 +248,13 @@ def told(config: DataConfig, paths: Sequence[Path]) -> tuple[str, list[str]]:
             in_blocks = []
     if in_blocks:
         doubts.append(
-            f"{in_blocks[0]} has fewer than {MIN_DOCUMENTS} documents at {separator} and is cut into blocks of lines: "
+            f"{in_blocks[0]} has fewer than {MANY} documents at {separator} and is cut into blocks of lines: "
             "what is held out continues what is trained on; set data.separator to what stands between its documents, "
             "or data.document: file and give more files"
         )
+    if config.separator == DEFAULT_SEPARATOR and config.document not in ("row", "article", "file"):
+        told_of = ((path, _suspects(path, _state(path))) for path in texts)
+        doubts += [f"{path} {what}" for path, what in told_of if what][:1]
     return ", ".join([*ways, *rows]), doubts
 
 
@@ -313,7 +278,7 @@ def _refuse_unused(config: DataConfig, texts: list[Path]) -> None:
 
 
 def _way(config: DataConfig, found: list[_Found]) -> str:
-    enough = all(each.separated >= MIN_DOCUMENTS for each in found)
+    enough = all(each.separated >= MANY for each in found)
     lines_of_blanks = any(each.at_empty_lines != each.separated for each in found)
     if config.document == "blank-line":
         return "auto" if enough and not lines_of_blanks else "blank-line"
@@ -324,7 +289,7 @@ def _way(config: DataConfig, found: list[_Found]) -> str:
     if enough and not lines_of_blanks:
         return "auto"
     total = sum(each.at_empty_lines for each in found)
-    if total < MIN_DOCUMENTS:
+    if total < MANY:
         return "lines"
     if total == len(found):
         return "file"

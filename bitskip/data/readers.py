@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bitskip import progress
-from bitskip.data.hub import first_line
 from bitskip.errors import UserError
+from bitskip.hub import first_line
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN_NAMES = 200

@@ -141,6 +141,7 @@ def _bytes_of(path: Path, corpus: Corpus, tokenizer: Tokenizer, test: _Stream) -
                 (0.0 if corpus.ordered else drawn(document), own) for document, own in zip(batch, found, strict=True)
             ]
             held += sum(map(len, found))
+        corpus.check_unchanged()
         parts.sort(key=lambda part: part[0])
         np.concatenate([own for _, own in parts]).astype(np.uint32).tofile(temporary)
 
@@ -284,6 +285,7 @@ def _write(opened: Mapping[Side, Path], corpus: Corpus, tokenizer: Tokenizer, ch
             hand_over(side)
         if writing:
             writing.result()
+    corpus.check_unchanged()
 
 
 class _Writer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +17,19 @@ import numpy as np
 from bitskip import progress
 from bitskip.data.cache import cache_folder, content_key, publish
 from bitskip.data.corpora import Corpus, open_corpus
-from bitskip.data.hub import first_line
-from bitskip.data.pretrained import cannot_load, read_tokenizer
+from bitskip.data.pretrained import cannot_load, of_checkpoint, read_tokenizer
 from bitskip.data.words import WordTable, splits_at_blanks
 from bitskip.errors import UserError
+from bitskip.hub import first_line
 from bitskip.trial.config import DataConfig
 
 if TYPE_CHECKING:
     import tokenizers
 
 END_OF_DOCUMENT = "<|endoftext|>"
+END_OF_DOCUMENT_NAMES = (END_OF_DOCUMENT, "<|end_of_text|>", "</s>")
+"""What ends a document in the training text of SmolLM2, Qwen and OLMo, of Llama 3, and of Llama 2 and Mistral."""
+
 TRAINING_CHARACTERS = 4_000_000
 """A BPE is learned from at least so many, spread over the training text, or from all there are."""
 
@@ -79,33 +84,47 @@ class LibraryTokenizer:
     """A tokenizer of the `tokenizers` library that has an end-of-document token.
 
     What is stored with it and would change the text is switched off: truncation, padding, and BPE dropout, which draws
-    at random. Where its ids leave gaps, they are numbered anew, in their order.
+    at random. Where its ids leave gaps, they are numbered anew, in their order; not so with `rows`, those of a
+    pretrained model's embedding, whose numbers they are.
     """
 
     inner: tokenizers.Tokenizer
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         self.inner.no_truncation()
         self.inner.no_padding()
         if getattr(self.inner.model, "dropout", None):
             self.inner.model.dropout = None
-        end = self.inner.token_to_id(END_OF_DOCUMENT)
-        if end is None:
-            raise UserError(f"data.tokenizer: it has no end-of-document token {END_OF_DOCUMENT}")
-        if not any(token.special and token.content == END_OF_DOCUMENT for token in self._added()):
-            self.inner.add_special_tokens([END_OF_DOCUMENT])  # a word of the vocabulary so far: decoding leaves it out
+        names = END_OF_DOCUMENT_NAMES if self.rows else (END_OF_DOCUMENT,)
+        name = next((each for each in names if self.inner.token_to_id(each) is not None), None)
+        if name is None:
+            raise UserError(
+                f"data.tokenizer: it has no end-of-document token {' or '.join(names)}; name the token that ends its "
+                "documents so in the file, or set data.tokenizer to bpe or bytes"
+            )
+        end = int(self.inner.token_to_id(name) or 0)
+        if not any(token.special and token.content == name for token in self._added()):
+            self.inner.add_special_tokens([name])  # a word of the vocabulary so far: decoding leaves it out
         self.inner.encode_special_tokens = True  # "<|endoftext|>" in a document is text, it ends none
         token_of: dict[int, str] = {}
         for token, at in self.inner.get_vocab().items():
             if (other := token_of.setdefault(at, token)) != token:
                 raise UserError(f"data.tokenizer: its tokens {other!r} and {token!r} have one id, {at}; {MEND}")
-        self._stored = np.array(sorted(token_of), np.int64)
+        if self.rows and max(token_of) >= self.rows:
+            raise UserError(f"data.tokenizer: it has a token with the id {max(token_of)}, the model {self.rows} tokens")
+        self._stored = np.arange(self.rows) if self.rows else np.array(sorted(token_of), np.int64)
         if self._stored[-1] > LARGEST_ID:
             raise UserError(f"data.tokenizer: it has a token with the id {self._stored[-1]}; {MEND}")
         self.vocab_size: int = len(self._stored)
         self.end_of_document: int = int(np.searchsorted(self._stored, end))
         self.fingerprint: str = hashlib.sha256(self.inner.to_str().encode()).hexdigest()
         self._words = WordTable(self._encode) if splits_at_blanks(self.inner) else None
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether ids of the file are others here."""
+        return int(self._stored[-1]) >= self.vocab_size
 
     def encode(self, documents: Sequence[str]) -> list[np.ndarray]:
         return self._words.encoded(documents) if self._words else self._encode(list(documents))
@@ -161,8 +180,44 @@ def _library_errors(told: Callable[[str], UserError]) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _silent_panics() -> Iterator[None]:
+    """A panic of the Rust code is an exception here, whose trace it prints itself, past Python's streams."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _cannot_encode() -> contextlib.AbstractContextManager[None]:
     return _library_errors(lambda reason: UserError(f"data.tokenizer: cannot encode the text: {reason}; {MEND}"))
+
+
+def as_library_tokenizer(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
+    """A copy as the `tokenizers` library has it, for other programs. Raises UserError if its ids have gaps there."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers
+
+    if isinstance(tokenizer, LibraryTokenizer):
+        if tokenizer.has_gaps:
+            raise UserError("data.tokenizer: its ids leave gaps, and the model's do not; other programs cannot use it")
+        return tokenizers.Tokenizer.from_str(tokenizer.inner.to_str())
+    found = tokenizers.Tokenizer(models.BPE({byte_character(byte): byte for byte in range(256)}, []))
+    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    found.decoder = decoders.ByteLevel()
+    found.add_special_tokens([END_OF_DOCUMENT])
+    return found
+
+
+def byte_character(byte: int) -> str:
+    """The character that stands for a byte in a byte-level BPE (GPT-2): itself, where it is printable."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return chr(byte if byte in printable else 256 + byte - sum(other < byte for other in printable))
 
 
 def load_tokenizer(
@@ -203,6 +258,7 @@ def _trained(
             report(f"learning a BPE from {sample.characters:,} of {sample.read:,} characters, spread over all")
         with progress.stage("learning a BPE"):
             _train_bpe(iter(sample.texts), config.vocab_size).save(str(temporary))
+        corpus.check_unchanged()
 
     publish(path, build, _is_tokenizer)
     tokenizer = LibraryTokenizer(tokenizers.Tokenizer.from_file(str(path)))
@@ -245,5 +301,6 @@ def _pretrained(config: DataConfig) -> LibraryTokenizer:
     import tokenizers
 
     content = read_tokenizer(config)
-    with _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
-        return LibraryTokenizer(tokenizers.Tokenizer.from_str(content.decode()))
+    with _silent_panics(), _library_errors(lambda reason: cannot_load(config.tokenizer, reason)):
+        rows = config.vocab_size if of_checkpoint(config.tokenizer) else None
+        return LibraryTokenizer(tokenizers.Tokenizer.from_str(content.decode()), rows)

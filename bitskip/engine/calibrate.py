@@ -46,6 +46,7 @@ def calibrate(
     `wanted` None measures only what takes a few seconds, False nothing. A GPU trial is measured where torch sees a GPU.
     Raises UserError if a step fails, as for want of memory.
     """
+    trials = [trial for trial in trials if trial.steps]  # a step is what is timed
     if not trials or (not wanted and not installed("torch")):
         return None
     costs = [(flops_per_step(trial), index) for index, trial in enumerate(trials)]

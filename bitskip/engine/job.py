@@ -8,6 +8,7 @@ from typing import Any
 
 from bitskip.store.schema import Status, attempt_columns
 from bitskip.store.tables import Failure
+from bitskip.sweep.program import Program
 from bitskip.sweep.resources import Resources
 from bitskip.techniques.registry import named_modules
 from bitskip.training.shared_prefix import Prefixes
@@ -21,7 +22,7 @@ class Job:
     An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
     `prefixes` are what it takes over from other trials and leaves for them, `earlier` is how the attempt before this
     one failed, `tuned` the axes that its sweep chooses by configuration, `plugins` the modules of techniques that a
-    worker has to import.
+    worker has to import, `program` what trains it in bitskip's place.
     """
 
     trial: TrialConfig
@@ -37,6 +38,7 @@ class Job:
     prefixes: Prefixes | None = None
     earlier: Failure | None = None
     plugins: tuple[str, ...] = ()
+    program: Program | None = None
 
     def columns(self) -> dict[str, Any]:
         """What `trials` says of an attempt that begins now."""
@@ -56,6 +58,7 @@ class Setting:
     resources: Resources
     save_weights: bool
     tuned: tuple[str, ...] = ()
+    program: Program | None = None
 
     def job(
         self, trial: TrialConfig, point: str | None, prefixes: Prefixes | None = None, earlier: Failure | None = None
@@ -76,4 +79,16 @@ class Setting:
             prefixes=prefixes,
             earlier=earlier,
             plugins=named_modules(),
+            program=self.program,
         )
+
+
+def work(job: Job) -> dict[str, Any]:
+    """A worker's part: run a trial and store its row; what `Scheduler.ended` is told."""
+    if job.program is not None:
+        from bitskip.engine import program_worker
+
+        return program_worker.work(job)
+    from bitskip.engine import worker  # with torch
+
+    return worker.work(job)

@@ -19,7 +19,7 @@ from bitskip.sweep.designs import DESIGNS
 from bitskip.sweep.resources import local_slots
 from bitskip.sweep.sweep_file import Sweep, no_ladder
 from bitskip.training.shared_prefix import Paths, family_order, shared_prefixes
-from bitskip.trial.config import TrialConfig
+from bitskip.trial.config import TrialConfig, refuse_elsewhere
 
 FAILURES_ALIKE = 2
 """A trial that has failed so often in the same way is run again only when asked to."""
@@ -203,4 +203,7 @@ def next_plan(design: Sweep, results: Path, limits: Limits, started: int = 0) ->
     left = None if limits.max_trials is None else limits.max_trials - started
     chooser = DESIGNS[design.design_name].next_batch
     with progress.stage(f"planning {design.name}"):
-        return plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged, limits.max_rung)
+        plan = plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged, limits.max_rung)
+        if design.program is None:
+            refuse_elsewhere(plan.to_run)
+        return plan

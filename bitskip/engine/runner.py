@@ -29,6 +29,7 @@ from bitskip.engine.executors import Executor
 from bitskip.engine.executors.inline import Inline
 from bitskip.engine.job import Setting
 from bitskip.engine.plan import Limits, Plan, next_plan
+from bitskip.engine.program_worker import check_program
 from bitskip.engine.scheduler import Listener, Scheduler
 from bitskip.errors import Terminated, UserError
 from bitskip.store.compaction import compact, compact_if_due
@@ -132,9 +133,14 @@ def _run_batch(
             for path in set_aside(plan.given_up):
                 print(f"bitskip: {path}: kept here, cannot be read; what it held is run again", file=sys.stderr)
             _store_design(plan)
-            _prepare_data(plan, listener)
+            if sweep.program is not None:
+                check_program(sweep.program)
+            else:
+                _prepare_data(plan, listener)
             queue = PrefixQueue(plan.to_run, plan.unfinished, plan.prefixes, plan.prefix_folder)
-            setting = Setting(folder.absolute(), sweep.name, sweep.resources, sweep.save_weights, sweep.tuned)
+            setting = Setting(
+                folder.absolute(), sweep.name, sweep.resources, sweep.save_weights, sweep.tuned, sweep.program
+            )
             scheduler = Scheduler(setting, queue, listener, sweep.point_of, plan.failures, deadline, beat)
             scheduler.recognise()
             _run_all(scheduler, executor)

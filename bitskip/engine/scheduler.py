@@ -198,6 +198,8 @@ class Scheduler:
             # Only that it changes counts: clocks of two machines may differ.
             begun.updated_at, begun.seen = told.updated_at, now
         limit = stall_limit(begun.job.trial, self.setting.resources)
+        if begun.job.program is not None and self.setting.resources.stall_limit is None:
+            return  # a script may be silent for as long as it trains
         if now - begun.seen <= limit or self.end_worker is None:
             return
         if told is None:

@@ -368,3 +368,20 @@ def watched_folders(path: Path) -> list[Path]:
     if not found:
         raise UserError(f"{filesystem.shown(path)}: no sweep in it or one level below; run `bitskip sweep` first")
     return found
+
+
+class Lookouts:
+    """Looks at every sweep at or right below a path, those that come later included.
+
+    Raises UserError where there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._lookouts = path, dict[Path, Lookout]()
+        watched_folders(path)
+
+    def look(self) -> list[Snapshot]:
+        """The sweeps as their files show them now."""
+        for folder in watched_folders(self.path):
+            self._lookouts.setdefault(folder, Lookout(folder))
+        return [lookout.look() for lookout in self._lookouts.values()]

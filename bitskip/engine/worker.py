@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import functools
 import gc
-import json
 import os
 import platform
 import random
 import resource
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 
-import bitskip
+from bitskip.engine.attempt import attempted, failure, provenance, time_limit
 from bitskip.engine.job import Job
-from bitskip.engine.scheduler import SHOWN
 from bitskip.errors import UserError
 from bitskip.store.folder import SweepFolder
 from bitskip.store.heartbeat import reporting, traceback_lines
-from bitskip.store.schema import FINISHED, CurvePoint, Status, as_row
+from bitskip.store.schema import FINISHED, CurvePoint, as_row
 from bitskip.store.tables import write_trial
-from bitskip.techniques.registry import load_plugins
 from bitskip.training.checkpoint import CheckpointPlace
 from bitskip.training.trainer import run_trial
 from bitskip.trial.schedule import step_count
-
-UNWRITABLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES)
-
-
-class TimeLimitError(Exception):
-    """The trial ran past its wall-clock limit."""
 
 
 def work(job: Job) -> dict[str, Any]:
@@ -47,14 +35,12 @@ def work(job: Job) -> dict[str, Any]:
 
     Raises no Exception: a trial without a row was lost.
     """
-    try:
-        load_plugins(job.plugins)
+
+    def run(job: Job) -> dict[str, Any]:
         reset_process(job.threads)
-        row = run_job(job)
-        return {"row": {key: row.get(key) for key in SHOWN}}
-    except Exception as error:  # what a trial raises is stored: this one was raised by storing it
-        full = isinstance(error, OSError) and error.errno in UNWRITABLE
-        return {"unwritable": str(error)} if full else {"reason": f"{type(error).__name__}: {_first_line(error)}"}
+        return run_job(job)
+
+    return attempted(job, run)
 
 
 def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
@@ -72,7 +58,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         torch.set_num_threads(job.threads)
         _reset_peak_memory(job.device)
         began = time.perf_counter()
-        row = job.columns() | _provenance(job, device)
+        row = job.columns() | provenance(job, device, torch=torch.__version__, numpy=numpy.__version__)
 
         def measured(point: CurvePoint, steps: int) -> None:
             report.note(_point_line(point, steps))
@@ -82,7 +68,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         parts: tuple[Any, ...] = ((), (), ())
         try:
             check_device(job.device)
-            with _time_limit(job.time_limit):
+            with time_limit(job.time_limit):
                 result = run_trial(
                     trial,
                     job.device,
@@ -93,7 +79,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
                     report=report,
                 )
         except Exception as error:
-            row |= job.failed(*_failure(job, error))
+            row |= job.failed(*failure(job, error))
             report.note(traceback_lines(error))
         else:
             row |= as_row(result)
@@ -105,18 +91,6 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         shown = f"perplexity {row['ppl']:.4g}" if row.get("ppl") else row.get("reason") or "no perplexity"
         report.note(f"{row['status']} after {time.perf_counter() - began:.1f} s: {shown}")
     return row
-
-
-def _failure(job: Job, error: Exception) -> tuple[Status, str]:
-    """Status and reason of a trial that raised."""
-    if isinstance(error, TimeLimitError):
-        return Status.TIMEOUT, f"longer than the limit of {job.time_limit:g} s"
-    first = _first_line(error)
-    return Status.ERROR, first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]
 
 
 def check_device(device: str) -> None:
@@ -134,46 +108,6 @@ def _point_line(point: CurvePoint, steps: int) -> str:
 
     losses = f"training loss {shown(point.train_loss)}, held-out loss {shown(point.val_loss)}"
     return f"step {point.step}/{steps}, phase {point.phase}: {losses}, learning rate {point.lr:.3g}"
-
-
-def _provenance(job: Job, device: str) -> dict[str, Any]:
-    """The fields of a row that say what made it."""
-    versions = {"bitskip": bitskip.__version__, "python": platform.python_version()}
-    versions |= {"torch": torch.__version__, "numpy": numpy.__version__}
-    return {
-        "device": device,
-        "threads": job.threads,
-        "niceness": os.nice(0),
-        "versions": json.dumps(versions, sort_keys=True),
-        "git_sha": _git_sha(),
-    }
-
-
-@contextlib.contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raises TimeLimitError inside after so many seconds; needs the main thread of a Unix process."""
-    if seconds is None:
-        yield
-        return
-
-    expired = False
-
-    def expire(*_: object) -> None:
-        nonlocal expired
-        expired = True
-        raise TimeLimitError
-
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    except Exception as error:
-        if expired and not isinstance(error, TimeLimitError):  # the compiler wraps whatever is raised in it
-            raise TimeLimitError from error
-        raise
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def _reset_peak_memory(device: str) -> None:
@@ -200,20 +134,6 @@ def _device_name(device: str) -> str:
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"
-
-
-@functools.cache
-def _git_sha() -> str | None:
-    """Commit of the checkout that bitskip runs from, `+` if it has changes; None outside a checkout."""
-
-    def git(*command: str) -> str:
-        here = Path(bitskip.__file__).parent
-        return subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + "+" * bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def reset_process(threads: int, seed: int = 0) -> None:

@@ -15,11 +15,12 @@ from bitskip.techniques.base import LinearOps, Op
 
 
 class BitLinear(nn.Module):
-    """A bias-free linear layer; weight [out, in]. Without ops it is `nn.Linear`."""
+    """A linear layer; weight [out, in]. Without ops it is `nn.Linear`. A bias is never quantized or rotated."""
 
-    def __init__(self, inputs: int, outputs: int, site: str) -> None:
+    def __init__(self, inputs: int, outputs: int, site: str, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.site = site
         self._frozen: Tensor | None = None
         self.use({})
@@ -47,7 +48,8 @@ class BitLinear(nn.Module):
     def forward(self, x: Tensor, quantized: Tensor | None = None) -> Tensor:
         """Output for the input x, whose `quantized_input` may be given where it is known (see `shared_input`)."""
         y = F.linear(self.quantized_input(x) if quantized is None else quantized, self.effective_weight())
-        return _through(self.ops.output, y)
+        y = _through(self.ops.output, y)
+        return y if self.bias is None else y + self.bias
 
     def rotated_input(self, x: Tensor) -> Tensor:
         """What the activation quantizer sees: shape as `x`."""

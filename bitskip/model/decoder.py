@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitskip.model.bitlinear import BitLinear, shared_input
+from bitskip.model.rotary import rotary_table
 from bitskip.ops.cross_entropy import cross_entropies
 from bitskip.ops.fused import RMSNorm, gated, rotate
 from bitskip.ops.published_defects import compared_tokens
@@ -55,32 +56,46 @@ class KeyValueCache:
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
 
+def sub_norm(sizes: ModelConfig, width: int) -> nn.Module:
+    """The norm at the input of o or down in BitNet's block (arXiv 2504.12285, §2), which nothing else bounds."""
+    return RMSNorm(width, eps=sizes.norm_eps) if sizes.layout == "bitnet" else nn.Identity()
+
+
 class Attention(nn.Module):
     """Causal grouped-query attention with rotary positions; `key_value_ops` act on keys and values behind these."""
 
     def __init__(self, sizes: ModelConfig, layer: int, causal: bool) -> None:
         super().__init__()
         self.sizes, self.layer, self.causal = sizes, layer, causal
-        width, kv_width = sizes.width, sizes.kv_heads * sizes.head_width
-        self.q = BitLinear(width, width, "q")
-        self.k = BitLinear(width, kv_width, "k")
-        self.v = BitLinear(width, kv_width, "v")
-        self.o = BitLinear(width, width, "o")
-        # As in Qwen3 (arXiv 2505.09388): per head, before the positions, so that a cache holds normed keys.
+        width, own_width, kv_width = sizes.width, sizes.attention_width, sizes.kv_heads * sizes.head_width
+        biased = sizes.attention_bias != "none"
+        self.q = BitLinear(width, own_width, "q", biased)
+        self.k = BitLinear(width, kv_width, "k", biased)
+        self.v = BitLinear(width, kv_width, "v", biased)
+        self.sub_norm = sub_norm(sizes, own_width)
+        self.o = BitLinear(own_width, width, "o", sizes.attention_bias == "qkvo")
+        # Before the positions, so that a cache holds normed keys: per head as in Qwen3 (arXiv 2505.09388), or over all
+        # heads as in OLMo 2 (arXiv 2501.00656).
+        self.norms_span_heads = sizes.layout == "olmo2"
+        spans = (own_width, kv_width) if self.norms_span_heads else (sizes.head_width,) * 2
         self.query_norm, self.key_norm = (
-            RMSNorm(sizes.head_width, eps=sizes.norm_eps) if sizes.qk_norm else nn.Identity() for _ in range(2)
+            RMSNorm(span, eps=sizes.norm_eps) if sizes.qk_norm else nn.Identity() for span in spans
         )
         self.key_value_ops: tuple[Op, ...] = ()
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None, attended: Tensor | None = None) -> Tensor:
         """Output [B, T, D]; `attended` bool [B, keys so far] says which keys besides its own a token may see."""
-        batch, length, width = x.shape
+        batch, length, _ = x.shape
 
         def heads(y: Tensor) -> Tensor:
             return y.view(batch, length, -1, self.sizes.head_width)  # [B, T, H|G, K]
 
-        query, key, value = map(heads, shared_input(x, self.q, self.k, self.v))
-        query, key = self.query_norm(query), self.key_norm(key)
+        query, key, value = shared_input(x, self.q, self.k, self.v)
+        if self.norms_span_heads:
+            query, key = self.query_norm(query), self.key_norm(key)
+        query, key, value = map(heads, (query, key, value))
+        if not self.norms_span_heads:
+            query, key = self.query_norm(query), self.key_norm(key)
         query, key, value = (each.transpose(1, 2) for each in (query, key, value))
         query, key = rotate(query, rotary), rotate(key, rotary)
         for op in self.key_value_ops:
@@ -105,7 +120,7 @@ class Attention(nn.Module):
         if groups > 1 and not in_place:
             key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=in_place)
-        return cast(Tensor, self.o(mixed.transpose(1, 2).reshape(batch, length, width)))
+        return cast(Tensor, self.o(self.sub_norm(mixed.transpose(1, 2).reshape(batch, length, -1))))
 
 
 class FeedForward(nn.Module):
@@ -116,15 +131,19 @@ class FeedForward(nn.Module):
         width, hidden = sizes.width, sizes.ffn_width
         self.gate = BitLinear(width, hidden, "gate")
         self.up = BitLinear(width, hidden, "up")
+        self.sub_norm = sub_norm(sizes, hidden)
         self.down = BitLinear(hidden, width, "down")
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = shared_input(x, self.gate, self.up)
-        return cast(Tensor, self.down(gated(gate, up)))
+        return cast(Tensor, self.down(self.sub_norm(gated(gate, up))))
 
 
 class Block(nn.Module):
-    """x + attention(norm x), then x + feed_forward(norm x), in the way of the modules in `around` that are `on`."""
+    """x + attention(norm x), then x + feed_forward(norm x), in the way of the modules in `around` that are `on`.
+
+    With the layout of OLMo 2 the norms stand behind: x + norm(attention x), x + norm(feed_forward x).
+    """
 
     def __init__(
         self, sizes: ModelConfig, layer: int, causal: bool, around: Mapping[type[Technique], nn.Module]
@@ -134,6 +153,7 @@ class Block(nn.Module):
         self.attention = Attention(sizes, layer, causal)
         self.feed_forward_norm = RMSNorm(sizes.width, eps=sizes.norm_eps)
         self.feed_forward = FeedForward(sizes)
+        self.norms_behind = sizes.layout == "olmo2"
         self.around = nn.ModuleList(around.values())
         self.kinds, self.on = tuple(around), (True,) * len(around)
 
@@ -147,6 +167,9 @@ class Block(nn.Module):
         self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None, attended: Tensor | None = None
     ) -> Tensor:
         """The block itself; `attended` as for `Attention`."""
+        if self.norms_behind:
+            x = x + self.attention_norm(self.attention(x, rotary, cache, attended))
+            return cast(Tensor, x + self.feed_forward_norm(self.feed_forward(x)))
         x = x + self.attention(self.attention_norm(x), rotary, cache, attended)
         return cast(Tensor, x + self.feed_forward(self.feed_forward_norm(x)))
 
@@ -334,19 +357,6 @@ def initial_std(sizes: ModelConfig, shape: Sequence[int]) -> float:
     return sizes.init_std if sizes.init == "normal" else sizes.init_gain / math.sqrt(shape[-1])
 
 
-@functools.lru_cache(maxsize=64)
-def rotary_table(sizes: ModelConfig, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Rotary position embedding (RoFormer) of positions 0 … length - 1, [2, T, K], made once per argument.
-
-    With a = position * theta^(-2i/K), i < K/2: the cosines (cos a, cos a) and the signed sines (-sin a, sin a).
-    """
-    half = torch.arange(0, sizes.head_width, 2, device=device, dtype=torch.float32) / sizes.head_width
-    positions = torch.arange(length, device=device, dtype=torch.float32)
-    angles = positions[:, None] * sizes.rope_theta**-half
-    cos, sin = angles.cos(), angles.sin()
-    return torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)]).to(dtype)
-
-
 def uncompiled() -> contextlib.AbstractContextManager[object]:
     """Inside, compiled blocks run as they are written: for passes of other shapes, which would be compiled anew."""
     # Importing the compiler takes seconds; where nobody has, nothing is compiled.
@@ -354,6 +364,19 @@ def uncompiled() -> contextlib.AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager") if in_use else contextlib.nullcontext()
 
 
-def build_model(trial: TrialConfig) -> Decoder:
-    """The untrained model of a trial, on the CPU, with the weights its seed gives."""
+def random_model(trial: TrialConfig) -> Decoder:
+    """The model of a trial, on the CPU, with the weights its seed gives."""
     return Decoder(trial.model, trial.techniques, trial.data.vocab_size, trial.seed)
+
+
+def build_model(trial: TrialConfig) -> Decoder:
+    """The untrained model of a trial, on the CPU, with the weights its seed gives or those it was pretrained to.
+
+    Raises UserError for pretrained weights that cannot be read or are others than the trial was made with.
+    """
+    model = random_model(trial)
+    if trial.model.pretrained:
+        from bitskip.model.pretrained import load_pretrained
+
+        load_pretrained(model, trial)
+    return model

@@ -62,21 +62,23 @@ def scores(
     head: Float[Tensor, "vocabulary width"],
     state: Float[Tensor, "batch tokens width"],
     targets: Int[Tensor, "batch tokens"],
-) -> tuple[Float[Tensor, batch], Int[Tensor, "batch tokens"]]:
-    """(the sequences' sums of negative log-likelihoods in nats, fp64 [B]; the most likely tokens [B, T]) of one exit.
+) -> tuple[Float[Tensor, "batch tokens"], Int[Tensor, "batch tokens"], Float[Tensor, "batch tokens"]]:
+    """(negative log-likelihoods in nats, fp64; the most likely tokens; their probabilities, fp32) of one exit, [B, T].
 
-    Shapes: head [V, D], state [B, T, D], targets [B, T]; targets of -100 do not count.
+    Shapes: head [V, D], state [B, T, D], targets [B, T]; of targets of -100 the first is 0.
     """
     flat, compared = state.reshape(-1, state.shape[-1]), targets.flatten()
     losses = torch.empty(compared.shape, dtype=torch.float64, device=head.device)
     choices = torch.empty_like(compared)
+    confidence = torch.empty(compared.shape, dtype=torch.float32, device=head.device)
     with torch.autocast(head.device.type, enabled=False):
         for chunk, logits in _logits(head, flat, _product_dtype(head)):
             target = compared[chunk, None]
             top, choices[chunk] = largest(logits)
             picked, sums = _exponentials(logits, top, target)
             losses[chunk] = torch.where(target == IGNORED_TARGET, 0.0, (sums.log() - picked).double()).flatten()
-    return losses.view_as(targets).sum(1), choices.view_as(targets)
+            confidence[chunk] = sums.reciprocal().flatten()  # of exponentials whose largest is 1
+    return losses.view_as(targets), choices.view_as(targets), confidence.view_as(targets)
 
 
 def largest(logits: Float[Tensor, "rows width"]) -> tuple[Float[Tensor, "rows 1"], Int[Tensor, rows]]:

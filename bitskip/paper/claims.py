@@ -51,9 +51,14 @@ class Quantity:
     needs: str = ""
 
 
+def _exit_in(exits: Rows) -> int | None:
+    """The published exit, where all exits were measured."""
+    return published_exit(len(exits)) if len(exits) == exits[-1]["depth"] else None
+
+
 def _exit_cost(exits: Rows, _: Rows) -> float | None:
     """Nats that the published exit costs."""
-    layer = published_exit(len(exits))
+    layer = _exit_in(exits)
     if layer is None:
         return None
     loss, full = exits[layer - 1]["loss"], exits[-1]["loss"]
@@ -62,7 +67,7 @@ def _exit_cost(exits: Rows, _: Rows) -> float | None:
 
 def _gain_share(exits: Rows, _: Rows) -> float | None:
     """Speed gain of the published exit over L / E - 1, the share of blocks left out."""
-    layer = published_exit(len(exits))
+    layer = _exit_in(exits)
     gain = exits[layer - 1].get("speed_gain") if layer is not None else None
     return None if gain is None or layer is None else gain / (len(exits) / layer - 1)
 

@@ -22,6 +22,7 @@ from bitskip.predict.predictor import Predictor
 from bitskip.shipped import IN_WHEEL
 from bitskip.store.filesystem import files_in, folders_in
 from bitskip.store.folder import SweepFolder
+from bitskip.store.stored_design import declare_factors_of
 
 FILE_NAME = ".predictor.json"
 FORMAT = 6
@@ -45,6 +46,7 @@ def open_predictor(root: Path, metric: str = "ppl") -> tuple[Predictor, str]:
 
     Raises UserError if the path is no results folder or holds no finished trial.
     """
+    declare_factors_of([root, *folders_in(root)])
     # Before reading: a trial that lands in between makes the file stale, never wrong.
     current = fingerprint(root)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):

@@ -18,7 +18,8 @@ FOOT = (
 )
 
 
-def _values(entry: Axis) -> str:
+def values_text(entry: Axis) -> str:
+    """The values that it takes."""
     return ", ".join(entry.choices or ()) or entry.bounds() or entry.kind.__name__
 
 
@@ -27,7 +28,8 @@ def _origin(entry: Axis) -> str:
     return found[0] if found else entry.since or ""
 
 
-def _default(entry: Axis) -> str:
+def default_text(entry: Axis) -> str:
+    """Its default, with the neutral value where that is another."""
     told = str(entry.default) or "none"
     return told if entry.neutral == entry.default else f"{told} (neutral {entry.neutral})"
 
@@ -35,8 +37,8 @@ def _default(entry: Axis) -> str:
 COLUMNS = (
     Column[Axis]("axis", lambda entry: entry.name),
     Column[Axis]("meaning", lambda entry: entry.doc),
-    Column[Axis]("values", _values),
-    Column[Axis]("default", _default),
+    Column[Axis]("values", values_text),
+    Column[Axis]("default", default_text),
     Column[Axis]("since", _origin),
 )
 
@@ -59,20 +61,22 @@ def axes_document() -> Document:
 
 def axes_object() -> list[dict[str, Any]]:
     """One plain object per axis."""
-    return [
-        {
-            "axis": entry.name,
-            "meaning": entry.doc,
-            "kind": entry.kind.__name__,
-            "choices": entry.choices,
-            "low": entry.low,
-            "high": entry.high,
-            "below": entry.below,
-            "default": entry.default,
-            "neutral": entry.neutral,
-            "since": entry.since,
-            "technique": entry.technique.__name__ if entry.technique else None,
-            "from": _origin(entry) if entry.since == "plug-in" else "bitskip",
-        }
-        for entry in AXES.values()
-    ]
+    return [axis_object(entry) for entry in AXES.values()]
+
+
+def axis_object(entry: Axis) -> dict[str, Any]:
+    """An axis as plain data."""
+    return {
+        "axis": entry.name,
+        "meaning": entry.doc,
+        "kind": entry.kind.__name__,
+        "choices": entry.choices,
+        "low": entry.low,
+        "high": entry.high,
+        "below": entry.below,
+        "default": entry.default,
+        "neutral": entry.neutral,
+        "since": entry.since,
+        "technique": entry.technique.__name__ if entry.technique else None,
+        "from": _origin(entry) if entry.since == "plug-in" else "bitskip",
+    }

@@ -94,11 +94,11 @@ def equal_costs(stratum: Stratum, others: Sequence[Stratum]) -> Iterator[EqualCo
     free = (*RECIPE_AXES, "tokens", *(name for name in stratum.scale if name.startswith("model.")))
     alike = [other for other in others if _apart(other.scale, free) == _apart(stratum.scale, free)]
     full = [(other, cell) for other in alike for cell in other.cells if _full(cell.levels) == cell.levels]
-    found = [(_techniques(cell.levels), _full_precision(other, cell)) for other, cell in full if cell.values(PPL)]
+    found = [(_techniques(cell.levels), _full_precision(other, cell)) for other, cell in full if _weighed(cell)]
     for cell in stratum.cells:
         plain = _full(cell.levels)
         beside = [each for techniques, each in found if techniques == _techniques(plain)]
-        if plain == cell.levels or not cell.values(PPL) or len({each.weight_bytes for each in beside}) < 2:
+        if plain == cell.levels or not _weighed(cell) or len({each.weight_bytes for each in beside}) < 2:
             continue
         own = _full_precision(stratum, cell)
         same = (each for each in beside if (each.model, each.tokens) == (own.model, own.tokens))
@@ -113,6 +113,11 @@ def equal_costs(stratum: Stratum, others: Sequence[Stratum]) -> Iterator[EqualCo
         )
 
 
+def _weighed(cell: Cell) -> bool:
+    """Whether it has a perplexity and a size: trials of another trainer may lack either."""
+    return bool(cell.values(PPL)) and all(row.get("weight_bytes") for row in cell.rows if row["status"] == Status.OK)
+
+
 def _full(levels: Levels) -> Levels:
     for factor in QUANTIZING:
         levels = with_level(levels, factor, NEUTRAL[factor])
@@ -125,7 +130,7 @@ def _nearest(own: FullPrecision, *names: str) -> Callable[[FullPrecision], tuple
 
 
 def _full_precision(stratum: Stratum, cell: Cell) -> FullPrecision:
-    row = next(row for row in cell.rows if row["status"] == Status.OK)
+    row = next(row for row in cell.rows if row["status"] == Status.OK and row.get("weight_bytes") is not None)
     sizes = {name: stratum.scale[f"model.{name}"] for name in vars(ModelConfig())}
     trial = stored_trial(row)
     model, tokens = model_label(ModelConfig(**sizes)), trial.training.tokens

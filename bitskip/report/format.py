@@ -88,13 +88,16 @@ def counting_line(lines: CountingLines) -> str:
 
 def regime_line(regime: Regime) -> str:
     """How large and how long a scale is, at which rate, and what that leaves open."""
+    if not regime.known:
+        return "Results from elsewhere: size, budget and recipe of their models are not known."
     rate = "learning rates by configuration" if regime.lr is None else f"learning rate {regime.lr:g}"
     steps = "batch sizes by configuration"
     if regime.steps is not None:
         steps = f"{number_text(regime.steps)} steps of {regime.batch_size} × {regime.seq_len} tokens"
+    recipe = "from elsewhere, the recipe not known" if regime.elsewhere else f"{steps}, {rate} ({regime.rate})"
     told = (
         f"{count_text(regime.parameters)} parameters without embedding, {THREE_DIGITS(regime.tokens_per_parameter)} "
-        f"tokens a parameter, {steps}, {rate} ({regime.rate})."
+        f"tokens a parameter, {recipe}."
     )
     if UNDERTRAINED in regime.mark:
         told += (

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.effects import stratum_effects
 from bitskip.analysis.metrics import METRICS
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MOST_DRAWN = 4
 """Scales with figures; the others have tables: a page of fifty figures is not read."""
 
+MOST_NAMED = 3
+"""Sweeps whose names fit a title."""
+
 MOST_IN_PICTURE = 5
 """Single techniques, and as many pairs, in the picture of the first screen."""
 
@@ -45,30 +48,49 @@ class Part:
     metric: str = ""
 
 
-def html_page(analysis: Analysis) -> str:
-    """The whole page. Its figures need matplotlib."""
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-    here = Path(__file__).parent
-    script = (here / "page.js").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.tests |= {"a_table": lambda block: isinstance(block, Table), "a_text": lambda b: isinstance(b, Text)}
-    environment.filters |= {"glossed": _glossed}
-    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
-    whole = document(analysis, PAGE, _figures)
+def html_page(analysis: Analysis, *, live: int | None = None) -> str:
+    """The whole page. Its figures need matplotlib. One that is `live`, of so many rows, asks its server for what runs
+    (`web`).
+    """
+    whole, sweeps = document(analysis, PAGE, _figures), analysis.report.overview.sweeps
     parts = [part for chapter in whole.chapters for part in _parts(analysis, chapter)]
-    page: str = template.render(
-        title=whole.title,
+    return _rendered(
+        live,
+        title=whole.title if len(sweeps) <= MOST_NAMED else f"What {len(sweeps)} sweeps showed",
         answer=list(answer.answer(analysis)),
         picture=_picture(analysis),
         parts=parts,
         mark=next((sheet.section.regime.mark for sheet in analysis.sheets), ""),
         scales={number: sheet.section.scale for number, sheet in enumerate(analysis.sheets, start=1)},
         metrics={part.metric: metric_name(part.metric) for part in parts if part.metric},
+        variants={
+            own.point: own.configuration for sheet in analysis.sheets for own in sheet.section.leaderboard if own.point
+        },
+    )
+
+
+def live_page(title: str) -> str:
+    """A live page without a report."""
+    return _rendered(0, title=title, answer=[], picture="", parts=[], mark="", scales={}, metrics={}, variants={})
+
+
+def _rendered(live: int | None, **content: Any) -> str:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    here = Path(__file__).parent
+    names = ["page.js"] if live is None else ["page.js", "live.js"]
+    script = "".join((here / name).read_text(encoding="utf-8") for name in names)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.tests |= {"a_table": lambda block: isinstance(block, Table), "a_text": lambda b: isinstance(b, Text)}
+    environment.filters |= {"glossed": _glossed}
+    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+    page: str = template.render(
+        live=live,
         shown=lambda table: table.only(ALWAYS, FILES),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **content,
     )
     return page
 

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from bitskip.engine.labels import configuration_label
 from bitskip.engine.plan import Plan
-from bitskip.engine.status import Active, Ended, Lookout, Snapshot, watched_folders
+from bitskip.engine.status import Active, Ended, Lookout, Lookouts, Snapshot
 from bitskip.store.filesystem import place, shown
 from bitskip.store.folder import SweepFolder
 from bitskip.sweep.sweep_file import Sweep
@@ -330,14 +330,11 @@ def watch(path: Path, console: Console, once: bool = False, as_json: bool = Fals
 
     Raises UserError if there is none.
     """
-    lookouts: dict[Path, Lookout] = {}
-    watched_folders(path)  # says what is wrong before a live view takes the terminal
+    lookouts = Lookouts(path)  # says what is wrong before a live view takes the terminal
 
     def looks() -> Iterator[list[Snapshot]]:
         while True:
-            for folder in watched_folders(path):
-                lookouts.setdefault(folder, Lookout(folder))
-            found = [lookout.look() for lookout in lookouts.values()]
+            found = lookouts.look()
             yield found
             if once or all(map(_at_rest, found)):
                 return

@@ -8,8 +8,12 @@ from pathlib import Path
 
 from bitskip.analysis.effects import NOT_ESTIMABLE
 from bitskip.analysis.regime import UNDERTRAINED
+from bitskip.errors import UserError
 from bitskip.report.summary import Analysis, Sheet
-from bitskip.store.folder import SweepFolder
+from bitskip.store.folder import stored_design
+from bitskip.store.stored_design import PROGRAMS, read_design
+from bitskip.sweep.located_yaml import Source
+from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import PRESETS
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER, non_embedding_parameters
 
@@ -29,13 +33,21 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
     section, regime = sheet.section, sheet.section.regime
     if len(section.leaderboard) < 2:
         return "One configuration has a result, and nothing to compare it with.", f"bitskip suggest --results {folder}"
-    again = _sweep_again(analysis, sheet)
+    design, root = _design(analysis, sheet)
+    again = f"bitskip sweep {shlex.quote(str(design))} --results {shlex.quote(str(root))}"
+    if regime.elsewhere and not any(read_design(design).get(key) for key in PROGRAMS):
+        return "Trained elsewhere; what to train there next:", f"bitskip suggest --results {folder}"
+    ladder = _has_ladder(design)
+    if ladder and (left := _unfinished(analysis, design, root)):
+        return f"{left} trials of the ladder have not run.", again
     if section.seeds.paired_sd is None:
         return "No seed was repeated, so nothing has an interval.", f"{again} --set seeds={MORE_SEEDS}"
+    if ladder:
+        return "The ladder was run; the next rung worth its hours:", f"bitskip suggest --results {folder}"
     sizes = {each.section.regime.parameters for each in analysis.sheets}
     if UNDERTRAINED in regime.mark and len(sizes) == 1:
         reason = f"Undertrained: {FEWEST_TOKENS_PER_PARAMETER} tokens a parameter is the least that says more."
-        return reason, f"{again} --set tokens={FEWEST_TOKENS_PER_PARAMETER * regime.parameters}"
+        return reason, f"{again} --set base.tokens={FEWEST_TOKENS_PER_PARAMETER * regime.parameters}"
     effects = [e for e in (*section.main_effects, *section.composition_effects) if e.estimand == "anchored"]
     missing = sum(effect.verdict == NOT_ESTIMABLE for effect in effects)
     if missing:
@@ -52,14 +64,29 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
     for larger in presets[presets.index(model) + 1 :][:1] if model in presets else []:
         tokens = round(regime.tokens_per_parameter * non_embedding_parameters(PRESETS[larger]))
         reason = "Whether it holds at another size is not known."
-        return reason, f"{again} --set model={larger} --set tokens={tokens}"
+        return reason, f"{again} --set base.model={larger} --set base.tokens={tokens}"
     return "What was measured is decided; the next configurations:", f"bitskip suggest --results {folder}"
 
 
-def _sweep_again(analysis: Analysis, sheet: Sheet) -> str:
-    """The command of the sweep with most trials of this scale; FILE where its design is not beside the results."""
+def _design(analysis: Analysis, sheet: Sheet) -> tuple[Path, Path]:
+    """The design of the sweep with most trials of this scale, and its results; FILE where it is not beside them."""
     ran = Counter(str(row.get("sweep")) for cell in sheet.stratum.cells for row in cell.rows)
-    name = ran.most_common(1)[0][0]
-    places = {SweepFolder(folder).design: folder.parent for folder in (analysis.source / name, analysis.source)}
-    design, root = next(((at, root) for at, root in places.items() if at.exists()), (Path("FILE"), analysis.source))
-    return f"bitskip sweep {shlex.quote(str(design))} --results {shlex.quote(str(root))}"
+    design = stored_design(analysis.source, ran.most_common(1)[0][0])
+    return (design, design.parent.parent) if design else (Path("FILE"), analysis.source)
+
+
+def _has_ladder(design: Path) -> bool:
+    """Whether a design has rungs, which set model and tokens; not where there is no file that can be read."""
+    try:
+        return Source.read(design).content.get("ladder") is not None
+    except UserError:
+        return False
+
+
+def _unfinished(analysis: Analysis, design: Path, root: Path) -> int:
+    """How many trials of a design have no row; none where it cannot be read here, as without its text."""
+    try:
+        trials = load_sweep(design, results=root).trials
+    except UserError:
+        return 0
+    return len({trial.trial_id for trial in trials} - set(analysis.results.trials["trial_id"].to_pylist()))

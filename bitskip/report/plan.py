@@ -35,8 +35,8 @@ from bitskip.trial.cost import (
     checkpoint_bytes,
     estimate,
     in_slots,
-    tokens_per_parameter,
     trial_seconds,
+    undertrained,
     weights_bytes,
 )
 from bitskip.trial.schedule import step_count
@@ -104,13 +104,13 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
         "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
         "scales_by_bits": _scales_by_bits(sweep.trials),
-        "undertrained": sum(tokens_per_parameter(t) < FEWEST_TOKENS_PER_PARAMETER for t in plan.to_run),
+        "undertrained": sum(undertrained(t) for t in plan.to_run if not t.model.parameters),
         "problems": [
             *_problems(resources, slots, memory, sum(disk.values()), plan.folder),
             *(file.problem for file in plan.damaged),
         ],
         "withheld": plan.withheld,
-        "text": [asdict(found) for found in summaries(trial.data for trial in sweep.trials)],
+        "text": [asdict(found) for found in summaries(t.data for t in sweep.trials if not t.elsewhere)],
         "trials": [
             {
                 "trial_id": trial.trial_id,
@@ -205,7 +205,8 @@ def _gap_line(gap: Mapping[str, Any]) -> str:
 
 def print_plan(plan: Plan, console: Console, found: Mapping[str, Any]) -> None:
     """Print the counts, and the cost of what is to run; `found` is the plan as `plan_object` gives it."""
-    for part in (*_counts(plan, found), *(_costs(plan, found) if plan.to_run else ())):
+    costs = _costs if plan.sweep.program is None else _programs
+    for part in (*_counts(plan, found), *(costs(plan, found) if plan.to_run else ())):
         shown = Text(part) if isinstance(part, str) else part
         console.print(shown, soft_wrap=isinstance(part, str) and not console.is_terminal)
 
@@ -288,6 +289,18 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str | Table]:
         f"about {duration(found['estimated_hours'] * 3600)}, {found['slots']} at once, until {finish:%a %d %b %H:%M}; "
         f"{device}{price} ({basis})"
     )
+
+
+def _programs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
+    """What is to run where a program trains it, whose costs are not known."""
+    program = plan.sweep.program
+    for entry in found["trials"][:SHOWN_TRIALS]:
+        yield f"{entry['trial_id'][:8]}  {entry['what']}"
+    if len(plan.to_run) > SHOWN_TRIALS:
+        yield f"  … and {len(plan.to_run) - SHOWN_TRIALS} more"
+    if program is not None:
+        told = " ".join(program.command) or program.trainer
+        yield f"{found['slots']} at once, trained by {told}: how long that takes is not known"
 
 
 def _trials(plan: Plan, entries: Sequence[Mapping[str, Any]]) -> Table:

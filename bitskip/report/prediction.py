@@ -9,6 +9,13 @@ from bitskip.report.format import THREE_DECIMALS, difference_text, range_text, r
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.report.topics.mechanisms import record
 from bitskip.techniques import registry
+from bitskip.techniques.base import Technique, plain
+from bitskip.techniques.registry import free_factors
+
+
+def _named(prediction: Prediction, kind: type[Technique]) -> bool:
+    """Whether something of a technique was asked for."""
+    return any(axis.name not in prediction.assumed for axis in kind.axes())
 
 
 def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
@@ -26,9 +33,11 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
     yield Text([headline], tone="strong")
     yield Text([regime_line(prediction.scale)], tone="warn" if prediction.scale.mark else "soft")
     kinds = [kind for kind in registry.techniques() if kind.group == "method"]
+    if configuration["model.parameters"]:  # of a model from elsewhere, which knows nothing of bitskip's techniques
+        kinds = [kind for kind in kinds if kind in free_factors().values() or _named(prediction, kind)]
     axes = [axis for kind in kinds for axis in kind.axes()]
     named = [
-        f"{axis.name} {configuration[axis.name]}"
+        f"{axis.name} {plain(configuration[axis.name])}"
         for axis in axes
         if axis.name not in prediction.assumed or configuration[axis.name] != axis.neutral
     ]
@@ -40,7 +49,7 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
         ]
     )
     told = [name for kind in kinds for name in kind.glance()[:1] if name in prediction.assumed]
-    assumed = [f"{name} {configuration[name]}" for name in told]
+    assumed = [f"{name} {plain(configuration[name])}" for name in told]
     if assumed:
         yield Text([f"not given, so assumed: {', '.join(assumed)}; all else as measured"], tone="soft")
     beyond = [f"extrapolation: {reason}" for reason in prediction.extrapolation]

@@ -17,8 +17,11 @@ from bitskip.trial.config import AXES, PLACES, PRESETS, TrialConfig, make_trial,
 def rerun_command(row: Mapping[str, Any]) -> str | None:
     """`bitskip train --set …` for a row of `trials`; None if this version no longer has such a trial.
 
-    That is so where an axis or the method has changed since: the same settings would be another trial.
+    That is so where an axis or the method has changed since: the same settings would be another trial. Nor does bitskip
+    train a model from elsewhere.
     """
+    if row.get("model_parameters"):
+        return None
     settings = rerun_settings(row)
     if settings is None:
         return None
@@ -55,8 +58,12 @@ def _is_of(settings: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
         trial: TrialConfig = make_trial(**settings)
     except UserError:
         return False
-    digests: dict[str, Any] = {name.removeprefix("data."): row.get(name.replace(".", "_")) or "" for name in PLACES}
-    return bool(replace(trial, data=replace(trial.data, **digests)).trial_id == row["trial_id"])
+    digests: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
+    for name in PLACES:
+        group, _, field = name.partition(".")
+        digests[group][field] = row.get(name.replace(".", "_")) or ""
+    data, model = replace(trial.data, **digests["data"]), replace(trial.model, **digests["model"])
+    return bool(replace(trial, data=data, model=model).trial_id == row["trial_id"])
 
 
 def _yaml(name: str, value: Any) -> str:

@@ -21,11 +21,14 @@ HEADER = "# Written by `bitskip suggest`; run it with `bitskip sweep`.\n"
 
 
 def write_sweeps(
-    suggestions: Sequence[Suggestion], output: Path, tuned: Mapping[str, Sequence[str]] | None = None
+    suggestions: Sequence[Suggestion],
+    output: Path,
+    tuned: Mapping[str, Sequence[str]] | None = None,
+    program: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """The files of `sweep_documents`: `output`, then `output` with -2, -3 … Raises UserError if it cannot write."""
     written = []
-    documents = sweep_documents([each.trial for each in suggestions], output.stem, tuned)
+    documents = sweep_documents([each.trial for each in suggestions], output.stem, tuned, program=program)
     for number, document in enumerate(documents, start=1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
         text = io.StringIO()
@@ -69,11 +72,13 @@ def suggestion_blocks(suggestions: Sequence[Suggestion], written: Sequence[Path]
         Column("regime", lambda each: each.regime.mark),
         Column("why", lambda each: each.reason),
     ]
-    total = duration(sum(each.seconds for each in suggestions))
+    total = f", about {duration(sum(each.seconds for each in suggestions))} on one core"
+    if any(each.regime.elsewhere for each in suggestions):
+        total = ""  # nobody knows how long another trainer takes
     regimes = dict.fromkeys(regime_line(each.regime) for each in suggestions)
     return [
         *tabulate("", suggestions, heads),
         Text(list(regimes)),
-        Text([f"{len(suggestions)} trials, about {total} on one core"]),
+        Text([f"{len(suggestions)} trials{total}"]),
         Text([f"bitskip sweep {path}" for path in written], tone="code"),
     ]

@@ -21,7 +21,7 @@ from bitskip.analysis.factorial import SEQUENCES, Cell, Family, Stratum, strata
 from bitskip.analysis.failure_rates import failure_compositions
 from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label, levels_of
 from bitskip.analysis.metrics import METRICS, Metric, Row, metric_named
-from bitskip.analysis.regime import Regime, regimes
+from bitskip.analysis.regime import UNDERTRAINED, Regime, regimes
 from bitskip.analysis.seed_noise import seed_noise
 from bitskip.errors import UserError
 from bitskip.paper.attribution import attributions
@@ -45,6 +45,7 @@ from bitskip.report.numbers import (
 from bitskip.scaling.along import scalings
 from bitskip.scaling.along import summary as ladder_summary
 from bitskip.scaling.contrast_laws import Scaling
+from bitskip.scaling.ladder import by_text
 from bitskip.store.provenance import provenance
 from bitskip.store.schema import Status
 from bitskip.training.exits import WITHIN, best_exit
@@ -132,6 +133,7 @@ def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", sourc
         )
         fitted = surface if isinstance(surface, Surface) else None
         sheets.append(Sheet(section, stratum, fitted, exits, curves, layers))
+    sheets = _foremost_first(sheets)
     followed = tuple(scalings(found, metric))
     report = Report(
         _overview(results),
@@ -142,6 +144,28 @@ def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", sourc
         provenance(results.trials.to_pylist()),
     )
     return Analysis(report, tuple(sheets), everything, followed, results, source)
+
+
+def _foremost_first(sheets: Sequence[Sheet]) -> list[Sheet]:
+    """On a ladder the largest model that is trained long enough, not the scale with most trials.
+
+    It has repeats, and more than half of the configurations of the fullest rung: a rung may have just begun.
+    """
+    ladders = by_text(sheet.stratum for sheet in sheets)
+    labels = {stratum.label for stratum in ladders[0]} if ladders else set()
+    rungs = [sheet.section for sheet in sheets if sheet.section.scale in labels]
+    fullest = max((len(section.leaderboard) for section in rungs), default=0)
+    ready = [
+        section
+        for section in rungs
+        if UNDERTRAINED not in section.regime.mark
+        and section.seeds.paired_sd is not None
+        and 2 * len(section.leaderboard) > fullest
+    ]
+    if not ready or len({section.regime.parameters for section in rungs}) == 1:
+        return list(sheets)
+    foremost = max(ready, key=lambda section: (section.regime.parameters, section.regime.tokens))
+    return sorted(sheets, key=lambda sheet: sheet.section is not foremost)
 
 
 def _by_trial(table: pa.Table) -> dict[str, list[Row]]:
@@ -179,6 +203,13 @@ def _overview(results: Results) -> Overview:
     )
 
 
+def _baseline_label(stratum: Stratum, regime: Regime) -> str:
+    """What the baseline changes against the defaults; of results from elsewhere, which have none, its levels."""
+    if not regime.elsewhere:
+        return cell_label(stratum.baseline, levels_of({}))
+    return " + ".join(level_label(factor, stratum.baseline[INDEX[factor]]) for factor in stratum.varying())
+
+
 def _section(
     stratum: Stratum,
     regime: Regime,
@@ -202,7 +233,7 @@ def _section(
         scale=stratum.label,
         regime=regime,
         metric=name,
-        baseline=cell_label(stratum.baseline, levels_of({})),
+        baseline=_baseline_label(stratum, regime),
         trials=stratum.trials,
         finished=stratum.finished,
         varying=tuple(varying),

@@ -23,6 +23,7 @@ from bitskip.errors import UserError
 from bitskip.scaling.contrast_laws import FEWEST_VALUES, LEVEL, HeldOut, Scaling, fitted, held_out_error, interval
 from bitskip.scaling.ladder import Effects, Rung, by_text
 from bitskip.scaling.laws import SMALLEST, Mixture, fit_laws, mix
+from bitskip.scaling.multiplier_laws import LossLaw, loss_law
 from bitskip.scaling.verdict import FADES, FLIPS, verdict
 
 ORDERS = (1, 2)
@@ -89,7 +90,8 @@ class EffectAlong:
 class LadderSummary:
     """The effects along one ladder, main effects first; `left_out` says which could not be followed, and why.
 
-    `parameters` and `tokens_per_parameter` are the fewest and most that were run.
+    `parameters` and `tokens_per_parameter` are the fewest and most that were run; `loss_law` is None where the
+    rungs are too few for one.
     """
 
     label: str
@@ -99,6 +101,7 @@ class LadderSummary:
     tokens_per_parameter: tuple[float, float]
     effects: tuple[EffectAlong, ...]
     left_out: tuple[str, ...]
+    loss_law: LossLaw | None
 
 
 def scalings(found: Sequence[Stratum], metric: str) -> list[Scaling]:
@@ -125,6 +128,7 @@ def summary(scaling: Scaling, name: str) -> LadderSummary:
         (min(per_parameter), max(per_parameter)),
         tuple(each for each in effects if not any(_within(each, other) for other in effects)),
         tuple(dict.fromkeys(left_out)),
+        loss_law(scaling),
     )
 
 
@@ -143,7 +147,7 @@ def along(scaling: Scaling, treatments: tuple[Treatment, ...]) -> EffectAlong:
     reach = student_t_quantile((1 + LEVEL) / 2, effects.df)
     # Between rungs the data speak: no floor for laws that do not fit.
     mixture = mix(fitted(effects, effects.places), floor=0.0)
-    fits = _chi_square(effects, effects.values - mixture.mean) <= WORST_FIT
+    fits = chi_square(effects, effects.values - mixture.mean) <= WORST_FIT
     found = _of_laws(effects, mixture, reach, margin) if fits else _as_measured(effects, reach, margin)
     return EffectAlong(
         labels,
@@ -215,7 +219,7 @@ def _line(effects: Effects, size: int, middle: float) -> tuple[Array, Array] | N
     """Level at `middle` and slope of the effect along ln D at a size, [2], and their covariance [2, 2]."""
     places = effects.places - effects.places.mean(axis=0)
     design = np.column_stack([np.ones(len(places)), places])
-    misfit = _chi_square(effects, _residuals(effects, design))
+    misfit = chi_square(effects, _residuals(effects, design))
     if misfit <= WORST_FIT:
         asked = np.log([[size, math.exp(middle)], [size, math.exp(middle + 1.0)]]) - effects.places.mean(axis=0)
         fits = fit_laws(places, effects.values, effects.covariance * max(1.0, misfit), asked)
@@ -241,7 +245,7 @@ def _residuals(effects: Effects, design: Array) -> Array:
     return np.asarray(effects.values - design @ coefficients)
 
 
-def _chi_square(effects: Effects, residuals: Array) -> float:
+def chi_square(effects: Effects, residuals: Array) -> float:
     """Per degree of freedom, of a law with three unknowns; 0 where none is left."""
     free = len(residuals) - 3
     return float(np.sum((_whitening(effects) @ residuals) ** 2)) / free if free > 0 else 0.0

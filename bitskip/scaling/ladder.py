@@ -170,8 +170,8 @@ def effects_along(
     """The effect of the treatments at every rung where it was measured, over the same settings of other techniques.
 
     With `whole`, all treatments together against none of them. Where several strata are of one size and budget, as in
-    a search of rates, the one with most settings, then most seeds, then the lowest baseline is taken. Raises UserError
-    where nothing of it was measured, or no rung has two seeds.
+    a search of rates, the one with most settings, then most seeds, then with tuned rates, then the lowest baseline is
+    taken. Raises UserError where nothing of it was measured, or no rung has two seeds.
     """
     contexts = dict.fromkeys(
         treated(cell.levels, [(factor, stratum.baseline[INDEX[factor]]) for factor, _ in treatments])[: len(TECHNIQUES)]
@@ -181,7 +181,7 @@ def effects_along(
     candidates = [_Measured.of(stratum, treatments, contexts, metric, whole) for stratum in ladder]
     known = [own for own in candidates if own.contexts]
     by_scale: dict[tuple[int, int], _Measured] = {}
-    for own in sorted(known, key=lambda each: (-len(each.contexts), -each.seeds, each.reference)):
+    for own in sorted(known, key=lambda o: (-len(o.contexts), -o.seeds, not o.stratum.tuned, o.reference)):
         by_scale.setdefault(scale_of(own.stratum), own)
     if not by_scale:
         labels = " × ".join(level_label(*each) for each in treatments)

@@ -86,6 +86,11 @@ class SweepFolder:
         return [path for path in found if path.is_file()]
 
 
+def stored_design(results: Path, sweep: str) -> Path | None:
+    """The design of a sweep in a results folder, or in the sweep's own; None where it is not beside its results."""
+    return next((at for folder in (results / sweep, results) if (at := SweepFolder(folder).design).exists()), None)
+
+
 def stored_weights(root: Path) -> dict[str, Path]:
     """trial_id to its weights, over all sweeps at or below a folder."""
     return {path.stem: path for path in sorted(root.glob(f"**/weights/*{SAFETENSORS}"))}

@@ -129,6 +129,12 @@ class Report:
         finite = loss if math.isfinite(loss) else None
         self._write(step=step, tokens=tokens, tokens_per_second=rate, phase=phase, train_loss=finite)
 
+    def alive(self) -> None:
+        """Something was heard of a trial whose steps are not known."""
+        if (now := time.monotonic()) - self.written >= EVERY_SECONDS:
+            self.written = now
+            self._write()
+
     def evaluating(self) -> None:
         """Training is over."""
         self._write(stage="evaluating")

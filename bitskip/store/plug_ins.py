@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import pyarrow.compute
 from bitskip.errors import UserError
 from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
-from bitskip.techniques.registry import load_plugins, plug_ins
+from bitskip.store.stored_design import load_named_in
+from bitskip.techniques.registry import plug_ins
 from bitskip.trial.config import stored_trial
 
 
@@ -30,7 +30,7 @@ def check_plug_ins(trials: pa.Table, path: Path, folders: Iterable[Path]) -> Non
     if recorded <= _here():
         return
     for folder in folders:
-        load_plugins(_named_in(SweepFolder(folder).design))
+        load_named_in(SweepFolder(folder).design)
     absent = recorded - _here()
     if not absent:
         return
@@ -39,7 +39,8 @@ def check_plug_ins(trials: pa.Table, path: Path, folders: Iterable[Path]) -> Non
     if unknown:
         raise UserError(
             f"{filesystem.shown(path)}: {unknown} trials have techniques of {', '.join(sorted(absent))}, which is not "
-            f"here{_instead(absent)}; install it (a module under `plugins:` must be importable)"
+            f"here{_instead(absent)}; install it (a module under `plugins:` must be importable, a factor stand under "
+            "`factors:` in the design beside the results)"
         )
 
 
@@ -51,17 +52,6 @@ def _instead(absent: Iterable[str]) -> str:
     packages = {entry.rpartition(" ")[0] for entry in absent}
     others = sorted(name for name in _here() if name.rpartition(" ")[0] in packages)
     return f" ({', '.join(others)} is)" if others else ""
-
-
-def _named_in(design: Path) -> list[str]:
-    """The modules that a stored design names; only these are imported for the sake of results."""
-    if not design.exists():
-        return []
-    from ruamel.yaml import YAML
-
-    content = YAML(typ="safe").load(design.read_text(encoding="utf-8"))
-    names = content.get("plugins") if isinstance(content, dict) else None
-    return [name for name in names or () if isinstance(name, str) and re.fullmatch(r"[\w.]+", name)]
 
 
 def rebuilt_id(row: Mapping[str, Any]) -> str | None:

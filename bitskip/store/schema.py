@@ -18,6 +18,7 @@ from bitskip.errors import UserError
 from bitskip.techniques.registry import recorded_names
 from bitskip.trial.config import AXES, TrialConfig
 from bitskip.trial.cost import non_embedding_parameters, tokens_per_parameter
+from bitskip.trial.parts import NOT_KNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,6 +131,13 @@ class Outcome:
     best_exit: int | None = column("fastest exit layer within 5 % of the full model's perplexity")
     best_exit_speed_gain: float | None = column("its `speed_gain`")
     best_exit_ppl: float | None = column("its perplexity")
+    confidence_loss: list[float] | None = column(
+        "test losses where each token leaves at the first measured exit whose most likely token has a probability of "
+        "0.5, 0.7, 0.8, 0.9, 0.95 and 0.99 or more",
+        "nats/token",
+        None,
+    )
+    confidence_depth: list[float] | None = column("their mean exit layers", "blocks", None)
     weight_bytes: int = column("size of the weights, ternary ones at 2 bits, others at 2 bytes", "bytes")
     train_seconds: float = column("time of all steps, with those before an interruption or taken over", "s")
     eval_seconds: float = column("time of the final evaluation", "s")
@@ -167,7 +175,10 @@ class ExitSpeed:
 
 @dataclass(frozen=True)
 class ExitResult:
-    """One exit layer: quality on held-out text and measured speed, of one and of `batch` sequences."""
+    """One exit layer: quality on held-out text and measured speed, of one and of `batch` sequences.
+
+    Speeds are NULL unless `eval_exits` is `all`.
+    """
 
     exit_layer: int = column("blocks executed; the largest is the full model")
     depth: int = column("blocks of the full model")
@@ -175,9 +186,9 @@ class ExitResult:
     ppl: float | None = column("exp of `loss`")
     bpb: float = column("`loss` over the bytes of the measured text", "bits/byte")
     agreement: float = column("share of held-out positions whose most likely token is the full model's")
-    single: ExitSpeed = columns_from("", "")
-    batch: int = column("equal prompts that the columns `batch_*` decode at once")
-    batched: ExitSpeed = columns_from("batch_", ", of `batch` prompts at once")
+    single: ExitSpeed | None = columns_from("", "")
+    batch: int | None = column("equal prompts that the columns `batch_*` decode at once")
+    batched: ExitSpeed | None = columns_from("batch_", ", of `batch` prompts at once")
     sequence_losses: list[float] | None = column(
         "loss of each measured sequence, in the order of the text, the same for all trials of one text",
         "nats/token",
@@ -272,7 +283,7 @@ def column_name(axis: str) -> str:
 def axis_columns() -> list[Column]:
     """A column for each axis that is known now, and whether a published defect is switched on."""
     found = [Column(column_name(a.name), a.kind, a.doc, absent=a.neutral) for a in AXES.values()]
-    taken = {each.name for part in (Origin, Outcome, Circumstances, ExitResult) for each in _declared(part)} - {"seed"}
+    taken = {each.name for part in (Origin, Outcome, Circumstances, ExitResult) for each in columns_of(part)} - {"seed"}
     for entry in AXES.values():
         if column_name(entry.name) in taken or [each.name for each in found].count(column_name(entry.name)) > 1:
             raise UserError(f"the axis '{entry.name}' has the name of another column of the results; rename it")
@@ -291,17 +302,18 @@ TABLES: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {
 
 def columns(table: str) -> list[Column]:
     """The columns of a table, axes of plug-ins included once these are loaded."""
-    return [each for part in TABLES[table] for each in (_declared(part) if is_dataclass(part) else part())]
+    return [each for part in TABLES[table] for each in (columns_of(part) if is_dataclass(part) else part())]
 
 
 @functools.cache
-def _declared(owner: Any) -> tuple[Column, ...]:
+def columns_of(owner: Any) -> tuple[Column, ...]:
+    """The columns that a dataclass declares."""
     hints, found = get_type_hints(owner), list[Column]()
     for entry in fields(owner):
         kind = next(iter(set(get_args(hints[entry.name])) - {type(None)}), hints[entry.name])
         about = entry.metadata
         if "prefix" in about:
-            parts = _declared(kind)
+            parts = columns_of(kind)
             found += [replace(p, name=about["prefix"] + p.name, meaning=p.meaning + about["meaning"]) for p in parts]
         elif about:
             found.append(Column(entry.name, kind, about["meaning"], about["unit"]))
@@ -323,13 +335,13 @@ def arrow_schema(table: str, names: Sequence[str] | None = None) -> pa.Schema:
 
 
 def as_row(entry: Any) -> dict[str, Any]:
-    """The columns that a dataclass declares; what it holds besides is left out."""
+    """The columns that a dataclass declares; what it holds besides is left out, and so is a part that is None."""
     row: dict[str, Any] = {}
     for each in fields(entry):
         value = getattr(entry, each.name)
-        if "prefix" in each.metadata:
+        if "prefix" in each.metadata and value is not None:
             row |= {each.metadata["prefix"] + name: part for name, part in as_row(value).items()}
-        elif each.metadata:
+        elif each.metadata and "prefix" not in each.metadata:
             row[each.name] = value
     return row
 
@@ -337,10 +349,11 @@ def as_row(entry: Any) -> dict[str, Any]:
 def trial_columns(trial: TrialConfig) -> dict[str, Any]:
     """What a row of `trials` says of the trial itself."""
     ids = {"trial_id": trial.trial_id, "configuration_id": trial.configuration_id, "artefact": trial.artefact}
+    known = NOT_KNOWN not in (trial.model.parameters, trial.training.tokens)
     scale = {
-        "steps": trial.steps,
-        "non_embedding_params": non_embedding_parameters(trial.model),
-        "tokens_per_parameter": tokens_per_parameter(trial),
+        "steps": None if trial.model.parameters else trial.steps,
+        "non_embedding_params": non_embedding_parameters(trial.model) if known else None,
+        "tokens_per_parameter": tokens_per_parameter(trial) if known else None,
     }
     return ids | scale | {column_name(name): value for name, value in trial.axes().items()}
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from bitskip.errors import UserError, nearest
 from bitskip.sweep.located_yaml import Path_, Source
+from bitskip.techniques.free_factors import Factor
+from bitskip.techniques.registry import declare_factors, free_factors
 from bitskip.trial.config import AXES, GROUPS, axis_names, flatten_axes
 
 Cell = dict[str, Any]
@@ -41,7 +43,7 @@ def read_levels(source: Source) -> list[list[Cell]]:
         if not values:
             raise source.error(where, f"{key}: the list of levels is empty")
         checked = [read_axes(source, ("space",), {key: value}) for value in values]
-        if any(checked.count(level) > 1 for level in checked):
+        if len({tuple(level.items()) for level in checked}) < len(checked):
             raise source.error(where, f"{key}: a level is listed twice in {values}")
         levels.append(checked)
     return levels
@@ -52,10 +54,25 @@ def _checked(setting: Mapping[str, Any]) -> Cell:
 
 
 def layered(*layers: Mapping[str, Any]) -> Cell:
-    """Later axes over earlier ones; another corpus drops the files that a layer below named."""
+    """Later axes over earlier ones; another corpus drops the files that a layer below named, another model what came
+    with pretrained weights."""
     merged: Cell = {}
     for layer in layers:
+        if "model.width" in layer and merged.get("model.pretrained"):
+            for name in [name for name in merged if name.startswith("model.") or name == "data.vocab_size"]:
+                del merged[name]
         merged |= layer
         if layer.get("data.corpus", "files") != "files" and "data.files" not in layer:
             merged.pop("data.files", None)
     return merged
+
+
+def read_factors(source: Source) -> None:
+    """Declare the factors under `factors:`. Raises UserError, at its line, for what is none or is an axis already."""
+    for name, declared in source.mapping(("factors",)).items():
+        with source.locate(("factors", name)):
+            if name not in free_factors() and name in axis_names():
+                raise UserError(
+                    f"factors: '{name}' is an axis of bitskip; leave it out, or give the factor another name"
+                )
+            declare_factors([Factor.read(name, declared)])

@@ -18,7 +18,9 @@ Path_ = tuple[Any, ...]
 MOST_VALUES = 100_000
 """Keys and values of a file with its aliases written out: ten lines of aliases can stand for billions."""
 
-MOST_BYTES = 16 << 20
+MOST_BYTES, MOST_ITEMS = 1 << 20, 30_000
+"""Of a file, and of its lines and commas: it is read at 4,000 to 8,000 values a second."""
+
 SHORTHANDS = {"data": "corpus", "model": "preset"}
 """Groups of axes that a plain name may stand for: it is this one key of theirs."""
 
@@ -91,7 +93,10 @@ class Source:
         try:
             if path.is_file() and path.stat().st_size > MOST_BYTES:
                 raise UserError(f"{path}: is larger than {MOST_BYTES >> 20} MiB; a sweep file is a page of YAML")
-            parsed = _counted(YAML().load(path.read_text(encoding="utf-8")))
+            text = path.read_text(encoding="utf-8")
+            if (items := text.count("\n") + text.count(",")) > MOST_ITEMS:
+                raise UserError(f"{path}: has {items:,} lines and commas, more than {MOST_ITEMS:,}; list fewer levels")
+            parsed = _counted(YAML().load(text))
         except UserError as error:
             raise error if str(error).startswith(str(path)) else UserError(f"{path}: {error}") from None
         except UnicodeDecodeError:
@@ -107,7 +112,8 @@ class Source:
         except RecursionError:
             raise UserError(f"{path}: invalid YAML: nested too deeply") from None
         except Exception as error:  # whatever a number or a date makes Python raise, and ruamel.yaml a stray tag
-            raise UserError(f"{path}: invalid YAML: {_first_line(error)}") from None
+            told = _first_line(error) if isinstance(error, ValueError) else "a tag, anchor or merge key means nothing"
+            raise UserError(f"{path}: invalid YAML: {told}") from None
         if not isinstance(parsed, CommentedMap):
             raise UserError(f"{path}:1: expected a mapping with keys such as `base:` and `space:`")
         source = cls(str(path), {})

@@ -35,6 +35,8 @@ from bitskip.analysis.regime import NOT_SEARCHED, Regime, regime_of, regimes
 from bitskip.errors import UserError
 from bitskip.store.schema import FINISHED
 from bitskip.sweep.d_optimal import d_optimal
+from bitskip.techniques.free_factors import tidy
+from bitskip.techniques.registry import free_factors
 from bitskip.trial.canonical_form import asked_split
 from bitskip.trial.config import AXES, PLACES, TrialConfig, make_trial
 from bitskip.trial.cost import estimate
@@ -114,12 +116,13 @@ def sweep_documents(
     name: str = "suggested",
     tuned: Mapping[str, Sequence[str]] | None = None,
     names: Mapping[str, str] | None = None,
+    program: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Sweep files, as plain data, that run exactly these trials: one for each list of seeds that configurations share.
 
     What all trials have in common stands under `base`, the rest under `points`. `tuned` maps configuration ids to the
     axes that are tuned there: trials that differ in these go to different files.
-    `names` maps some to the names of their points.
+    `names` maps some to the names of their points, `program` is the entry of what trains them in bitskip's place.
     """
     seeds: dict[str, list[int]] = {}
     configurations: dict[str, TrialConfig] = {}
@@ -131,6 +134,7 @@ def sweep_documents(
         axes = tuple((tuned or {}).get(configuration_id, ()))
         groups.setdefault((tuple(sorted(seeds[configuration_id])), axes), []).append(trial)
     documents = []
+    factors = {key: kind.factor.declared() for key, kind in free_factors().items()}
     for number, ((shared, axes), members) in enumerate(groups.items(), start=1):
         settings = [_settings(trial) for trial in members]
         base = {key: value for key, value in settings[0].items() if all(own.get(key) == value for own in settings)}
@@ -138,7 +142,9 @@ def sweep_documents(
             (names or {}).get(trial.configuration_id, f"s{index}"): {k: v for k, v in own.items() if k not in base}
             for index, (trial, own) in enumerate(zip(members, settings, strict=True), start=1)
         }
-        document = {"name": name if number == 1 else f"{name}-{number}", "base": base, "points": points}
+        document: dict[str, Any] = {"name": name if number == 1 else f"{name}-{number}"}
+        document |= {"factors": factors} if factors else {}
+        document |= {**(program or {}), "base": base, "points": points}
         document |= {"tuned": {axis: [] for axis in axes}} if axes else {}
         documents.append(document | {"seeds": list(shared)})
     return documents
@@ -146,11 +152,11 @@ def sweep_documents(
 
 def _settings(trial: TrialConfig) -> dict[str, Any]:
     """Every axis that is not at its default; those whose default depends on another axis always."""
-    chosen = {}
+    chosen, free = {}, free_factors()
     for name, entry in AXES.items():
         value = entry.read(trial)
         if name not in ("seed", *PLACES) and (value != entry.default or name in ("bits", "weights", "phase")):
-            chosen[name] = list(value) if isinstance(value, tuple) else value
+            chosen[name] = list(value) if isinstance(value, tuple) else tidy(value) if name in free else value
     return chosen | asked_split(trial.data)
 
 

@@ -20,30 +20,26 @@ from bitskip import progress
 from bitskip.errors import UserError, nearest
 from bitskip.shipped import sweep_file
 from bitskip.store.schema import axis_columns
-from bitskip.sweep.axes import Cell, layered, read_axes, read_levels
+from bitskip.store.stored_design import PROGRAMS
+from bitskip.sweep.axes import Cell, layered, read_axes, read_factors, read_levels
 from bitskip.sweep.designs import DESIGNS, crossed
 from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.ladder import Ladder, across_rungs, read_ladder
 from bitskip.sweep.located_yaml import Path_, Source
+from bitskip.sweep.program import Program, base_of, read_program
 from bitskip.sweep.resources import Resources, read_resources
 from bitskip.sweep.rules import read_exclusions, read_tuning, take_search, tuned, tuning_notes
 from bitskip.sweep.texts import Texts, with_digest
-from bitskip.trial.config import (
-    AXES,
-    POINTS,
-    DataConfig,
-    TrialConfig,
-    data_label,
-    make_trial,
-)
+from bitskip.techniques.rotation import Rotation
+from bitskip.trial.config import AXES, POINTS, DataConfig, TrialConfig, data_label, make_trial
 from bitskip.trial.schedule import step_count
 
 if TYPE_CHECKING:
     from bitskip.sweep.search import Search
 
 TOP_LEVEL = (
-    "name", "description", "plugins", "base", "ladder", "space", "points", "exclude", "tuned", "seeds", "design",
-    "resources", "save_weights", "share_prefixes", "profiles",
+    "name", "description", "plugins", "factors", *PROGRAMS, "base", "ladder", "space", "points", "exclude", "tuned",
+    "seeds", "design", "resources", "save_weights", "share_prefixes", "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
@@ -75,7 +71,7 @@ class Sweep:
     that belong to the configuration and not to the scale; `plugins` the modules that add axes. `trials` are those of
     the named points and of what the design takes of `grid`, at every rung of the `ladder`; an adaptive design takes
     nothing before it sees the results. A `search` finds the value of a tuned axis for each configuration; until it has
-    found all of them, they are not `known`, and trials have the value of `base`.
+    found all of them, they are not `known`, and trials have the value of `base`. A `program` trains in bitskip's place.
     """
 
     path: str
@@ -101,6 +97,7 @@ class Sweep:
     ladder: Ladder | None = None
     search: Search | None = None
     known: bool = True
+    program: Program | None = None
 
     def point_of(self, trial: TrialConfig) -> str | None:
         return self.points.get(trial.configuration_id)
@@ -234,6 +231,7 @@ def _load_plugins(source: Source) -> None:
     for index, name in enumerate(names):
         with source.locate(("plugins", index)):
             load_plugins([name])
+    read_factors(source)
     axis_columns()  # refuses axes whose names are taken among the columns of results
 
 
@@ -241,7 +239,8 @@ def expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
     """The sweep of a file whose profile, overrides and plug-ins are in place. Raises UserError, at the line."""
     content = source.content
     name = _name(source)
-    base = layered(defaults or {}, read_axes(source, ("base",), source.mapping(("base",))))
+    program = read_program(source)
+    base = layered(defaults or {}, base_of(program, name), read_axes(source, ("base",), source.mapping(("base",))))
     levels, seeds = read_levels(source), _seeds(source)
     ladder = read_ladder(source, base, levels)
     rungs = ladder.cells if ladder else [{}]
@@ -289,6 +288,7 @@ def expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
     excluded = {rule.text: dropped[rule.text] * len(seeds) for rule in rules}
     notes = [f"the rule {text} excludes nothing" for text, cells_dropped in excluded.items() if not cells_dropped]
     notes += tuning_notes(tuning, [*(trial for _, trial in points), *grid.configurations])
+    notes += dict.fromkeys(note for trial in kept for note in trial.of(Rotation).block_notes(trial.model))
     sweep = Sweep(
         path=source.path,
         name=name,
@@ -305,12 +305,13 @@ def expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
         grid=grid,
         naive_steps=sum(step_count(trial.training) for trial in kept) * len(seeds),
         save_weights=_flag(source, "save_weights", False),
-        share_prefixes=_flag(source, "share_prefixes", True),
+        share_prefixes=_flag(source, "share_prefixes", True) and program is None,
         resolved={key: value for key, value in content.items() if key != "profiles"},
         notes=(*notes, *([design.note] if design.note else [])),
         tuned=tuple(tuning),
         plugins=tuple(content.get("plugins") or ()),
         ladder=ladder,
+        program=program,
     )
     with source.locate(("design",)):
         return sweep.given([])

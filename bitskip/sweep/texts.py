@@ -34,10 +34,18 @@ def with_digest(source: Source, trial: TrialConfig, where: Path_, known: Texts) 
             with source.locate(_named_at(source, where, "tokenizer")):
                 known[tokenizer] = replace(tokenizer, tokenizer_digest=tokenizer_digest(data.tokenizer))
         data = replace(data, tokenizer_digest=known[tokenizer].tokenizer_digest)
-    return trial if data == trial.data else replace(trial, data=data)  # one that stays keeps its id
+    model = trial.model
+    if model.pretrained:
+        from bitskip.trial.pretrained import pretrained_digest
+
+        with source.locate(_named_at(source, where, "from", "model")):
+            model = replace(model, pretrained_digest=pretrained_digest(model.pretrained))
+    if (data, model) == (trial.data, trial.model):  # one that stays keeps its id
+        return trial
+    return replace(trial, data=data, model=model)
 
 
-def _named_at(source: Source, where: Path_, key: str) -> Path_:
-    """Where the file gives a setting of `data`."""
-    inner = [(*place, *path) for place in (where, ("base",)) for path in (("data", key), (f"data.{key}",))]
+def _named_at(source: Source, where: Path_, key: str, group: str = "data") -> Path_:
+    """Where the file gives a setting of a group."""
+    inner = [(*place, *path) for place in (where, ("base",)) for path in ((group, key), (f"{group}.{key}",))]
     return next((path for path in inner if path in source.origins), where)

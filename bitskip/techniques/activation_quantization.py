@@ -65,7 +65,7 @@ class ActivationQuantization(Technique):
         if trial.of(PostTraining).after:  # no step is trained with any bits
             self = self.reset("first_bits", "first_bits_share")
         found, first = self, self.first_stage_steps(trial.steps)
-        if first == trial.steps and self.first_bits:
+        if first == trial.steps > 0 and self.first_bits:
             found = dataclasses.replace(found, bits=self.first_bits)
         if found.first_bits == found.bits or first in (0, trial.steps):
             found = found.reset("first_bits", "first_bits_share")

@@ -116,7 +116,7 @@ class Axis:
 
     def bounds(self) -> str:
         parts = [
-            f"{word} {bound:g}"
+            f"{word} {bound:.7g}"
             for word, bound in (("at least", self.low), ("at most", self.high), ("below", self.below))
             if bound is not None
         ]

@@ -1,4 +1,4 @@
-"""Post-training quantization as a control beside training with it (docs/method.md, controls).
+"""When quantization begins: with the training, after a warm start, or on the trained model (docs/method.md, controls).
 
 Scales are those of the quantizers, without calibration; a rotation is folded into the weights that read its output
 (QuaRot, arXiv 2404.00456), so that it changes nothing until something is quantized.
@@ -6,18 +6,21 @@ Scales are those of the quantizers, without calibration; a rotation is folded in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from bitskip.errors import UserError
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import Technique
+from bitskip.techniques.phases import same_share
 from bitskip.techniques.rotation import Rotation
 
 
 @dataclass(frozen=True)
 class PostTraining(Technique):
-    """When the techniques that are `post_training` act: from the first step on, or on the trained model only."""
+    """When the techniques that are `post_training` act: from the first step on, later, or on the trained model only."""
+
+    told_in_steps: ClassVar[tuple[str, ...]] = ("warm_start",)
 
     quantize: str = axis(
         "training",
@@ -25,15 +28,38 @@ class PostTraining(Technique):
         choices=("training", "after"),
         since="0.2",
     )
+    warm_start: float = axis(
+        0.0,
+        "share of the tokens trained in full precision before quantization begins (arXiv 2502.11895)",
+        low=0.0,
+        below=1.0,
+        since="0.2",
+    )
 
     @classmethod
     def factors(cls) -> dict[str, tuple[str, ...]]:
-        """Quantizing afterwards is another arm of quantization, beside training with it."""
-        return {"bits": ("quantize",)}
+        """Quantizing later is another arm of quantization, beside training with it from the start."""
+        return {"bits": ("quantize", "warm_start")}
 
     @property
     def after(self) -> bool:
         return self.quantize == "after"
+
+    def warm_start_steps(self, steps: int) -> int:
+        """Steps before quantization begins."""
+        return round(self.warm_start * steps)
+
+    def puts_off(self, technique: Technique) -> bool:
+        """Whether a technique acts only later; not a rotation in a warm start, where it changes nothing."""
+        if isinstance(technique, PostTraining):
+            return True
+        return technique.post_training and (self.after or not isinstance(technique, Rotation))
+
+    def partings(self, steps: int) -> set[int]:
+        return {self.warm_start_steps(steps)} if self.warm_start else set()
+
+    def before(self, step: int, steps: int) -> tuple[Self, dict[str, Any]]:
+        return self, {"warm_start": self.warm_start_steps(steps)} if self.warm_start else {}
 
     def check(self, trial: Any) -> None:
         if self.after and (trial.of(Rotation).variant.after_quantizer or trial["hadamard_scale"] != "ortho"):
@@ -43,6 +69,13 @@ class PostTraining(Technique):
             )
 
     def canonical(self, trial: Any) -> Self:
-        """A rotation alone is trained with: folded, it would change nothing."""
+        """A rotation alone is trained with: folded, it would change nothing. Untrained weights know no before."""
+        if trial.training.training == "none":
+            return self.neutral()
         quantized = (t for t in trial.techniques if t.post_training and not t.off and not isinstance(t, Rotation))
-        return self if any(quantized) else self.neutral()
+        if not any(quantized):
+            return self.neutral()
+        first = self.warm_start_steps(trial.steps)
+        if self.after or not first:
+            return self.reset("warm_start")
+        return replace(self, warm_start=same_share(first, trial.steps, 0.2))

@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -16,6 +16,7 @@ from bitskip.errors import UserError
 from bitskip.techniques.activation_quantization import ActivationQuantization
 from bitskip.techniques.base import Technique
 from bitskip.techniques.early_exit import EarlyExit
+from bitskip.techniques.free_factors import Factor, FreeFactor, technique_of
 from bitskip.techniques.integer_weights import IntegerWeights
 from bitskip.techniques.kv_cache_quantization import KVCacheQuantization
 from bitskip.techniques.layer_dropout import LayerDropout
@@ -82,7 +83,7 @@ def recorded_names() -> str | None:
 
 def named_modules() -> tuple[str, ...]:
     """The modules whose techniques were loaded by name: what another process has to load, too."""
-    return tuple(dict.fromkeys(plug_in.package for plug_in in _named))
+    return tuple(dict.fromkeys(each.package for each in _named if not issubclass(each.technique, FreeFactor)))
 
 
 def told(technique: type[Technique]) -> str:
@@ -132,6 +133,33 @@ def load_plugins(names: Sequence[str]) -> None:
             if technique not in techniques():
                 _named.append(_checked(technique, name, _version_of(name)))
                 Table.clear()
+
+
+def declare_factors(factors: Iterable[Factor]) -> list[type[FreeFactor]]:
+    """Add factors that bitskip knows by name only, once each; their techniques.
+
+    Raises UserError for a factor that is declared with another baseline.
+    """
+    found = []
+    for factor in factors:
+        known = free_factors().get(factor.name)
+        if known is None:
+            known = technique_of(factor)
+            _named.append(PlugIn(known, "factor", factor.name))
+            Table.clear()
+        elif known.factor != factor:
+            raise UserError(
+                f"factors: {factor.name} is declared twice, with baseline {known.factor.baseline!r} and with "
+                f"{factor.baseline!r}; keep such results apart, or give both one baseline"
+            )
+        found.append(known)
+    return found
+
+
+def free_factors() -> dict[str, type[FreeFactor]]:
+    """Declared factors by their names."""
+    found = (each.technique for each in _named)
+    return {each.factor.name: each for each in found if issubclass(each, FreeFactor)}
 
 
 def _checked(technique: type[Technique], package: str, version: str) -> PlugIn:

@@ -66,13 +66,21 @@ class Rotation(Technique):
     def widths(self, sizes: Any) -> dict[str, int]:
         """Widths that may be transformed, by the name of the axis that sets them."""
         found = {}
-        if any(site != "down" for site in self.variant.sites):
+        if set(self.variant.sites) - {"o", "down"}:
             found["width"] = sizes.width
+        if "o" in self.variant.sites:
+            found["head_dim" if sizes.head_dim else "width"] = sizes.attention_width
         if "down" in self.variant.sites:
             found["ffn_width"] = sizes.ffn_width
         if self.variant.output:  # it rotates outputs too, keys and values among them
             found["kv_heads"] = sizes.kv_heads * sizes.head_width
         return found
+
+    def block_notes(self, sizes: Any) -> list[str]:
+        """Which widths are transformed in blocks, and of what size: a transform of the whole spreads outliers wider."""
+        widths = dict.fromkeys(width for width in self.widths(sizes).values() if width & (width - 1))
+        blocks = {width: width & -width for width in widths}  # the largest power of two that divides it
+        return [f"widths of {width} rotate in {width // block} blocks of {block}" for width, block in blocks.items()]
 
     def check(self, trial: Any) -> None:
         for name, width in self.widths(trial.model).items():

@@ -21,7 +21,7 @@ from torch import Tensor
 from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import BitLinear
-from bitskip.model.decoder import Decoder, build_model
+from bitskip.model.decoder import Decoder, random_model
 from bitskip.store.folder import stored_weights
 from bitskip.trial.config import TrialConfig, stored_trial
 
@@ -155,7 +155,7 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Decode
     if meta.get("format") != WEIGHTS_FORMAT:
         raise UserError(f"{path}: not weights that bitskip has stored")
     trial = stored_trial(json.loads(meta["axes"]))
-    model = build_model(trial)
+    model = random_model(trial)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, BitLinear)}
     with torch.no_grad():
         for name, parameter in model.named_parameters():

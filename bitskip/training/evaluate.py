@@ -37,6 +37,23 @@ class ExitQuality:
     sequence_losses: list[float]
 
 
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Probabilities of its most likely token at which a token leaves, for `confidence_loss` and `confidence_depth`."""
+
+
+@dataclass(frozen=True)
+class HeldOutQuality:
+    """Measures of the exits, and for each of `THRESHOLDS` (loss in nats per token, mean exit layer) of leaving there.
+
+    The latter is empty where the full model alone is measured.
+    A token leaves at the first measured exit that is confident enough, else behind the last block, as decoding with
+    recomputed keys and values does (docs/decoding.md): its states are those of the full pass.
+    """
+
+    exits: list[ExitQuality]
+    by_threshold: list[tuple[float, float]]
+
+
 def held_out_batches(sequences: Sequences, trial: TrialConfig, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """The held-out sequences in batches, with what their losses compare with."""
     size = trial.training.micro_batch or trial.training.batch_size
@@ -56,32 +73,52 @@ def held_out_loss(model: Decoder, sequences: Sequences, trial: TrialConfig) -> f
     return nll / count
 
 
-@torch.no_grad()
 def exit_quality(model: Decoder, sequences: Sequences, trial: TrialConfig) -> list[ExitQuality]:
-    """Loss of every exit 1…L on the same held-out tokens, from one pass: sum of nll over sum of tokens, in fp64."""
-    depth = model.sizes.layers
+    """The exits' part of `held_out_quality`."""
+    return held_out_quality(model, sequences, trial).exits
+
+
+@torch.no_grad()
+def held_out_quality(model: Decoder, sequences: Sequences, trial: TrialConfig) -> HeldOutQuality:
+    """Loss of the exits that the trial measures, on the same held-out tokens, from one pass.
+
+    It is the sum of nll over the sum of tokens, in fp64.
+    """
+    measured = trial.training.measured_exits(model.sizes.layers)
     device = model.head.weight.device
-    equal = torch.zeros(depth, dtype=torch.int64, device=device)
+    equal = torch.zeros(len(measured), dtype=torch.int64, device=device)
     nlls, counts = [], []
+    layers = torch.tensor(measured, dtype=torch.float64, device=device)
+    left = torch.zeros(len(THRESHOLDS), 2, dtype=torch.float64, device=device)
     with frozen_weights(model):
         for inputs, targets in held_out_batches(sequences, trial, device):
             counted = targets != IGNORED_TARGET
-            choices, rows = [], []
+            choices, rows, confidences = [], [], []
             for exit_layer, hidden in enumerate(model.hidden_states(inputs), start=1):
+                if exit_layer not in measured:
+                    continue
                 state = model.norm_of(exit_layer)(hidden)
-                losses, chosen = scores(model.head_of(exit_layer).weight, state, targets)
+                losses, chosen, confidence = scores(model.head_of(exit_layer).weight, state, targets)
                 rows.append(losses)
                 choices.append(chosen[counted])
+                confidences.append(confidence)
             equal += torch.stack([(chosen == choices[-1]).sum() for chosen in choices])
-            nlls.append(torch.stack(rows))
+            by_exit, confident = torch.stack(rows), torch.stack(confidences)[:-1]
+            for row, threshold in enumerate(THRESHOLDS):
+                passed = (confident < threshold).cumprod(0).sum(0)  # exits that were not confident enough
+                left[row, 0] += by_exit.gather(0, passed[None]).sum()
+                left[row, 1] += layers[passed[counted]].sum()
+            nlls.append(by_exit.sum(2))
             counts.append(counted.sum(1))
     nll, count = torch.cat(nlls, 1).cpu(), torch.cat(counts).cpu()
     total = int(count.sum())
-    found = zip(nll, equal.tolist(), strict=True)
-    return [
+    found = zip(measured, nll, equal.tolist(), strict=True)
+    by_threshold = [(loss, depth) for loss, depth in (left / total).tolist()] if len(measured) > 1 else []
+    exits = [
         ExitQuality(layer, float(own.sum()) / total, agreeing / total, (own / count).tolist())
-        for layer, (own, agreeing) in enumerate(found, 1)
+        for layer, own, agreeing in found
     ]
+    return HeldOutQuality(exits, by_threshold)
 
 
 def _nll(logits: Tensor, targets: Tensor) -> float:

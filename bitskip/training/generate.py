@@ -18,7 +18,8 @@ from torch import Tensor
 
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import BitLinear, frozen_weights
-from bitskip.model.decoder import Decoder, KeyValueCache, rotary_table
+from bitskip.model.decoder import Decoder, KeyValueCache
+from bitskip.model.rotary import rotary_table
 from bitskip.ops.random_streams import generator
 
 DRAFT_TOKENS = 4

@@ -51,7 +51,7 @@ def check_text(trial: TrialConfig, text: TokenData, report: Callable[[str], None
     train_on = cut(text.train, trial, text.end_of_document, "training")
     measured_on, _, _ = held_out_sequences(trial, text)
     measured, batch = measured_extent(trial, text, measured_on), training.batch_size * training.seq_len
-    if training.tokens < batch:
+    if trial.steps and training.tokens < batch:
         raise UserError(
             f"tokens: {training.tokens:,} are less than one batch of {training.batch_size} x {training.seq_len}: raise "
             f"tokens to {batch:,}, or lower batch_size or seq_len"

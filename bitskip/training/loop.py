@@ -31,7 +31,7 @@ from bitskip.training.gradient_agreement import PAIRS, Batch
 from bitskip.training.layer_stats import Diagnostics, sampled_sequences
 from bitskip.training.shared_prefix import Prefix, Prefixes, prefix_content
 from bitskip.trial.config import TrainingConfig, TrialConfig
-from bitskip.trial.schedule import acting, learning_rate, measured_steps, sampled_steps, step_count
+from bitskip.trial.schedule import acting, learning_rate, measured_steps, sampled_steps, step_count, weight_decay
 
 DIVERGENCE_MARGIN = 0.5
 """Nats above ln V, the loss of a uniform guess, from which a run counts as diverged (docs/measures.md)."""
@@ -97,7 +97,7 @@ class Step:
     """What one optimizer step takes.
 
     `inputs` and `targets` [B, T]; the losses' `weights` of exits 1…L; `keep` [L, B], the blocks that each sequence
-    runs, or None for all; the learning rate; the techniques in force.
+    runs, or None for all; the learning rate and the weight decay; the techniques in force.
     """
 
     inputs: Tensor
@@ -106,6 +106,7 @@ class Step:
     weights: tuple[float, ...]
     keep: Tensor | None
     lr: float
+    weight_decay: float
 
 
 class Loop:
@@ -157,11 +158,10 @@ class Loop:
 
     def next(self) -> Step:
         """What the next optimizer step takes."""
-        trial, step = self.trial, self.progress.step
+        trial, at = self.trial, (self.progress.step, self.steps)
         inputs, targets = self.train_on.batch(next(self.order), self.device)
-        self.now = Step(
-            inputs, targets, *drawn(trial, step, self.steps), learning_rate(trial.training, step, self.steps)
-        )
+        rates = learning_rate(trial.training, *at), weight_decay(trial.training, *at)
+        self.now = Step(inputs, targets, *drawn(trial, *at), *rates)
         return self.now
 
     def took(self, total: float, main: float, norm: float) -> bool:

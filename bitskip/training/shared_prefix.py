@@ -25,6 +25,7 @@ from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import AXES, TrialConfig, canonical
 from bitskip.trial.schedule import (
     cooldown_steps,
+    in_second_stage,
     measured_steps,
     sampled_steps,
     step_count,
@@ -64,6 +65,7 @@ class Prefixes:
 
 ELSEWHERE = (
     "tokens", "warmup", "warmup_steps", "cooldown", "min_lr", "curve_points", "diagnostic_points", "eval_tokens",
+    "eval_exits",
 )  # fmt: skip
 """Fields of the recipe that a prefix's content tells in steps, or that do not change its training."""
 
@@ -77,13 +79,13 @@ def prefix_content(trial: TrialConfig, step: int) -> str:
     training = trial.training
     steps = step_count(training)
     facts: dict[str, Any] = {"steps": step, "warm_up": warm_up_steps(training, steps)}
-    techniques = trained_with(trial)
+    techniques = trained_with(trial, step - 1)
     earlier = [technique.before(step, steps) for technique in techniques]
     for _, own_facts in earlier:
         facts |= own_facts
     if cooldown := cooldown_steps(training, steps):
         facts |= {"of": steps, "cooldown": cooldown} if step > steps - cooldown else {}
-    elif step > facts["warm_up"] and training.min_lr != 1.0:
+    elif (step > facts["warm_up"] and training.min_lr != 1.0) or in_second_stage(training, step - 1, steps):
         facts |= {"of": steps, "min_lr": training.min_lr}  # on the way down
     # Weight flips are counted from the sample before: only runs that sample at the same steps have the same rows.
     facts["samples"] = sorted(sample for sample in sampled_steps(training, steps) if sample <= step)
@@ -124,7 +126,7 @@ def shared_prefixes(trials: Iterable[TrialConfig]) -> dict[str, tuple[Prefix, ..
     little to wait for.
     """
     alike: dict[tuple[object, ...], list[TrialConfig]] = {}
-    for trial in trials:
+    for trial in (trial for trial in trials if trial.steps):
         alike.setdefault(_from_the_start(trial), []).append(trial)
     families: dict[str, list[TrialConfig]] = {}
     for trial in (trial for group in alike.values() if len(group) > 1 for trial in group):

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from bitskip.data import TokenData
+from bitskip.data import TokenData, load_tokenizer
 from bitskip.data.cache import cache_folder, remembered
 from bitskip.data.leaks import Leak, find_leak
 from bitskip.data.ngrams import kneser_ney_losses
+from bitskip.data.plain_words import find_plain_leak
 from bitskip.data.sequences import Sequences, chosen
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.config import TrialConfig
@@ -31,12 +32,13 @@ FORMAT = 1
 class TextFacts:
     """Held-out nats per token of Kneser-Ney n-grams of orders 2 and 5, counted on `ngram_tokens` training tokens.
 
-    `leak` is None where it was not looked for.
+    They are None where nothing is trained: counting has then no tokens to be compared on. `leak` is None where it was
+    not looked for.
     """
 
-    bigram_loss: float
-    fivegram_loss: float
-    ngram_tokens: int
+    bigram_loss: float | None
+    fivegram_loss: float | None
+    ngram_tokens: int | None
     leak: Leak | None
 
 
@@ -63,6 +65,8 @@ def text_facts(
     tell = report or (lambda _: None)
 
     def count() -> dict[str, Any]:
+        if not trial.steps:
+            return {"bigram_loss": None, "fivegram_loss": None, "ngram_tokens": None}
         tell(f"counting n-grams of {trial.data.corpus}")
         train, held_out = ([part.row(index) for index in range(part.count)] for part in (counted, measured_on))
         bigram, fivegram = kneser_ney_losses(train, held_out, text.vocab_size)
@@ -71,12 +75,15 @@ def text_facts(
 
     def search() -> dict[str, Any]:
         tell(f"looking for held-out text of {trial.data.corpus} in its training text")
-        return asdict(find_leak(text.train, measured_on, text.end_of_document, bytes_per_token, text.vocab_size))
+        exact = find_leak(text.train, measured_on, text.end_of_document, bytes_per_token, text.vocab_size)
+        plain = find_plain_leak(text.train, measured_on, load_tokenizer(trial.data), bytes_per_token, cache_folder())
+        return asdict(max(exact, plain, key=lambda leak: leak.share or 0.0))
 
     if own_text:
         return TextFacts(**count(), leak=None)
-    lines = remembered(cache_folder(), "ngrams", {**known_as, "counted": _places(counted)}, count)
-    leak = None if on_train else Leak(**remembered(cache_folder(), "leak", known_as, search))
+    known_count = {**known_as, "counted": _places(counted)}
+    lines = remembered(cache_folder(), "ngrams", known_count, count) if trial.steps else count()
+    leak = None if on_train else Leak(**remembered(cache_folder(), "leak", {**known_as, "words": 1}, search))
     return TextFacts(**lines, leak=leak)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,15 @@ from bitskip.data import TokenData, load_data, training_tokens
 from bitskip.data.sequences import Extent, Sequences, cut
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
-from bitskip.model.decoder import Decoder, build_model
+from bitskip.model.decoder import Decoder, build_model, random_model
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
-from bitskip.store.schema import CurvePoint, ExitResult, LayerRow, Outcome, Status
+from bitskip.store.schema import CurvePoint, ExitResult, ExitSpeed, LayerRow, Outcome, Status
 from bitskip.techniques.post_training import PostTraining
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
-from bitskip.training.evaluate import bits_per_byte, exit_quality, held_out_loss, perplexity, weight_bytes
+from bitskip.training.evaluate import bits_per_byte, held_out_loss, held_out_quality, perplexity, weight_bytes
 from bitskip.training.exits import best_exit
 from bitskip.training.guards import check_causality, check_trial
 from bitskip.training.held_out import held_out_sequences, measured_extent
@@ -38,7 +38,7 @@ from bitskip.training.loop import (
 )
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.training.text_facts import TextFacts, text_facts
-from bitskip.trial.config import TrainingConfig, TrialConfig
+from bitskip.trial.config import TrainingConfig, TrialConfig, refuse_elsewhere
 from bitskip.trial.schedule import acting, measured_steps, step_count
 
 COMPILED_PROGRAMS = 64
@@ -141,6 +141,7 @@ class Ready:
 
 def prepare(trial: TrialConfig, device: torch.device, data: TokenData | None = None) -> Ready:
     """Text and model of a trial. Raises UserError and GuardError as `run_trial` does."""
+    refuse_elsewhere([trial])
     training = trial.training
     text = data or load_data(trial.data, training_tokens(trial), training.held_out_tokens)
     if text.vocab_size != trial.data.vocab_size:
@@ -163,7 +164,7 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     training, device = trial.training, model.head.weight.device
     began = time.perf_counter()
     measured = measured_extent(trial, text, ready.measured_on)
-    exits = () if progress.diverged else _evaluate(ready, measured)
+    exits, by_threshold = ((), ()) if progress.diverged else _evaluate(ready, measured)
     validation_loss = None
     if exits and ready.validated_on is not None:
         with precision_context(training, device):
@@ -176,8 +177,9 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     shown = measured_steps(trial, step_count(training))
     tokens = progress.step * training.batch_size * training.seq_len
     chosen = None
-    if full is not None and status == Status.OK:
-        chosen = exits[best_exit([e.loss for e in exits], [e.single.speed_gain for e in exits]) - 1]
+    gains = [each.single.speed_gain for each in exits if each.single]
+    if full is not None and status == Status.OK and gains:
+        chosen = exits[best_exit([each.loss for each in exits], gains) - 1]
     return TrialResult(
         trial=trial,
         status=status,
@@ -199,8 +201,10 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         ngram_tokens=ready.facts.ngram_tokens,
         leaked_share=ready.facts.leak.share if ready.facts.leak else None,
         best_exit=chosen.exit_layer if chosen else None,
-        best_exit_speed_gain=chosen.single.speed_gain if chosen else None,
+        best_exit_speed_gain=gains[chosen.exit_layer - 1] if chosen else None,
         best_exit_ppl=chosen.ppl if chosen else None,
+        confidence_loss=[loss for loss, _ in by_threshold] or None,
+        confidence_depth=[depth for _, depth in by_threshold] or None,
         weight_bytes=weight_bytes(model),
         train_seconds=progress.seconds,
         eval_seconds=eval_seconds,
@@ -247,6 +251,7 @@ def train_step(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, hel
     model.use(step.techniques)
     for group in optimizer.param_groups:
         group["lr"] = step.lr
+    optimizer.param_groups[0]["weight_decay"] = step.weight_decay  # of matrices; nothing else decays
     losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
     # One transfer for all three: each would wait for a GPU by itself.
@@ -278,7 +283,7 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
     Blocks are compiled only where the trial asks for it outright: compiling takes longer than many steps.
     """
     training = trial.training
-    model = build_model(trial).to(device)
+    model = random_model(trial).to(device)
     if training.compile == "on":
         compile_blocks(model)
     model.train()
@@ -324,8 +329,11 @@ def _accumulate(
     return losses
 
 
-def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
-    """Every exit's quality and speed, or nothing if a loss is not finite."""
+def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], tuple[tuple[float, float], ...]]:
+    """Quality of the exits that the trial measures, with speed where these are all, and of leaving by confidence.
+
+    Nothing if a loss is not finite.
+    """
     trial, text, model = ready.trial, ready.text, ready.model
     device = model.head.weight.device
     check_causality(model, trial)
@@ -333,31 +341,38 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[ExitResult, ...]:
     length = min(trial.training.seq_len, len(text.test))
     prompt = torch.from_numpy(np.asarray(text.test[:length], dtype=np.int64))[None].to(device)
     with precision_context(trial.training, device):
-        quality = exit_quality(model, ready.measured_on, trial)
-        if not all(math.isfinite(found.loss) for found in quality):
-            return ()
-        batch = throughput_batch(device)
-        single, batched = exit_speed(model, prompt), exit_speed(model, prompt, batch)
-    return tuple(
+        found = held_out_quality(model, ready.measured_on, trial)
+        quality = found.exits
+        if not all(math.isfinite(each.loss) for each in quality):
+            return (), ()
+        batch = throughput_batch(device) if trial.training.eval_exits == "all" else None
+        single: Sequence[ExitSpeed | None] = [None] * len(quality)
+        batched = single
+        if batch:
+            single, batched = exit_speed(model, prompt), exit_speed(model, prompt, batch)
+    exits = tuple(
         ExitResult(
-            exit_layer=found.exit_layer,
+            exit_layer=each.exit_layer,
             depth=trial.model.layers,
-            loss=found.loss,
-            ppl=perplexity(found.loss),
-            bpb=bits_per_byte(found.loss, measured.bytes_per_token),
-            agreement=found.agreement,
+            loss=each.loss,
+            ppl=perplexity(each.loss),
+            bpb=bits_per_byte(each.loss, measured.bytes_per_token),
+            agreement=each.agreement,
             single=one,
             batch=batch,
             batched=many,
-            sequence_losses=found.sequence_losses,
+            sequence_losses=each.sequence_losses,
         )
-        for found, one, many in zip(quality, single, batched, strict=True)
+        for each, one, many in zip(quality, single, batched, strict=True)
     )
+    return exits, tuple(found.by_threshold)
 
 
 def _verdict(
     trial: TrialConfig, text: TokenData, progress: Progress, full: ExitResult | None
 ) -> tuple[Status, str | None]:
+    if trial.training.training == "none" and full is not None:
+        return Status.OK, None  # how much worse it has become is what is measured
     if progress.diverged or full is None:
         return Status.DIVERGED, progress.diverged or "non-finite held-out loss after training"
     if full.loss > math.log(trial.data.vocab_size) + DIVERGENCE_MARGIN:

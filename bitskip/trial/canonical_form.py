@@ -48,7 +48,7 @@ def canonical(trial: TrialConfig) -> TrialConfig:
             raise UserError(f"{chasing}: their canonical forms change one another for ever; leave one out")
     return replace(
         trial,
-        model=_canonical_model(trial.model, trial.of(PublishedDefects)),
+        model=_canonical_model(trial.model, trial.training, trial.of(PublishedDefects)),
         data=_canonical_data(trial.data),
         training=_canonical_training(trial.training, trial.steps),
     )
@@ -60,8 +60,13 @@ def _with_defaults(part: T, names: Iterable[str]) -> T:
     return part if all(getattr(part, n) == v for n, v in fields.items()) else replace(part, **fields)
 
 
-def _canonical_model(model: ModelConfig, defects: PublishedDefects) -> ModelConfig:
-    """One of the two scales of initial weights acts, and neither where the published ones take their place."""
+def _canonical_model(model: ModelConfig, training: TrainingConfig, defects: PublishedDefects) -> ModelConfig:
+    """One of the two scales of initial weights acts, and neither where others take their place; nor do pretrained
+    weights from scratch."""
+    if training.training == "scratch":
+        model = _with_defaults(model, ("pretrained", "pretrained_digest"))
+    else:
+        return _with_defaults(model, ("init", "init_std", "init_gain"))
     inert = {"init_std"} if model.init == "fan-in" else {"init_gain"}
     return _with_defaults(model, {"init", "init_gain"} if defects.tiny_init else inert)
 
@@ -70,9 +75,23 @@ STEPS_ALIKE = 3
 """After the warm-up in which a line and a cosine are the same: at the peak, half-way and at the end."""
 
 
+ACTS_UNTRAINED = (
+    "training", "seq_len", "documents", "batch_size", "micro_batch", "precision", "compile", "curve_tokens",
+    "eval_tokens", "eval_exits",
+)  # fmt: skip
+"""Fields of the recipe that say how a model is measured."""
+
+
 def _canonical_training(training: TrainingConfig, steps: int) -> TrainingConfig:
-    """A warm-up in steps leaves its share without meaning, a cooldown the rate at the end, and the other way round."""
-    inert = {"min_lr"} if training.schedule == "wsd" else {"cooldown"}
+    """A warm-up in steps leaves its share without meaning, a cooldown the rate at the end, and the other way round.
+
+    Where nothing is trained, nothing but the measurement acts.
+    """
+    if training.training == "none":
+        return replace(_with_defaults(training, set(vars(training)) - {*ACTS_UNTRAINED, "tokens"}), tokens=0)
+    inert = {"cooldown"} if training.schedule != "wsd" else set()
+    if training.schedule in ("wsd", "two-stage"):
+        inert.add("min_lr")
     if training.warmup_steps:
         inert.add("warmup")
     falling = steps - warm_up_steps(training, steps)
@@ -96,5 +115,6 @@ def asked_split(data: DataConfig) -> dict[str, str]:
 
 
 def _canonical_technique(technique: Technique, trial: TrialConfig) -> Technique:
-    resting = technique.trained_in_phase_2 and trial.of(Phases).phase == "1"
+    plain = trial.of(Phases).phase == "1" or trial.training.training == "none"
+    resting = technique.trained_in_phase_2 and plain
     return technique.neutral() if resting else technique.canonical(trial)

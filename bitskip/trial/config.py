@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -19,9 +19,11 @@ from bitskip.errors import UserError, nearest
 from bitskip.techniques import registry
 from bitskip.techniques.axis import Axis, axes_in, axis
 from bitskip.techniques.base import Technique, Techniques, plain
+from bitskip.techniques.free_factors import FreeFactor
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
 from bitskip.trial.canonical_form import canonical as canonical
+from bitskip.trial.parts import NOT_KNOWN
 from bitskip.trial.parts import DataConfig as DataConfig
 from bitskip.trial.parts import ModelConfig as ModelConfig
 from bitskip.trial.parts import TrainingConfig as TrainingConfig
@@ -87,7 +89,7 @@ class TrialConfig:
         content = {name: values[name] for name, entry in AXES.items() if entry.hashed(values[name])}
         for digest, place in PLACES.items():
             if content.get(digest):  # the content is the identity; the same text elsewhere is the same trial
-                del content[place]
+                content.pop(place, None)
         content["method_version"] = METHOD_VERSION
         return _ENCODER.encode(content)
 
@@ -101,6 +103,11 @@ class TrialConfig:
             return getattr(self, entry.group) if entry.group else self
 
         return {name: getattr(holder(entry), entry.field) for name, entry in AXES.items()}
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is trained elsewhere: bitskip's trainer does not know its model or one of its factors."""
+        return bool(self.model.parameters) or any(isinstance(t, FreeFactor) and not t.off for t in self.techniques)
 
     @property
     def artefact(self) -> bool:
@@ -129,8 +136,15 @@ PRESETS: dict[str, ModelConfig] = {
 }
 """By size, 8 thousand parameters to 0.9 billion without embeddings: widths are powers of two, which rotations need."""
 
-PLACES = {"data.digest": "data.files", "data.tokenizer_digest": "data.tokenizer"}
+PLACES = {
+    "data.digest": "data.files",
+    "data.tokenizer_digest": "data.tokenizer",
+    "model.pretrained_digest": "model.pretrained",
+}
 """Digests of content, which are filled in, with the axis that says where the content lies."""
+
+CHECKPOINT_TOKENIZER = "checkpoint:"
+"""Stands before the place of a pretrained model in `data.tokenizer`: the tokenizer is that model's."""
 
 TOKENIZER_VOCABULARIES = {"bytes": 257, "gpt2": 50_257}
 """Vocabularies that the tokenizer's name fixes, so that a model's size is known before the tokenizer is loaded."""
@@ -184,16 +198,32 @@ RECIPE_AXES = (
 """How a trial is optimized: what may be tuned for each configuration without making a comparison unfair."""
 
 
+def refuse_elsewhere(trials: Iterable[TrialConfig]) -> None:
+    """Raise UserError for a trial that bitskip's own trainer would train as if its factors were not there."""
+    for trial in trials:
+        if trial.elsewhere:
+            free = [name for name, kind in registry.free_factors().items() if not trial.of(kind).off]
+            raise UserError(
+                f"{', '.join(free) or 'model.parameters'}: not an axis that bitskip trains; the sweep needs a "
+                "`command:` or a `trainer:` that does (docs/import.md)"
+            )
+
+
 def axis_names() -> tuple[str, ...]:
     """What may stand under `base` and `space`."""
     return (*GROUPS, *AXES)
 
 
 def model_label(model: ModelConfig) -> str:
-    """The preset's name, or the sizes and what else is not at its default."""
+    """The preset's name, that of pretrained weights, or the sizes and what else is not at its default."""
+    if model.pretrained:
+        return model.pretrained.rstrip("/").rpartition("/")[2]
     for name, preset in PRESETS.items():
         if preset == model:
             return name
+    if model.parameters:
+        count = f"{model.parameters:,}".replace(",", " ")
+        return "size not known" if model.parameters == NOT_KNOWN else f"{count} parameters"
     sizes = f"{model.layers}x{model.width}h{model.heads}kv{model.kv_heads}f{model.ffn_width}"
     told = [f"{k} {plain(v)}" for k, v in vars(model).items() if k not in SIZES and v != getattr(ModelConfig, k)]
     return " ".join([sizes, *told])
@@ -214,6 +244,8 @@ def flatten_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         if name == "model":
             flat |= _expand_model(value)
+        elif name == "model.from":
+            flat |= _expand_model({"from": value})
         elif name == "data":
             flat |= _expand_data(value)
         elif name == "artefacts":
@@ -227,6 +259,13 @@ def flatten_axes(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _expand_model(value: Any) -> dict[str, Any]:
     sizes = dict(value) if isinstance(value, Mapping) else {"preset": value}
+    if "from" in sizes:
+        if len(sizes) > 1:
+            others = ", ".join(key for key in sizes if key != "from")
+            raise UserError(f"model: from takes all sizes from the pretrained model; leave out {others}")
+        from bitskip.trial.pretrained import axes_of
+
+        return axes_of(AXES["model.pretrained"].check(sizes["from"]))
     preset = sizes.pop("preset", None)
     expanded: dict[str, Any] = {}
     if preset is not None:
@@ -243,8 +282,8 @@ def _expand_model(value: Any) -> dict[str, Any]:
 
 def _expand_data(value: Any) -> dict[str, Any]:
     settings = dict(value) if isinstance(value, Mapping) else {"corpus": value}
-    if settings.get("files") and "corpus" not in settings:
-        settings["corpus"] = "files"
+    if "files" in settings:  # an empty list is no wish for another text
+        settings.setdefault("corpus", "files")
     return _prefixed("data", settings)
 
 
@@ -277,20 +316,29 @@ def make_trial(**axes: Any) -> TrialConfig:
     Raises UserError for an unknown axis, a wrong type, a value out of range, or sizes that do not fit together.
     """
     flat = flatten_axes({"model": "nano"} | axes)
+    if flat.get("training") == "none":
+        flat.pop("tokens", None)  # 0 in its rows
     values = {name: AXES[name].check(value) for name, value in flat.items()}
     fixed = TOKENIZER_VOCABULARIES.get(values.get("data.tokenizer", ""))
     if fixed is not None:
         values["data.vocab_size"] = fixed
-    if values.get("data.files"):
+    if "data.files" in values:
         values.setdefault("data.corpus", "files")
+    if values.get("model.pretrained"):
+        values = {
+            "training": "heal",
+            "data.tokenizer": CHECKPOINT_TOKENIZER + values["model.pretrained"],
+            "hadamard_blocks": True,
+        } | values
     for technique in registry.techniques():
         values = technique.implied(values) | values
     trial = _of_values(values)
+    _check_pretrained(trial)
     _check_sizes(trial)
     for each in trial.techniques:
         each.check(trial)
     found = canonical(trial)
-    found.techniques.loss_weights(found.model.layers, found.of(Phases).moment(found.steps - 1, found.steps))
+    found.techniques.loss_weights(found.model.layers, found.of(Phases).moment(max(0, found.steps - 1), found.steps))
     return found
 
 
@@ -303,7 +351,7 @@ def stored_trial(axes: Mapping[str, Any]) -> TrialConfig:
     for name, entry in AXES.items():
         found = axes.get(name, axes.get(name.replace(".", "_")))
         values[name] = entry.neutral if found is None else tuple(found) if isinstance(found, list) else found
-    digests = {name: values.pop(name) for name in list(values) if name.endswith("digest")}
+    digests = {name: values.pop(name) for name in ("data.digest", "data.tokenizer_digest")}
     if not values["data.files"]:
         del values["data.files"]
     trial = make_trial(**values)
@@ -325,10 +373,30 @@ def _of_values(values: Mapping[str, Any]) -> TrialConfig:
     )
 
 
+def _check_pretrained(trial: TrialConfig) -> None:
+    """Raise UserError for what pretrained weights do not allow."""
+    regime = trial.training.training
+    if regime == "scratch":
+        return
+    if not trial.model.pretrained:
+        raise UserError(f"training: {regime} needs pretrained weights: set model: {{from: FOLDER, FILE.gguf or NAME}}")
+    if trial.artefact or trial["hadamard"] == "as-published":
+        raise UserError(f"training: {regime} takes no defect of the published code; it is for training: scratch")
+    if regime == "none":
+        for each in trial.techniques:
+            if not each.trained_in_phase_2 and each.extra_parameters(trial.model, trial.data.vocab_size):
+                name = each.axes()[0].name
+                raise UserError(
+                    f"{name}: it has weights of its own, which training: none leaves untrained; leave it out"
+                )
+
+
 def _check_sizes(trial: TrialConfig) -> None:
     model, data, training = trial.model, trial.data, trial.training
-    if model.width % model.heads or model.head_width % 2:
+    if not model.head_dim and (model.width % model.heads or model.head_width % 2):
         raise UserError(f"model: width {model.width} must be heads ({model.heads}) times an even number")
+    if model.head_dim % 2:
+        raise UserError(f"model.head_dim: {model.head_dim} must be even")
     if model.heads % model.kv_heads:
         raise UserError(f"model: heads ({model.heads}) must be a multiple of kv_heads ({model.kv_heads})")
     if training.micro_batch and training.batch_size % training.micro_batch:

@@ -28,23 +28,35 @@ without the attention scores, which flash attention does not keep)."""
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one trial's training; `memory_bytes` is the peak on the training device, `seconds` at the assumed speed."""
+    """Of one trial's training; `memory_bytes` is the peak on the training device, `seconds` at the assumed speed.
+
+    `flops_per_token` are those of a token in training.
+    """
 
     params: int
     tokens: int
     flops: float
     memory_bytes: float
     seconds: float
+    flops_per_token: float
 
 
 def non_embedding_parameters(sizes: ModelConfig) -> int:
     """Parameters of the blocks and the final norm: embedding and head aside, and what techniques add."""
-    return sizes.layers * (sum(math.prod(shape) for shape in matrices(sizes)) + norm_parameters(sizes)) + sizes.width
+    if sizes.parameters:
+        return sizes.parameters
+    block = sum(math.prod(shape) for shape in matrices(sizes)) + norm_parameters(sizes) + bias_parameters(sizes)
+    return sizes.layers * block + sizes.width
 
 
 def tokens_per_parameter(trial: TrialConfig) -> float:
     """Training tokens over `non_embedding_parameters`: the same for all configurations of one size and budget."""
     return trial.training.tokens / non_embedding_parameters(trial.model)
+
+
+def undertrained(trial: TrialConfig) -> bool:
+    """Whether a model that starts from random weights is trained on too few tokens to tell what more would do."""
+    return trial.training.training == "scratch" and tokens_per_parameter(trial) < FEWEST_TOKENS_PER_PARAMETER
 
 
 def parameter_count(trial: TrialConfig) -> int:
@@ -60,8 +72,17 @@ def token_matrices(sizes: ModelConfig) -> int:
 
 
 def norm_parameters(sizes: ModelConfig) -> int:
-    """Of the norms of a block: before attention and feed-forward, and of queries and keys."""
-    return 2 * sizes.width + 2 * sizes.head_width * sizes.qk_norm
+    """Of the norms of a block: of attention and feed-forward, of queries and keys, and sub-norms."""
+    key_value = sizes.kv_heads * sizes.head_width
+    of_heads = sizes.attention_width + key_value if sizes.layout == "olmo2" else 2 * sizes.head_width
+    sub_norms = sizes.attention_width + sizes.ffn_width if sizes.layout == "bitnet" else 0
+    return 2 * sizes.width + of_heads * sizes.qk_norm + sub_norms
+
+
+def bias_parameters(sizes: ModelConfig) -> int:
+    """Of attention's linear layers in a block."""
+    of_inputs = sizes.attention_width + 2 * sizes.kv_heads * sizes.head_width
+    return {"none": 0, "qkv": of_inputs, "qkvo": of_inputs + sizes.width}[sizes.attention_bias]
 
 
 def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:
@@ -73,15 +94,17 @@ def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:
     own_heads = (sizes.layers - 1) * (trial["exit_head"] == "own-head")
     heads = vocab * sizes.width * (token_matrices(sizes) + own_heads)
     blocks = left * (params - heads)
-    attention = left * 2 * sizes.layers * training.seq_len * sizes.width
-    flops = 6.0 * training.tokens * (blocks + exits * vocab * sizes.width + attention)
+    attention = left * 2 * sizes.layers * training.seq_len * sizes.attention_width
+    flops_per_token = 6.0 * (blocks + exits * vocab * sizes.width + attention)
+    flops = training.tokens * flops_per_token
     in_flight = (training.micro_batch or training.batch_size) * training.seq_len
     value_bytes = 2 if gpus else 4
     kept = in_flight * (
         ACTIVATIONS_PER_TOKEN_AND_BLOCK * sizes.layers * sizes.width * value_bytes + exits * vocab * (4 + value_bytes)
     )
     seconds = flops / assumed_speed(cpus, gpus).at(flops)
-    return Cost(params, training.tokens, flops, params * TRAINING_BYTES_PER_PARAMETER + kept, seconds)
+    weights = params * (TRAINING_BYTES_PER_PARAMETER if training.tokens else 4)  # measured only: fp32 weights alone
+    return Cost(params, training.tokens, flops, weights + kept, seconds, flops_per_token)
 
 
 @dataclass(frozen=True)
@@ -112,15 +135,15 @@ def flops_per_step(trial: TrialConfig) -> float:
 
 
 def _flops_per_token(trial: TrialConfig) -> float:
-    return estimate(trial).flops / trial.training.tokens
+    return estimate(trial).flops_per_token
 
 
 def _evaluation_flops(trial: TrialConfig, start: int, flops_per_token: float) -> float:
-    """FLOPs of measuring held-out losses: the full model along the curve after step `start`, every exit at the end."""
+    """FLOPs of measuring held-out losses: the full model along the curve after step `start`, exits at the end."""
     training, vocab, width = trial.training, trial.data.vocab_size, trial.model.width
     points = sum(point > start for point in measured_steps(trial, step_count(training)))
     blocks = flops_per_token / 6.0  # multiplied weights; a forward pass takes two FLOPs each
-    heads = (trial.model.layers - 1) * vocab * width
+    heads = (len(training.measured_exits(trial.model.layers)) - 1) * vocab * width
     return 2.0 * (points * training.curve_tokens * blocks + training.eval_tokens * (blocks + heads))
 
 
@@ -151,7 +174,8 @@ def checkpoint_bytes(parameters: int) -> int:
 def matrices(sizes: ModelConfig) -> list[tuple[int, int]]:
     """(outputs, inputs) of the linear layers of a block."""
     width, key_value, hidden = sizes.width, sizes.kv_heads * sizes.head_width, sizes.ffn_width
-    return [(width, width)] * 2 + [(key_value, width)] * 2 + [(hidden, width)] * 2 + [(width, hidden)]
+    attention = [(sizes.attention_width, width), (width, sizes.attention_width)]
+    return attention + [(key_value, width)] * 2 + [(hidden, width)] * 2 + [(width, hidden)]
 
 
 def weights_bytes(trial: TrialConfig) -> int:

@@ -10,6 +10,26 @@ from bitskip.techniques.axis import axis
 INIT_GAIN = math.sqrt(2 / 5)
 """SmallInit, sqrt(2 / 5D) (Nguyen & Salazar, arXiv 1910.05895): between GPT-2's 0.02 at D = 1600 (0.8) and at 768."""
 
+NOT_KNOWN = 1
+"""Parameters of a model from elsewhere, and its tokens, where nothing was said of them: no model is so small."""
+
+
+ROPE_SCALINGS = {"none": 0, "linear": 1, "llama3": 4}
+"""Scalings of rotary frequencies, with how many numbers each takes."""
+
+
+def rope_scaling_complaint(text: str) -> str | None:
+    """What is wrong with a scaling as `model.rope_scaling` writes it, or None."""
+    kind, *numbers = text.split(" ")
+    count = ROPE_SCALINGS.get(kind)
+    if count is None:
+        return f"unknown scaling '{kind}' (one of {', '.join(ROPE_SCALINGS)})"
+    try:
+        fits = len(numbers) == count and all(0 < float(number) < math.inf for number in numbers)
+    except ValueError:
+        fits = False
+    return None if fits else f"'{text}' is not {kind} with {count} positive numbers, separated by blanks"
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -32,10 +52,46 @@ class ModelConfig:
     init_gain: float = axis(INIT_GAIN, "c of the initial scale c / sqrt(inputs); init fan-in", low=0.0, since="0.2")
     qk_norm: bool = axis(False, "RMSNorm of every head's queries and keys, before their positions", since="0.2")
     tie_embeddings: bool = axis(False, "the head is the embedding, transposed", since="0.2")
+    head_dim: int = axis(0, "width of a head; 0 = width / heads", low=0, since="0.2")
+    attention_bias: str = axis(
+        "none",
+        "biases of attention's linear layers: qkv as in Qwen2, qkvo",
+        choices=("none", "qkv", "qkvo"),
+        since="0.2",
+    )
+    layout: str = axis(
+        "llama",
+        "llama = norms before attention and feed-forward, those of queries and keys per head; bitnet = also before o "
+        "and down; olmo2 = norms behind attention and feed-forward, those of queries and keys over all heads",
+        choices=("llama", "bitnet", "olmo2"),
+        since="0.2",
+    )
+    rope_scaling: str = axis(
+        "none",
+        "scaling of the rotary frequencies: none, linear FACTOR, or llama3 FACTOR LOW HIGH ORIGINAL_LENGTH",
+        allowed=rope_scaling_complaint,
+        since="0.2",
+    )
+    pretrained: str = axis(
+        "", "pretrained weights: a folder, a .gguf file or a name of the hub; written model: {from: …}", since="0.2"
+    )
+    pretrained_digest: str = axis("", "SHA-256 of their files, filled in when a sweep is loaded", since="0.2")
+    parameters: int = axis(
+        0,
+        "parameters without embedding of a model from elsewhere, whose other sizes and recipe are not known "
+        f"(docs/import.md); {NOT_KNOWN} = not known either, 0 = a model of bitskip",
+        low=0,
+        since="0.2",
+    )
 
     @property
     def head_width(self) -> int:
-        return self.width // self.heads
+        return self.head_dim or self.width // self.heads
+
+    @property
+    def attention_width(self) -> int:
+        """Width of all queries together, which the output matrix reads."""
+        return self.heads * self.head_width
 
 
 @dataclass(frozen=True)
@@ -80,16 +136,24 @@ class DataConfig:
         high=1.0,
         of_identity=False,
     )
-    tokenizer: str = axis("bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, or a name such as gpt2")
+    tokenizer: str = axis(
+        "bpe", "bpe (trained on the corpus), bytes, a tokenizer.json, its folder, or a name such as gpt2"
+    )
     tokenizer_digest: str = axis("", "SHA-256 of the tokenizer's file, filled in when a sweep is loaded", since="0.2")
-    vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257)
+    vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257, high=2**20)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Budget, optimizer and evaluation."""
 
-    tokens: int = axis(400_000, "training tokens, all phases together", low=1)
+    training: str = axis(
+        "scratch",
+        "scratch = from random weights; of a pretrained model: heal = from its weights, none = not at all",
+        choices=("scratch", "heal", "none"),
+        since="0.2",
+    )
+    tokens: int = axis(400_000, "training tokens, all phases together; none with training none", low=1)
     seq_len: int = axis(128, "tokens per sequence", low=2)
     documents: str = axis("packed", "packed = one stream; padded = a document a sequence", choices=("packed", "padded"))
     batch_size: int = axis(8, "sequences per optimizer step", low=1)
@@ -98,8 +162,9 @@ class TrainingConfig:
     schedule: str = axis(
         "cosine",
         "learning rate after the warm-up: cosine or linear to min_lr; wsd = constant, which all budgets share, then "
-        "linear to zero in the cooldown (docs/designs.md)",
-        choices=("cosine", "linear", "wsd"),
+        "linear to zero in the cooldown (docs/designs.md); two-stage = linear to zero, then two thirds of that without "
+        "weight decay",
+        choices=("cosine", "linear", "wsd", "two-stage"),
         since="0.2",
     )
     min_lr: float = axis(0.1, "final learning rate as a share of the peak; cosine and linear", low=0.0, high=1.0)
@@ -123,8 +188,20 @@ class TrainingConfig:
     diagnostic_points: int = axis(4, "samples of the per-layer diagnostics along training; 0 = none", low=0)
     curve_tokens: int = axis(8_192, "validation tokens at each point of the curve", low=2)
     eval_tokens: int = axis(262_144, "test tokens of the final evaluation, or all that there are", low=2)
+    eval_exits: str = axis(
+        "all",
+        "exits of the final evaluation: all = every one and its speed; without any speed: quarters = behind each "
+        "quarter of the blocks, full = the full model alone",
+        choices=("all", "quarters", "full"),
+        since="0.2",
+    )
 
     @property
     def held_out_tokens(self) -> int:
         """How many tokens of each held-out part are asked for."""
         return max(self.eval_tokens, self.curve_tokens)
+
+    def measured_exits(self, layers: int) -> tuple[int, ...]:
+        """Exit layers of the final evaluation, the full model last."""
+        parts = {"all": layers, "quarters": 4, "full": 1}[self.eval_exits]
+        return tuple(sorted({-(-layers * part // parts) for part in range(1, parts + 1)}))

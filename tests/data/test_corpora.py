@@ -9,6 +9,7 @@ import pytest
 from bitskip.data import corpora, load_data
 from bitskip.data.cache import content_key
 from bitskip.data.corpora import endless, open_corpus, pinned
+from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
 
 COUNTING = """
@@ -50,12 +51,29 @@ KEYS = [
 def test_what_identifies_a_corpus_stays(config: DataConfig, is_endless: bool, key: str) -> None:
     assert content_key(open_corpus(config).identity()) == key
     assert endless(config) == is_endless
-    assert pinned(config if config.digest else replace(config, split="two")) == config
+    assert open_corpus(config if config.digest else replace(config, split="two")).pinned() == config
 
 
 def test_files_are_pinned_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     config = pinned(DataConfig(corpus="files", files=(str(tmp_path / "a.txt"),)))
     assert len(config.digest) == 64
-    (tmp_path / "a.txt").write_text("other")
     assert pinned(config) == config
+    (tmp_path / "a.txt").write_text("other")
+    with pytest.raises(UserError, match="another content than the trial was made with"):
+        pinned(config)
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])
+def test_files_replaced_after_planning_publish_nothing(tokenizer: str, tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("\n\n".join(f"document {at} of many" for at in range(60)))
+    config = pinned(DataConfig(corpus="files", files=(str(text),), tokenizer=tokenizer, vocab_size=257))
+    text.write_text("\n\n".join(f"another {at} of many" for at in range(60)))
+    with pytest.raises(UserError, match="put the files back"):
+        load_data(config, 0, 0, tmp_path / "cache")
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+
+
+def test_no_digest_makes_two_trials_of_one_tokenizer() -> None:
+    assert pinned(DataConfig(tokenizer_digest="0" * 64)) == pinned(DataConfig())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +210,8 @@ def test_the_same_stories_are_the_same_documents_however_they_are_separated(
         "one\n<｜end▁of▁sentence｜>\ntwo",
         "<doc>\none\n</doc>\n",
         "\n\n".join([*STORIES, MARKER]),
+        "".join(f"<s>{s}</s>\n" for s in STORIES),
+        "".join(f"{s} <eos>\n" for s in STORIES),
     ],
 )
 @pytest.mark.parametrize("document", ["auto", "separator", "blank-line", "file", "lines", "row"])
@@ -216,6 +219,39 @@ def test_markers_that_would_not_be_cut_at_are_refused(content: str, document: st
     text = corpus(text_file(tmp_path, content), document=document)
     with pytest.raises(UserError, match=r'text\.txt:\d+: .* ends documents here.*set data\.separator: "[<[].*[]>]"$'):
         list(text.documents("train"))
+
+
+@pytest.mark.parametrize("marker", ["<bos>", "[BOS]", "<|begin_of_text|>", "<|startoftext|>"])
+def test_markers_with_which_documents_begin_are_refused_where_they_come_often(marker: str, tmp_path: Path) -> None:
+    content = "".join(f"{marker}{s}\n" for s in STORIES)
+    with pytest.raises(UserError, match=r"text\.txt:58: '.*' begins documents here.*set data\.separator"):
+        all_sides(corpus(text_file(tmp_path, content)))
+    again = corpus(text_file(tmp_path, content), validation_fraction=0.2, separator=marker)
+    assert all_sides(again) == as_rows(tmp_path, STORIES)
+    all_sides(corpus(text_file(tmp_path, f"{marker}{STORIES[0]}\n\n" * 19)))
+
+
+@pytest.mark.parametrize("marker", ["{}</s>", "<s>{}", "{}[EOS]"])
+def test_rows_that_end_or_begin_with_markers_are_refused(marker: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"row 20: .*leave it out, or set data\.document: row"):
+        as_rows(tmp_path, [marker.format(s) for s in STORIES])
+
+
+@pytest.mark.parametrize(
+    ("between", "told"),
+    [
+        ("\n---\n", r'59 lines that are \'---\' alone: .*set data\.separator: "\\n---\\n"'),
+        ("\n\n* * *\n\n", r"59 lines that are '\* \* \*' alone"),
+        ("\n<|im_end|>\n", r"59 lines that are '<\|im_end\|>' alone"),
+        ("\n&lt;|endoftext|&gt;\n\n", r"59 lines that are '&lt;\|endoftext\|&gt;' alone"),
+        ("\f", "59 form feeds"),
+        ("\n\n\n", r"59 gaps of several empty lines beside 60 of one: .*set data\.separator: \"\\n\\n\\n\""),
+    ],
+)
+def test_what_may_separate_documents_and_does_not_is_told(between: str, told: str, tmp_path: Path) -> None:
+    content = between.join(s.replace("\nThen", "\n\nThen") for s in STORIES)
+    doubts = corpus(text_file(tmp_path, content)).summary().warnings
+    assert any(re.search(told, doubt) for doubt in doubts), doubts
 
 
 def test_a_marker_that_is_written_about_is_text(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from bitskip.data import load_data
 from bitskip.data.corpora import open_corpus
-from bitskip.data.hub import hub_connection
 from bitskip.data.tokenizer import load_tokenizer
 from bitskip.errors import UserError
+from bitskip.hub import hub_connection
 from bitskip.trial.config import DataConfig
 
 ROWS = {"text": [f"row {i}" for i in range(50)] + ["  "], "label": list(range(51))}
@@ -19,7 +19,7 @@ ROWS = {"text": [f"row {i}" for i in range(50)] + ["  "], "label": list(range(51
 @pytest.fixture(autouse=True)
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test asks the network whether the hub is there."""
-    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: "")
+    monkeypatch.setattr("bitskip.hub._trouble", lambda _: "")
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, found: object) -> None:
@@ -148,7 +148,7 @@ def test_a_stream_that_breaks_off_leaves_nothing_behind(monkeypatch: pytest.Monk
 def test_an_unreachable_hub_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The real client, offline: it answers from its cache, which does not hold these."""
     reason = "https://hub does not answer (no route)"
-    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: reason)
+    monkeypatch.setattr("bitskip.hub._trouble", lambda _: reason)
     for corpus, streaming in (("wikitext", False), ("roneneldan/NoSuchStories", True)):
         with pytest.raises(UserError, match=r"no route\); use the built-in corpus \(data: stories\) or text files"):
             load_data(DataConfig(corpus=corpus, subset="no-such-subset", streaming=streaming), 1, 1, tmp_path)
@@ -159,7 +159,7 @@ def test_an_unreachable_hub_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp
 def test_offline_lasts_only_while_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
-    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: "no route")
+    monkeypatch.setattr("bitskip.hub._trouble", lambda _: "no route")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with hub_connection() as trouble:
         assert (trouble, constants.HF_HUB_OFFLINE) == ("no route", True)
@@ -170,7 +170,7 @@ def test_offline_by_choice_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: pytest.fail("asked"))
+    monkeypatch.setattr("bitskip.hub._trouble", lambda _: pytest.fail("asked"))
     with hub_connection() as trouble:
         assert trouble == ""
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitskip.data import load_data, load_tokenizer
-from bitskip.data.corpora import drawn, open_corpus
+from bitskip.data.corpora import drawn, open_corpus, pinned
 from bitskip.data.tokenizer import ByteTokenizer
 from bitskip.errors import UserError
 from bitskip.trial.config import DataConfig
@@ -21,9 +21,7 @@ from bitskip.trial.config import DataConfig
 def files(tmp_path: Path) -> DataConfig:
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(f"Ünïcode document {i}: {'word ' * (i % 7)}{i * i}" for i in range(500)))
-    return DataConfig(
-        corpus="files", files=(str(path),), digest="d", validation_fraction=0.2, vocab_size=300, split="three"
-    )
+    return pinned(DataConfig(corpus="files", files=(str(path),), validation_fraction=0.2, vocab_size=300))
 
 
 @pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])

@@ -122,9 +122,8 @@ def _stored(path: Path, change: Callable[[Any], object] = lambda inner: None) ->
 def _of(path: Path, vocab_size: int) -> DataConfig:
     (path / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     files = (str(path / "text.jsonl"),)
-    return DataConfig(
-        corpus="files", files=files, tokenizer=str(path / "tokenizer.json"), vocab_size=vocab_size, digest="d"
-    )
+    config = DataConfig(corpus="files", files=files, tokenizer=str(path / "tokenizer.json"), vocab_size=vocab_size)
+    return open_corpus(config).pinned()
 
 
 @pytest.mark.parametrize(
@@ -289,7 +288,7 @@ def test_a_name_of_the_hub_is_known_by_the_content_of_its_revision(
         asked.append((repository, file, revision))
         return str(tmp_path / "tokenizer.json")
 
-    monkeypatch.setattr("bitskip.data.hub._trouble", lambda _: "")
+    monkeypatch.setattr("bitskip.hub._trouble", lambda _: "")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     config = _stored(tmp_path)
     assert tokenizer_digest("some/name") == tokenizer_digest(config.tokenizer)
@@ -351,3 +350,25 @@ def test_a_word_of_a_million_letters_is_learned_from_in_time_linear_in_it() -> N
     learned = LibraryTokenizer(_train_bpe(iter([*TEXTS, "ab" * 500_000]), 300))
     assert time.process_time() - started < 20
     assert learned.decode(learned.encode(["ab" * 5_000])[0].tolist()) == "ab" * 5_000
+
+
+def test_a_folder_stands_for_the_tokenizer_in_it(tmp_path: Path) -> None:
+    config = pinned(_stored(tmp_path))
+    assert (
+        pinned(replace(config, tokenizer=str(tmp_path), tokenizer_digest="")).tokenizer_digest
+        == config.tokenizer_digest
+    )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="No such file"):
+        pinned(replace(config, tokenizer=str(tmp_path / "empty"), tokenizer_digest=""))
+
+
+def test_a_panic_of_the_library_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Merges of one letter are shorter than the prefix that is cut off them."""
+    config = _stored(tmp_path)
+    stored = json.loads((tmp_path / "tokenizer.json").read_text())
+    stored["model"]["continuing_subword_prefix"] = "##"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match="cannot load .*slice index"):
+        load_tokenizer(config)
+    assert capfd.readouterr().err == ""

@@ -222,21 +222,21 @@ def test_paper_model_has_the_published_size() -> None:
     assert parameter_count(trial) == 1_061_591_040  # the model cards' "1.06B": 3-matrix SwiGLU, untied head
 
 
-@pytest.mark.parametrize("qk_norm", [False, True], ids=["Llama", "Qwen3"])
+@pytest.mark.parametrize("kind", ["Llama", "Qwen3", "BitNet"])
 @pytest.mark.parametrize("tied", [False, True], ids=["own head", "tied head"])
-def test_equals_transformers_model(qk_norm: bool, tied: bool) -> None:
+def test_equals_transformers_model(kind: str, tied: bool) -> None:
     """The unquantized model against an independent implementation of the same architecture."""
     transformers = pytest.importorskip("transformers")
-    trial = tiny(**{"model.qk_norm": qk_norm, "model.tie_embeddings": tied})
+    layout = "bitnet" if kind == "BitNet" else "llama"
+    trial = tiny(**{"model.qk_norm": kind == "Qwen3", "model.tie_embeddings": tied, "model.layout": layout})
     model = build_model(trial)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:  # norms with gains of all sizes
             parameter.data.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(len(name)))
-    kind = "Qwen3" if qk_norm else "Llama"
     config = getattr(transformers, f"{kind}Config")(
         vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
         num_key_value_heads=2, rms_norm_eps=trial.model.norm_eps, rope_theta=trial.model.rope_theta, head_dim=8,
-        tie_word_embeddings=tied, attn_implementation="eager",
+        tie_word_embeddings=tied, attn_implementation="eager", hidden_act="silu",
     )  # fmt: skip
     theirs = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
     names = {
@@ -245,7 +245,11 @@ def test_equals_transformers_model(qk_norm: bool, tied: bool) -> None:
         "attention": "self_attn", "feed_forward": "mlp", "query_norm": "q_norm", "key_norm": "k_norm",
         **{site: f"{site}_proj" for site in ("q", "k", "v", "o", "gate", "up", "down")},
     }  # fmt: skip
-    state = {".".join(names.get(part, part) for part in key.split(".")): v for key, v in model.state_dict().items()}
+    own = {
+        key.replace("attention.sub", "attention.attn_sub").replace("forward.sub", "forward.ffn_sub"): value
+        for key, value in model.state_dict().items()
+    }
+    state = {".".join(names.get(part, part) for part in key.split(".")): value for key, value in own.items()}
     theirs.load_state_dict(state)
     with torch.no_grad():
         assert torch.allclose(model(tokens()), theirs(tokens()).logits, atol=1e-5)

@@ -19,6 +19,7 @@ from bitskip.trial.cost import exit_weight_bytes, parameter_count
 OPTIONS = {
     "qk_norm": {"model.qk_norm": True},
     "tied head": {"model.tie_embeddings": True},
+    "bitnet": {"model.layout": "bitnet", "bits": 8},
     "both": {"model.qk_norm": True, "model.tie_embeddings": True, "bits": 8, "exit_weight": 0.3, "dropout": "linear"},
 }
 

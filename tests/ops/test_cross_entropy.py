@@ -132,10 +132,11 @@ def test_scores_are_those_of_the_whole_logits(rows: int) -> None:
     head, found = exits()
     for state, targets, _ in found:
         logits = state @ head.T
-        nll, choices = scores(head, state, targets)
+        nll, choices, confidence = scores(head, state, targets)
         expected = [F.cross_entropy(own, of, reduction="sum").item() for own, of in zip(logits, targets, strict=True)]
-        assert nll.tolist() == pytest.approx(expected, rel=1e-12)
+        assert nll.sum(1).tolist() == pytest.approx(expected, rel=1e-12)
         assert torch.equal(choices, logits.argmax(-1))
+        assert torch.allclose(confidence.double(), logits.softmax(-1).amax(-1))
 
 
 @given(st.integers(1, 130), st.integers(0, 2**31), st.booleans())

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bitskip.model.decoder import rotary_table
+from bitskip.model.rotary import rotary_table
 from bitskip.ops.fused import RMSNorm, gated, rotate
 from bitskip.trial.config import PRESETS
 

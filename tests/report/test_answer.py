@@ -19,6 +19,7 @@ from bitskip.report.table import Document, Table, Text
 from bitskip.report.terminal import print_document
 from bitskip.report.topics.answer import frontier
 from bitskip.store.tables import Results
+from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import POINTS, TrialConfig, make_trial
 
 PAIR = {"bits": (16, 4), "hadamard": ("none", "bitnet-v2")}
@@ -116,9 +117,52 @@ def test_what_to_run_next_follows_from_what_is_missing(tmp_path: Path) -> None:
     assert command(results_from([])) == "bitskip sweep sweeps/quickstart.yaml"
     assert command(STATES["only failures"]()).endswith("--only failures")
     assert command(STATES["no repeats"]()) == f"{again} --set seeds=2"
-    assert command(simulate(grid(**PAIR), interfering)).startswith(f"{again} --set tokens=")
+    assert command(simulate(grid(**PAIR), interfering)).startswith(f"{again} --set base.tokens=")
     trained = simulate([make_trial(**t.axes() | {"tokens": 8_000_000}) for t in _three()], interfering)
     assert command(trained) == f"bitskip suggest --crossed --results {tmp_path}"
+
+
+LADDER = """name: simulated
+base: {data: stories}
+ladder: {models: [pico, nano], tokens: [200_000, 2_000_000]}
+space: {bits: [16, 4], hadamard: [none, bitnet-v2]}
+seeds: 2
+"""
+
+
+def rungs(budgets: tuple[int, ...], left_out: int = 0) -> Results:
+    """Those of LADDER; the last trials have not run."""
+    trials = [make_trial(model=m, tokens=n, **t) for m in ("pico", "nano") for n in budgets for t in crossed()]
+    rows = [trial_row(dataclasses.replace(t, seed=seed), interfering(t)) for t in trials for seed in (0, 1)]
+    return results_from(rows[: len(rows) - left_out])
+
+
+def test_a_ladder_shows_the_largest_model_that_is_trained_long_enough() -> None:
+    both = (200_000, 2_000_000)
+    assert "Shown: nano, stories, 2 000 000 tokens" in screen(rungs(both))
+    assert "Shown: nano, stories, 2 000 000 tokens" in screen(rungs(both, left_out=2))
+    assert "Shown: pico, stories, 2 000 000 tokens" in screen(rungs(both, left_out=6))
+
+
+def test_a_ladder_is_finished_first_and_then_gets_a_rung(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(LADDER)
+    again = f"bitskip sweep {shlex.quote(str(tmp_path / 'sweep.yaml'))} --results {tmp_path.parent}"
+    told = next_run(analyse(rungs((200_000,)), source=tmp_path))
+    assert told == ("16 trials of the ladder have not run.", again)
+    whole = rungs((200_000, 2_000_000))
+    assert next_run(analyse(whole, source=tmp_path))[1] == f"bitskip suggest --results {tmp_path}"
+
+
+@pytest.mark.parametrize("state", ["no repeats", "full grid", "trained"])
+def test_what_to_run_next_is_a_command_that_is_taken(tmp_path: Path, state: str) -> None:
+    (tmp_path / "sweep.yaml").write_text("name: simulated\nspace: {bits: [16, 4], hadamard: [none, bitnet-v2]}")
+    trained = [make_trial(**trial.axes() | {"tokens": 8_000_000}) for trial in grid(**PAIR)]
+    results = simulate(trained, interfering, seeds=9, sigma=1e-4) if state == "trained" else STATES[state]()
+    words = shlex.split(next_run(analyse(results, source=tmp_path))[1])
+    assert words[:2] == ["bitskip", "sweep"]
+    settings = [word for at, word in enumerate(words) if words[at - 1] == "--set"]
+    assert settings
+    assert load_sweep(Path(words[2]), overrides=settings).trials
 
 
 def _three() -> list[TrialConfig]:

@@ -175,12 +175,47 @@ def test_the_page_in_a_browser(page: Path, browser: Any, tmp_path: Path) -> None
     assert falling[-1] == "", "what has no value stays last"
     assert [float(value) for value in falling[:-1]] == sorted(rising, reverse=True)
     tab.fill("#filter", "bits 8")
-    assert "q=bits+8" in tab.url
+    tab.wait_for_function("location.hash.includes('q=bits+8')")
     assert 0 < tab.locator("#learning-curves-1 .dim").count() < tab.locator("#learning-curves-1 .tip").count()
+    _explored(tab)
     before = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     tab.click("button.theme")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != before
     assert told == []
+
+
+def _explored(tab: Any) -> None:
+    """A mark tells its trial, highlights it in every figure and table, and is reached by keyboard; seeds are whole."""
+    tab.fill("#filter", "")
+    every = tab.locator("#pareto-bytes-1 .tip")
+    every.first.scroll_into_view_if_needed()
+    every.first.hover(force=True)
+    told = tab.locator("#tip").inner_text()
+    assert ", seed " in told
+    assert ", exit " in told
+    every.first.click(force=True)
+    chosen = tab.input_value("#filter")
+    assert chosen.endswith(f'"seed {told.split(", seed ")[1][0]}"')
+    for figure in ("pareto-bytes-1", "pareto-speed-1"):
+        assert 0 < tab.locator(f"#{figure} .dim").count() < tab.locator(f"#{figure} .tip").count(), figure
+    shown = "document.querySelectorAll('#trials-table tbody tr:not(.away)').length"
+    assert 0 < tab.evaluate(shown) < 10
+    tab.focus("#pareto-bytes-1 .scroll")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowRight")
+    assert told.split(", exit ")[0] in tab.locator("#tip").inner_text()
+    tab.keyboard.press("Escape")
+    assert tab.input_value("#filter") == ""
+    assert tab.locator("#tip").is_hidden()
+    tab.click("#pick summary")
+    tab.click("#chips >> text=seed 1")
+    tab.wait_for_function("location.hash.includes('seed')")
+    assert tab.evaluate(shown) == 12, "one of three seeds of a grid of twelve"
+    assert tab.evaluate("document.querySelectorAll('#scale-1-configurations tbody tr.away').length") == 0
+    tab.click("#chips >> text=seed 1")
+    assert tab.input_value("#filter") == ""
+    verdicts = tab.evaluate("[...document.querySelectorAll('#scale-1-effects td[title]')].map(c => c.textContent)")
+    assert verdicts
 
 
 def _faint_text(tab: Any) -> list[str]:

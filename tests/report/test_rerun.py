@@ -69,7 +69,7 @@ DRAWN = [
     name
     for name, entry in AXES.items()
     if entry.kind in (bool, float, int) or (entry.choices and entry.group in ("method", "training", "artefacts"))
-    if not name.startswith(("model.", "data.")) and not entry.allowed and name != "micro_batch"
+    if not name.startswith(("model.", "data.")) and not entry.allowed and name not in ("micro_batch", "training")
 ]
 
 

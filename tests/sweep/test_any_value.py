@@ -31,6 +31,11 @@ ALIASES = "\n".join(f"  a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]" for i in 
         (f"space: {{bits: {'[' * 3000}{']' * 3000}}}\n", "nested too deeply"),
         ("space: {bits: !!python/object/apply:os.system ['x']}\n", "bits: expected a whole number"),
         (f"name: {'a' * 300}\nspace: {{bits: [8]}}\n", "name: 300 letters"),
+        (f"space: {{lr: [{'1,' * 40_000}]}}\n", "has 40,003 lines and commas"),
+        ("points: {V1: &v {<<: *v}}\n", "invalid YAML: a tag, anchor or merge key means nothing"),
+        ("space: {data: [{files: []}]}\n", "corpus 'files' needs data.files"),
+        ("space: {data.files: [[]]}\n", "corpus 'files' needs data.files"),
+        ("space: {data.vocab_size: [1_000_000_000]}\n", "at most 1048576"),
         ("points: {1: {bits: 8}, '1': {bits: 4}}\n", "points: 1 and '1' are one name"),
         (f"space: {{lr: {[i / 1e4 for i in range(1, 200)]}, beta1: {[i / 1e3 for i in range(200)]}}}\n", "39,800"),
         (

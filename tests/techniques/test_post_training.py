@@ -70,3 +70,19 @@ def test_what_is_not_quantized_has_no_after() -> None:
 def test_what_cannot_be_folded_is_refused(arm: dict[str, object]) -> None:
     with pytest.raises(UserError, match="quantize: after folds the rotation"):
         a_trial(bits=8, quantize="after", **arm)
+
+
+def test_a_warm_start_is_full_precision_until_quantization_begins() -> None:
+    """The rotation is there from the start: weights would have to be rotated where it began."""
+    arm = {"bits": 4, "hadamard": "bitnet-v2"}
+    full, warm, at_once = a_trial(hadamard="bitnet-v2"), a_trial(**arm, warm_start=0.5), a_trial(**arm)
+    begun = STEPS // 2
+    warmed, trained = (losses_of(trial)[: 2 * STEPS : 2] for trial in (warm, full))
+    assert warmed[:begun] == trained[:begun]
+    assert warmed[begun] != trained[begun]
+    assert prefix_key(warm, begun) == prefix_key(full, begun) != prefix_key(at_once, begun)
+    assert prefix_key(warm, begun + 1) != prefix_key(full, begun + 1)
+    both = [full, warm]
+    assert trained_steps(both, shared_prefixes(both)) == 2 * STEPS - begun
+    assert a_trial(**arm, quantize="after", warm_start=0.5) == a_trial(**arm, quantize="after")
+    assert a_trial(hadamard="bitnet-v2", warm_start=0.5) == full

@@ -9,7 +9,14 @@ import torch
 from bitskip.data.sequences import chosen, cut, packed
 from bitskip.errors import UserError
 from bitskip.model.decoder import build_model
-from bitskip.training.evaluate import bits_per_byte, exit_quality, perplexity, weight_bytes
+from bitskip.training.evaluate import (
+    THRESHOLDS,
+    bits_per_byte,
+    exit_quality,
+    held_out_quality,
+    perplexity,
+    weight_bytes,
+)
 from bitskip.trial.config import TrialConfig, make_trial
 
 STREAM = np.random.default_rng(0).integers(0, 257, 1000).astype(np.uint16)
@@ -31,6 +38,28 @@ def test_one_pass_over_all_exits_equals_a_pass_per_exit() -> None:
         loss = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean().item()
         assert found.loss == pytest.approx(loss, rel=1e-5)
         assert found.agreement == pytest.approx((logits.argmax(-1) == full).double().mean().item(), abs=0.02)
+
+
+def test_tokens_leave_at_the_first_exit_that_is_sure() -> None:
+    """Against one token after the other, and the exits that decoding takes behind the same tokens."""
+    trial = tiny()
+    model = build_model(trial).eval()
+    with torch.no_grad():
+        model.head.weight.mul_(60)  # some are sure, some are not
+    held_out = chosen(packed(STREAM, 16), 160, evenly=False)
+    windows = torch.from_numpy(np.stack([STREAM[i * 16 : i * 16 + 17] for i in range(10)]).astype(np.int64))
+    by_exit = [model(windows[:, :-1], exit_layer).double().softmax(-1) for exit_layer in (1, 2, 3)]
+    found = held_out_quality(model, held_out, trial).by_threshold
+    for threshold, (loss, depth) in zip(THRESHOLDS, found, strict=True):
+        losses, layers = [], []
+        for row, at in np.ndindex(10, 16):
+            exits = [probabilities[row, at] for probabilities in by_exit]
+            taken = next((layer for layer in (1, 2) if exits[layer - 1].max() >= threshold), 3)
+            losses.append(-exits[taken - 1][windows[row, at + 1]].log().item())
+            layers.append(taken)
+        assert loss == pytest.approx(np.mean(losses), rel=1e-4)
+        assert depth == pytest.approx(np.mean(layers))
+    assert found[0][1] < found[-1][1] < 3
 
 
 def test_weight_bytes_by_hand() -> None:

@@ -17,6 +17,7 @@ from training.test_checkpoint import tiny as plain
 from bitskip.data import TokenData
 from bitskip.store.schema import ExitSpeed
 from bitskip.sweep.sweep_file import load_sweep
+from bitskip.techniques.weight_quantization import WeightQuantization
 from bitskip.training.checkpoint import CheckpointPlace
 from bitskip.training.shared_prefix import (
     Prefixes,
@@ -28,7 +29,7 @@ from bitskip.training.shared_prefix import (
 )
 from bitskip.training.trainer import TrialResult, run_trial
 from bitskip.trial.config import TrialConfig, make_trial
-from bitskip.trial.schedule import learning_rate, step_count
+from bitskip.trial.schedule import acting, learning_rate, step_count, weight_decay
 
 TECHNIQUES = {"dropout": "quadratic", "dropout_max": 0.5, "exit_weight": 0.3}
 BOTH = {"phase": "1+2", **TECHNIQUES}
@@ -246,6 +247,8 @@ AXES = {
     "first_bits_share": st.sampled_from([0.0, 0.5, 1.0]),
     "warmup": st.sampled_from([0.0, 0.25]),
     "min_lr": st.sampled_from([0.1, 1.0]),
+    "schedule": st.sampled_from(["cosine", "two-stage"]),
+    "warm_start": st.sampled_from([0.0, 0.25]),
     "tokens": st.sampled_from([64 * 12, 64 * 24]),
     "seed": st.sampled_from([0, 1]),
 }
@@ -259,7 +262,9 @@ def behaviour(trial: TrialConfig, step: int) -> tuple[object, ...]:
     in_phase_2 = phase_at(trial, step, steps) == "2"
     curricula = (steps,) if method["exit_curriculum"] == "gradual" else ()
     exits = (method["dropout"], method["exit_weight"], method["exit_curriculum"], *curricula) if in_phase_2 else ()
-    return trial.seed, learning_rate(trial.training, step, steps), bits_at(trial, step, steps), exits
+    rates = learning_rate(trial.training, step, steps), weight_decay(trial.training, step, steps)
+    weights = acting(trial, step, steps)[0].of(WeightQuantization).weights
+    return trial.seed, rates, bits_at(trial, step, steps), weights, exits
 
 
 @settings(max_examples=100, deadline=None)

@@ -52,7 +52,7 @@ def test_facts_are_found_once_for_a_text_a_budget_and_what_is_measured(
     text, told = load_data(trial.data, 0, 0), list[str]()
     first = known(trial, text, report=told.append)
     assert len(told) == 2
-    for found in ("kneser_ney_losses", "find_leak"):
+    for found in ("kneser_ney_losses", "find_leak", "find_plain_leak"):
         monkeypatch.setattr(facts, found, None)  # a call would fail
     assert known(trial, text) == first
     assert known(dataclasses.replace(trial, seed=3), text) == first
@@ -108,6 +108,13 @@ def test_a_second_crawl_of_the_held_out_pages_is_refused_before_anything_is_trai
     accepted = of_files(tmp_path, [*crawl, *documents(200, 1), *later], **{"data.leak_bound": 1.0})
     check_text(accepted, load_data(accepted.data, 0, 0))
     assert run_trial(accepted).leaked_share > 0.3
+
+
+def test_a_crawl_that_was_wrapped_anew_is_refused_too(cache: Path, tmp_path: Path) -> None:
+    crawl = documents(80, 0)
+    trial = of_files(tmp_path, [*crawl, *documents(200, 1), *(text.upper().replace(" ", "\n") for text in crawl)])
+    with pytest.raises(UserError, match="stand in the training text too"):
+        check_text(trial, load_data(trial.data, 0, 0))
 
 
 def test_text_of_the_callers_own_is_counted_and_not_searched() -> None:

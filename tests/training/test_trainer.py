@@ -16,7 +16,7 @@ from bitskip.training.evaluate import held_out_loss
 from bitskip.training.loop import batch_order
 from bitskip.training.trainer import optimizer_for, run_trial
 from bitskip.trial.config import TrialConfig, make_trial
-from bitskip.trial.schedule import learning_rate, step_count
+from bitskip.trial.schedule import learning_rate, step_count, weight_decay
 
 TINY = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}
 
@@ -109,12 +109,28 @@ def test_zero_exit_weight_and_zero_dropout_are_plain_training() -> None:
     )
 
 
+@pytest.mark.parametrize(("exits", "layers"), [("quarters", [2, 3, 5, 6]), ("full", [6])])
+def test_chosen_exits_are_measured_alike_and_without_speed(exits: str, layers: list[int]) -> None:
+    sizes = {"layers": 6, "width": 32, "heads": 2, "kv_heads": 1, "ffn_width": 64}
+    every, chosen = (run_trial(tiny(model=sizes, eval_exits=of), data=counting_text()) for of in ("all", exits))
+    expected = {each.exit_layer: (each.loss, each.agreement) for each in every.exits}
+    assert {each.exit_layer: (each.loss, each.agreement) for each in chosen.exits} == {
+        layer: expected[layer] for layer in layers
+    }
+    assert {(each.single, each.batch, each.batched) for each in chosen.exits} == {(None, None, None)}
+    assert (chosen.loss, chosen.best_exit) == (every.loss, None)
+    assert (chosen.confidence_loss is None) == (exits == "full")
+    assert every.confidence_depth is not None
+    assert every.confidence_depth == sorted(every.confidence_depth)
+
+
 def test_results_agree_with_each_other() -> None:
     result = run_trial(tiny(exit_weight=0.3), data=counting_text())
     assert result.loss == result.exits[-1].loss
     assert result.ppl == pytest.approx(math.exp(result.loss))
     assert result.bpb == pytest.approx(result.loss / math.log(2) / 2.0)
     assert result.exits[-1].agreement == 1.0
+    assert result.exits[-1].single is not None
     assert result.exits[-1].single.speed_gain == 0.0
     assert result.tokens_trained == 16 * 8 * 20
     assert [point.step for point in result.curve] == [10, 20]
@@ -172,6 +188,31 @@ def test_schedule_warms_up_then_decays_to_its_floor() -> None:
     assert max(rates) == rates[9] == rates[10] == 1.0
     assert rates[-1] == pytest.approx(0.1)
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_the_second_stage_is_a_third_lower_and_decays_no_weights() -> None:
+    """BitNet b1.58 2B4T: 1.5e-3 to about 8e-4, then 5e-4 to zero."""
+    training = tiny(tokens=16 * 8 * 100, lr=1.5e-3, warmup=0.0, schedule="two-stage", weight_decay=0.1).training
+    rates = [learning_rate(training, step, 100) for step in range(100)]
+    assert rates[0] == 1.5e-3
+    assert rates[49] == pytest.approx(7.5e-4, rel=0.03)
+    assert rates[50] == pytest.approx(5e-4)
+    assert 0 < rates[99] < 2e-5
+    assert [weight_decay(training, step, 100) for step in (0, 49, 50, 99)] == [0.1, 0.1, 0.0, 0.0]
+
+
+def test_the_optimizer_is_told_of_the_decay_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, take = [], torch.optim.AdamW.step
+
+    def step(self: torch.optim.AdamW) -> None:
+        seen.append([group["weight_decay"] for group in self.param_groups])
+        take(self)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    run_trial(tiny(schedule="two-stage", weight_decay=0.5))
+    half = len(seen) // 2
+    assert half > 1
+    assert seen == [[0.5, 0.0]] * half + [[0.0, 0.0]] * (len(seen) - half)
 
 
 def test_phases_split_at_their_share() -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from bitskip.data.document_summary import DocumentSummary
-from bitskip.data.pretrained import tokenizer_digest
+from bitskip.data.pretrained import OWN, tokenizer_digest
 from bitskip.data.sample import TextSample, beginning, spread
 from bitskip.trial.config import DataConfig
 
@@ -74,6 +74,9 @@ class Corpus(abc.ABC):
         """
         return replace(self.config, split="auto" if self.config.split == "two" else "three")
 
+    def check_unchanged(self) -> None:  # noqa: B027 (most texts have nothing that could change)
+        """Raises UserError where the text is no longer what identifies it; asked before anything of it is published."""
+
     def summary(self) -> DocumentSummary | None:
         """How the text was cut into documents; None where it would have to be made or downloaded first."""
         return None
@@ -125,7 +128,13 @@ def summaries(configs: Iterable[DataConfig]) -> list[DocumentSummary]:
 
 
 def pinned(config: DataConfig) -> DataConfig:
-    """The configuration with what identifies its text and tokenizer filled in. Raises UserError where they can't be
-    read."""
-    found = open_corpus(config).pinned()
-    return replace(found, tokenizer_digest=found.tokenizer_digest or tokenizer_digest(found.tokenizer))
+    """The configuration with what identifies its text and tokenizer filled in.
+
+    Raises UserError where they can't be read, or are not what a digest that the configuration has says.
+    """
+    corpus = open_corpus(config)
+    found = corpus.pinned()
+    if config.digest:
+        corpus.check_unchanged()
+    own = found.tokenizer in OWN
+    return replace(found, tokenizer_digest="" if own else found.tokenizer_digest or tokenizer_digest(found.tokenizer))

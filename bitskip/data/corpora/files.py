@@ -134,6 +134,14 @@ class TextFiles(Corpus):
             found = replace(suited(config, paths), digest=files_digest(paths, by_name=config.split == "two"))
         return replace(found, split="auto" if config.split == "two" else "three")
 
+    def check_unchanged(self) -> None:
+        config = self._pinned
+        if files_digest(distinct_files(config.files), by_name=config.split != "three") != config.digest:
+            raise UserError(
+                f"data.files: {data_label(config)}: another content than the trial was made with (SHA-256 "
+                f"{config.digest[:12]}…); put the files back, or start the command again"
+            )
+
     def documents(self, side: Side) -> Iterator[str]:
         return (text for _, text in self.with_sides([side]))
 

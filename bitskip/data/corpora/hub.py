@@ -8,9 +8,9 @@ from typing import Any
 
 from bitskip.data.corpora import ANY_OTHER, Corpus, Side, drawn
 from bitskip.data.documents import articles
-from bitskip.data.hub import first_line, hub_connection
 from bitskip.errors import UserError
 from bitskip.extras import require
+from bitskip.hub import first_line, hub_connection
 from bitskip.trial.config import DataConfig
 
 ALIASES = {"wikitext": ("Salesforce/wikitext", "wikitext-2-raw-v1")}

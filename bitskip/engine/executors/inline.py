@@ -13,7 +13,7 @@ class Inline:
         slots_on([{"CPU": local_cores(), "GPU": local_gpus()}], resources)
 
     def run(self, scheduler: Scheduler) -> None:
-        from bitskip.engine.worker import work
+        from bitskip.engine.job import work
 
         while (job := scheduler.next()) is not None:
             trial_id = job.trial.trial_id

@@ -244,7 +244,7 @@ def _worker_class() -> type:
             return True
 
         def step(self) -> dict[str, Any]:
-            from bitskip.engine.worker import work
+            from bitskip.engine.job import work
 
             return {"done": True, "found": work(self.given["job"])}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bitskip.analysis.effects import JOINT_VERDICTS, PRIMARY, UNRESOLVED, Effect
 from bitskip.analysis.metrics import METRICS
-from bitskip.analysis.regime import Regime
+from bitskip.analysis.regime import SCALE_NOT_KNOWN, Regime
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.report.format import (
     THREE_DIGITS,
@@ -37,7 +37,7 @@ LONGEST = 44
 
 
 def answer(analysis: Analysis) -> Iterator[Block]:
-    """At most forty lines of eighty columns, about the scale with most trials."""
+    """At most forty lines of eighty columns, about the scale with most trials, or the foremost rung of a ladder."""
     if not analysis.report.overview.trials:
         yield Text(["No trials yet."])
     else:
@@ -70,7 +70,8 @@ def _warnings(analysis: Analysis) -> Iterator[str]:
     elif failed:
         yield f"{failed} trials have no result: --only failures."
     if problems:
-        yield f"{len(problems)} files could not be read: --only problems."
+        more = f" {len(problems) - 1} more: --only problems." if len(problems) > 1 else ""
+        yield f"Not read as stored: {problems[0]}.{more}"
 
 
 def _best(section: Section) -> Iterator[Block]:
@@ -148,8 +149,9 @@ def composition(section: Section) -> Iterator[Block]:
     unit = "%" if logarithmic else METRICS[section.metric].unit
     title = f"Change of {metric_name(section.metric)} in {unit}: alone, and two together beyond that"
     known = {name for techniques in (*alone, *pairs) for name in techniques}
-    guessed = any(each.estimand == "modelled" for each in (*alone.values(), *pairs.values()))
-    more = f", {MODELLED} modelled" if guessed else ""
+    told = (*alone.values(), *pairs.values())
+    more = f", {MODELLED} modelled" if any(each.estimand == "modelled" for each in told) else ""
+    more += f", {PLAIN[BELOW_COUNTING].mark} {BELOW_COUNTING}" if any(e.verdict == BELOW_COUNTING for e in told) else ""
     more += f"; {len(known) - len(names)} more: --only effects" if len(known) > len(names) else ""
     yield from tabulate(title, names, heads, note=LEGEND + more)
     yield from tabulate("", strongest(section), _interval_columns())
@@ -215,6 +217,8 @@ def _where(found: Sequence[Regime]) -> str:
     def reach(values: Sequence[float], show: Callable[[float], str]) -> str:
         return " to ".join(dict.fromkeys([show(min(values)), show(max(values))]))
 
+    if not all(each.known for each in found):
+        return f"({SCALE_NOT_KNOWN})"
     size = reach([each.parameters for each in found], count_text)
     budget = reach([each.tokens_per_parameter for each in found], THREE_DIGITS)
     marks = [each.mark for each in found]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +17,12 @@ from bitskip.report.format import (
     range_text,
     size_text,
 )
+from bitskip.report.numbers import Section
 from bitskip.report.summary import Analysis
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.scaling.along import AtRung, Crossing, EffectAlong, LadderSummary
 from bitskip.scaling.contrast_laws import LEVEL
+from bitskip.scaling.multiplier_laws import LossLaw, Multiplier
 from bitskip.scaling.verdict import FADES, FLIPS, GROWS, HOLDS, OPEN, VERDICTS
 
 LEVEL_TEXT = f"{100 * LEVEL:g} %"
@@ -121,6 +125,7 @@ def ladders(analysis: Analysis) -> Iterator[Block]:
     """Every effect along every ladder, and a table of the effect by rung for each size."""
     for ladder in analysis.report.ladders:
         yield from _ladder(ladder)
+        yield from _counting(analysis, ladder)
 
 
 def _ladder(ladder: LadderSummary) -> Iterator[Block]:
@@ -148,7 +153,55 @@ def _ladder(ladder: LadderSummary) -> Iterator[Block]:
     sizes = {rung.parameters: rung.model for effect in ladder.effects for rung in effect.rungs}
     for parameters, model in sorted(sizes.items()):
         yield from _by_rung(ladder, model, parameters)
+    if ladder.loss_law:
+        yield from _multipliers(ladder.loss_law)
     yield Text([f"Not followed: {reason}." for reason in ladder.left_out], tone="soft")
+
+
+def _multipliers(law: LossLaw) -> Iterator[Block]:
+    """What each technique is worth in parameters and tokens, if one law of the loss holds for all."""
+
+    def shown(value: float | None) -> Number:
+        return number(value, lambda nats: f"{nats:+.3f}")
+
+    heads: list[Column[Multiplier]] = [
+        Column("effect", lambda each: " × ".join(each.techniques)),
+        Column("parameters ×", lambda each: Number(interval_text(*each.parameters), each.parameters[0])),
+        Column("tokens ×", lambda each: Number(interval_text(*each.tokens), each.tokens[0])),
+        Column("foretold at the largest rung, nats", lambda each: shown(each.foretold), short="foretold"),
+        Column("measured", lambda each: shown(each.measured)),
+    ]
+    note = (
+        f"L = E + A (m N)^-{THREE_DIGITS(law.exponents[0])} + B (d D)^-{THREE_DIGITS(law.exponents[1])}, "
+        f"E {THREE_DIGITS(law.irreducible)} nats; off by {THREE_DIGITS(law.misfit)} nats where fitted "
+        f"and {THREE_DIGITS(law.held_out)} at the largest rung, held out (root mean squares)."
+    )
+    yield from tabulate("One law of the loss, with multipliers of each technique", law.multipliers, heads, note=note)
+
+
+def _counting(analysis: Analysis, ladder: LadderSummary) -> Iterator[Block]:
+    """How far the best model of each size is from 5-grams at its longest budget, where one is above, and why."""
+    scales = {rung.scale for effect in ladder.effects for rung in effect.rungs}
+    longest: dict[int, Section] = {}
+    for section in sorted((s for s in analysis.report.sections if s.scale in scales), key=lambda s: s.regime.tokens):
+        longest[section.regime.parameters] = section
+    over = {
+        parameters: math.exp(min(above))
+        for parameters, section in sorted(longest.items())
+        if (above := [each.above_fivegram for each in section.leaderboard if each.above_fivegram is not None])
+    }
+    ratios = list(over.values())
+    if len(ratios) < 2 or max(ratios) < 1:
+        return
+    told = ", ".join(f"{ratio:.1f} times with {count_text(parameters)}" for parameters, ratio in over.items())
+    nearer = all(larger < smaller for smaller, larger in itertools.pairwise(ratios))
+    why = "every larger model comes nearer: parameters and tokens are what they lack"
+    yield Text(
+        [
+            f"At their longest budget the best models have the perplexity of 5-grams of the same tokens {told} "
+            f"parameters; {why if nearer else 'larger models do not come nearer throughout'}."
+        ]
+    )
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from bitskip.report.format import (
     size_text,
 )
 from bitskip.report.numbers import Section
-from bitskip.report.summary import Analysis
+from bitskip.report.summary import EVERYTHING_OFF, Analysis
 from bitskip.report.table import FILES, Block, Column, Number, Text, tabulate
 from bitskip.report.topics.ladder import ladder_lines
 from bitskip.report.topics.paper import cause_lines
@@ -174,7 +174,7 @@ def scales(analysis: Analysis) -> Iterator[Block]:
     found = {sheet.section.scale: sheet.section.regime for sheet in analysis.sheets}
 
     def of(show: Callable[[Regime], Any]) -> Callable[[str], Any]:
-        return lambda scale: show(found[scale]) if scale in found else None
+        return lambda scale: show(found[scale]) if scale in found and found[scale].known else None
 
     heads: list[Column[str]] = [
         Column("", lambda scale: analysis.letters[scale]),
@@ -185,7 +185,7 @@ def scales(analysis: Analysis) -> Iterator[Block]:
         Column("batch", of(lambda each: each.batch_size), FILES),
         Column("rate", of(lambda each: "" if each.lr is None else f"{each.lr:g}"), FILES),
         Column("in its search", of(lambda each: each.rate), FILES),
-        Column("regime", of(lambda each: each.mark)),
+        Column("regime", lambda scale: found[scale].mark if scale in found else None),
         Column("finished, without defects", lambda scale: Number(ran.get(scale, "")), short="finished"),
         Column("configurations", lambda scale: len(cells[scale]) if scale in cells else None),
         Column("seeds", seeds.get),
@@ -201,7 +201,7 @@ def limits(analysis: Analysis) -> Iterator[Block]:
         "Speeds are those of fake-quantized models on the machine that measured them, which other work may have "
         "shared: what exits save, not what 4-bit or ternary kernels would.",
     ]
-    ran = [sheet.stratum.scale for sheet in analysis.sheets if sheet.section.finished]
+    ran = [each.stratum.scale for each in analysis.sheets if each.section.finished and each.section.regime.known]
     tokens = [f"{value:,}".replace(",", " ") for value in sorted({int(s["tokens"]) for s in ran if "tokens" in s})]
     if tokens:
         lines.append(f"Trials were trained on {tokens[0]} to {tokens[-1]} tokens.")
@@ -239,7 +239,7 @@ def all_trials(analysis: Analysis) -> Iterator[Block]:
     rows = []
     for stratum in analysis.everything:
         for cell in stratum.cells:
-            label = cell_label(cell.levels, stratum.baseline)
+            label = EVERYTHING_OFF if cell.levels == stratum.baseline else cell_label(cell.levels, stratum.baseline)
             for row in cell.rows:
                 status = "ok" if row["status"] == Status.OK else f"{row['status']}: {row.get('reason') or '-'}"
                 minutes = round((row.get("train_seconds") or 0.0) / 60, 1)
