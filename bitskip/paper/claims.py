@@ -53,7 +53,7 @@ class Quantity:
 
 def _exit_in(exits: Rows) -> int | None:
     """The published exit, where all exits were measured."""
-    return published_exit(len(exits)) if len(exits) == exits[-1]["depth"] else None
+    return published_exit(len(exits)) if exits and len(exits) == exits[-1]["depth"] else None
 
 
 def _exit_cost(exits: Rows, _: Rows) -> float | None:

@@ -79,7 +79,7 @@ class Surface:
     """The fitted model of one family.
 
     `trials` are each configuration's finished trials without the shifts of shared seeds, on the metric's additive
-    scale. `blocks` are left out together. Residuals of left-out configurations are `optimism` times too small.
+    scale. `blocks` are left out together. `known_optimism` is None in a new fit: it is found when asked for.
     """
 
     levels: tuple[Levels, ...]
@@ -90,7 +90,7 @@ class Surface:
     scores: Scores
     seeds: Seeds
     halves: HalfWidths
-    optimism: float
+    known_optimism: float | None
     baseline: Levels
 
     @property
@@ -144,6 +144,12 @@ class Surface:
     def residuals(self) -> Residuals:
         """Of every configuration, left out with its block."""
         return _residuals(self.model, self.trials, self.blocks)
+
+    @functools.cached_property
+    def optimism(self) -> float:
+        """By what factor residuals of left-out configurations are too small."""
+        prices = [price for _, price in MODELS.values()][: len(self.model.processes)]
+        return self.known_optimism or optimism(self.model, prices, self.blocks)
 
     @functools.cached_property
     def honest(self) -> Residuals:
@@ -207,7 +213,7 @@ def surface_from(plain: Mapping[str, Any]) -> Surface:
         scores=Scores(**plain["scores"]),
         seeds=Seeds(**plain["seeds"]),
         halves=HalfWidths(**plain["halves"]),
-        optimism=float(plain["optimism"]),
+        known_optimism=float(plain["optimism"]),
         baseline=tupled(plain["baseline"]),
     )
 
@@ -231,8 +237,7 @@ def fit_surface(family: Family, metric: Metric) -> Surface:
     chosen = list(MODELS.values())[: None if several else 1]
     processes = tuple(fit_process(kernel, inputs, values, data.precision) for kernel, _ in chosen)
     left_out = [left_out_residuals(each, blocks) for each in processes]
-    prices = [price for _, price in chosen]
-    weights = stacking_weights(left_out, prices)
+    weights = stacking_weights(left_out, [price for _, price in chosen])
     model = Stack(processes, tuple(weights.tolist()))
     baseline = family.strata[0].baseline
     inside = _residuals(model, data.trials, blocks)
@@ -268,7 +273,7 @@ def fit_surface(family: Family, metric: Metric) -> Surface:
         halves=HalfWidths(
             **{tier: half_width(own, few=tier != "between") if own else None for tier, own in apart.items()}
         ),
-        optimism=optimism(model, prices, blocks),
+        known_optimism=None,
         baseline=baseline,
     )
 
