@@ -95,15 +95,10 @@ class TrialConfig:
         return _ENCODER.encode(content)
 
     def _values(self) -> dict[str, Any]:
-        own = {type(each): each for each in self.techniques}
-
-        def holder(entry: Axis) -> Any:
-            kind = entry.technique
-            if kind is not None:
-                return own.get(kind) or kind.neutral()
-            return getattr(self, entry.group) if entry.group else self
-
-        return {name: getattr(holder(entry), entry.field) for name, entry in AXES.items()}
+        holders: dict[Any, Any] = {kind: kind.neutral() for kind in registry.techniques()}
+        holders |= {type(each): each for each in self.techniques}
+        holders |= {"": self, "model": self.model, "data": self.data, "training": self.training}
+        return {name: getattr(holders[entry.technique or entry.group], entry.field) for name, entry in AXES.items()}
 
     @property
     def elsewhere(self) -> bool:
@@ -193,6 +188,13 @@ AXES: Mapping[str, Axis] = registry.Table(_collect_axes)
 """Every axis by name, those of plug-ins included. `model`, `data` and `artefacts` stand for their groups: a preset or
 corpus name, or a mapping."""
 
+_NAMES_IN = registry.Table(
+    lambda: {
+        group: tuple(name.partition(".")[2] for name in AXES if name.startswith(f"{group}."))
+        for group in ("model", "data")
+    }
+)
+
 RECIPE_AXES = (
     "lr", "batch_size", "min_lr", "warmup", "warmup_steps", "cooldown", "weight_decay", "beta1", "beta2", "grad_clip",
 )  # fmt: skip
@@ -276,7 +278,7 @@ def _expand_model(value: Any) -> dict[str, Any]:
                 f" (one of {', '.join(PRESETS)}, or a mapping of sizes)"
             )
         # Sizes, and what the first version spelt out: how a model of any size is made is not a preset's to say.
-        names = {k for k in _names_in("model") if AXES[f"model.{k}"].since is None}
+        names = {k for k in _NAMES_IN["model"] if AXES[f"model.{k}"].since is None}
         expanded = {f"model.{k}": v for k, v in vars(PRESETS[preset]).items() if k in names}
     return expanded | _prefixed("model", sizes)
 
@@ -299,15 +301,11 @@ def _expand_artefacts(value: Any) -> dict[str, Any]:
 
 
 def _prefixed(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    known = _names_in(group)
+    known = _NAMES_IN[group]
     for key in settings:
         if key not in known:
             raise UserError(f"{group}: unknown key '{key}'{nearest(key, known)}")
     return {f"{group}.{key}": value for key, value in settings.items()}
-
-
-def _names_in(group: str) -> tuple[str, ...]:
-    return tuple(name.partition(".")[2] for name in AXES if name.startswith(f"{group}."))
 
 
 def make_trial(**axes: Any) -> TrialConfig:
