@@ -134,14 +134,17 @@ def _bytes_of(path: Path, corpus: Corpus, tokenizer: Tokenizer, test: _Stream) -
     def build(temporary: Path) -> None:
         parts: list[tuple[float, np.ndarray]] = []
         documents, held = corpus.documents("test"), 0
-        while held < count:
-            batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))
+        while held < count and (batch := list(itertools.islice(documents, DOCUMENTS_PER_BATCH))):
             found = tokenizer.text_bytes(batch)
             parts += [
                 (0.0 if corpus.ordered else drawn(document), own) for document, own in zip(batch, found, strict=True)
             ]
             held += sum(map(len, found))
         corpus.check_unchanged()
+        if held != count:
+            raise UserError(
+                f"{path.parent}: the cached test part has {count:,} tokens, and its text {held:,}; remove it"
+            )
         parts.sort(key=lambda part: part[0])
         np.concatenate([own for _, own in parts]).astype(np.uint32).tofile(temporary)
 

@@ -191,7 +191,7 @@ def _factors(
         if axis in known:
             continue
         unit = re.search(UNIT, column)
-        there = [value for value in levels[axis] if not missing(value)]
+        there = _present(levels[axis])
         if axis not in baselines:
             _refuse_gaps(axis, levels[axis], f"fill it in, or say what it stands for: --baseline {axis}=VALUE")
         baseline = _asked(axis, baselines[axis], there) if axis in baselines else _usual(there)
@@ -199,29 +199,34 @@ def _factors(
     return found
 
 
-def _asked(axis: str, text: str, there: Sequence[Cell]) -> Value:
+def _present(values: Iterable[Cell]) -> list[Value]:
+    return [value for value in values if value is not None and not missing(value)]
+
+
+def _asked(axis: str, text: str, there: Sequence[Value]) -> Value:
     """A baseline as the option has it, in the kind of the column."""
     known = {plain(value): value for value in there}
     numeric = not any(isinstance(value, str | bool) for value in there)
     try:
-        return known.get(text, float(text) if numeric else text)  # type: ignore[return-value]
+        return known.get(text, float(text) if numeric else text)
     except ValueError:
         raise UserError(f"--baseline {axis}={text}: the column holds numbers") from None
 
 
-def _usual(there: Sequence[Cell]) -> Value:
+def _usual(there: Sequence[Value]) -> Value:
     """The level that is off: false, 0 or the smallest number, a name for absence, else the most frequent one."""
-    if not any(isinstance(value, str) for value in there):
-        return min(there, key=lambda value: (value != 0, value))  # type: ignore[return-value]
+    numbers = [value for value in there if not isinstance(value, str)]
+    if len(numbers) == len(there):
+        return min(numbers, key=lambda value: (value != 0, value))
     lower = {str(value).lower(): str(value) for value in there}
     named = next((lower[off] for off in OFF if off in lower), None)
     return named if named is not None else Counter(map(str, there)).most_common(1)[0][0]
 
 
-def _as_kind(value: Cell, factor: Factor) -> Value:
+def _as_kind(value: Value, factor: Factor) -> Value:
     if isinstance(factor.baseline, str):
         return str(value)
-    return bool(value) if isinstance(factor.baseline, bool) else float(value)  # type: ignore[arg-type]
+    return bool(value) if isinstance(factor.baseline, bool) else float(value)
 
 
 def _refuse_gaps(axis: str, values: Sequence[Cell], cure: str) -> None:
@@ -236,8 +241,9 @@ def _seeds(table: Table, column: str | None) -> list[int]:
         return [0] * len(table.rows)
     values = [row[column] for row in table.rows]
     _refuse_gaps(column, values, "fill it in")
-    if all(type(value) is int and 0 <= value < 2**63 for value in values):
-        return values  # type: ignore[return-value]
+    whole = [value for value in values if type(value) is int and 0 <= value < 2**63]
+    if len(whole) == len(values):
+        return whole
     order = {value: at for at, value in enumerate(dict.fromkeys(values))}
     return [order[value] for value in values]
 

@@ -192,14 +192,14 @@ def open_sinks(wanted: Sequence[str], results: Path) -> list[Sink]:
     return found
 
 
-def runs_in(folder: Path, lacking: Callable[[str], bool]) -> Iterator[Run]:
-    """The finished trials of a sweep's folder that something lacks."""
+def runs_in(folder: Path, held: Callable[[str], bool]) -> Iterator[Run]:
+    """The finished trials of a sweep's folder but those that are held already."""
     results = load_results(folder)
     curves: dict[str, list[dict[str, Any]]] = {}
     for point in results.curves.to_pylist():
         curves.setdefault(point["trial_id"], []).append(point)
     for row in results.trials.to_pylist():
-        if row["status"] not in FINISHED or not lacking(row["trial_id"]):
+        if row["status"] not in FINISHED or held(row["trial_id"]):
             continue
         settings = {name: row.get(column_name(name)) for name in AXES}
         yield Run(
@@ -217,7 +217,7 @@ def feed(folder: Path, sinks: Sequence[Sink]) -> int:
     given = 0
     for sink in sinks if holds_rows(folder) else ():
         try:
-            for run in runs_in(folder, lambda trial_id, sink=sink: not sink.has(trial_id)):  # type: ignore[misc]
+            for run in runs_in(folder, sink.has):
                 sink.write(run)
                 given += 1
         except Exception as error:  # of a library that is not ours; results are where they were

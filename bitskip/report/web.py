@@ -138,8 +138,7 @@ def print_page() -> None:
         if error.name not in EXTRA_OF:
             raise
         sys.exit(how_to_get(error.name))
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    print(page)
+    sys.stdout.buffer.write(page.encode())
 
 
 def _rows(found: list[Snapshot]) -> int:

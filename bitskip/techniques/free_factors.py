@@ -72,9 +72,8 @@ def technique_of(factor: Factor) -> type[FreeFactor]:
     unit = f", in {factor.unit}" if factor.unit else ""
     doc = f"level of a factor from elsewhere{unit}; baseline {plain(factor.baseline)}"
     field = (factor.name, type(factor.baseline), axis(factor.baseline, doc, since="factor"))
-    made = dataclasses.make_dataclass(f"Factor_{factor.name}", [field], bases=(FreeFactor,), frozen=True)
-    made.__module__, made.factor = __name__, factor  # type: ignore[attr-defined]
-    return made
+    own = {"__module__": __name__, "factor": factor}
+    return dataclasses.make_dataclass(f"Factor_{factor.name}", [field], bases=(FreeFactor,), namespace=own, frozen=True)
 
 
 def _restored(factor: Factor, level: Value) -> FreeFactor:

@@ -75,5 +75,19 @@ def test_files_replaced_after_planning_publish_nothing(tokenizer: str, tmp_path:
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
 
 
+def test_a_text_shorter_than_its_cached_streams_is_refused(tmp_path: Path) -> None:
+    """What is cached of it is used, and the rest is not looked for in it for ever."""
+    text, cache = tmp_path / "a.txt", tmp_path / "cache"
+    text.write_text("\n\n".join(f"document {at} of many" for at in range(60)))
+    config = pinned(DataConfig(corpus="files", files=(str(text),), tokenizer="bytes", vocab_size=257))
+    load_data(config, 0, 0, cache)
+    for path in cache.glob("bytes-*.bin"):
+        path.unlink()
+    text.write_text("one document")
+    with pytest.raises(UserError, match="put the files back"):
+        load_data(config, 0, 0, cache)
+    assert not list(cache.glob("bytes-*.bin"))
+
+
 def test_no_digest_makes_two_trials_of_one_tokenizer() -> None:
     assert pinned(DataConfig(tokenizer_digest="0" * 64)) == pinned(DataConfig())
