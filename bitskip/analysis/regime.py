@@ -21,6 +21,7 @@ from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER, non_embedding_parame
 from bitskip.trial.parts import NOT_KNOWN
 from bitskip.trial.schedule import step_count
 
+UNTRAINED = "not trained"
 UNDERTRAINED = "undertrained"
 RATE_OPEN = "rate open"
 SCALE_NOT_KNOWN = "scale not known"
@@ -33,7 +34,8 @@ class Regime:
 
     `rate` says where the learning rate lies in its search, three rates or more with the same seeds and all else equal:
     at an edge if the first or the last rate was the best one of some configuration, so that its optimum is not known.
-    `mark` is what no statement about the scale leaves out: undertrained, rate open, both, or empty. Of models from
+    `mark` is what no statement about the scale leaves out: undertrained, rate open, both, or empty; not trained where
+    techniques were applied to a model as it is. Of models from
     `elsewhere` the recipe is not known, and of some not the scale either, which their mark then says.
     """
 
@@ -81,6 +83,8 @@ def regime_of(trial: TrialConfig, rate: str = NOT_SEARCHED) -> Regime:
 def mark_of(tokens_per_parameter: float, rate: str, training: str = "scratch") -> str:
     """What no statement leaves out about models that were trained so; `training` is the axis."""
     undertrained = [UNDERTRAINED] * (training == "scratch" and tokens_per_parameter < FEWEST_TOKENS_PER_PARAMETER)
+    if training == "none":
+        return UNTRAINED
     return ", ".join(undertrained + [RATE_OPEN] * (rate == AT_EDGE))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, SINGLE_VERDICTS, UNRESOLVED
-from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED
+from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED, UNTRAINED
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.report.table import Block, Column, tabulate
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER
@@ -46,6 +46,7 @@ GLOSSARY = {
     "sub-additive": "together lower than the two alone promise",
     "super-additive": "together higher than the two alone promise",
     "tokens a parameter": "training tokens over parameters without embedding; about 20 are best for a given compute",
+    UNTRAINED: "techniques were applied to a model as it is; no seed differs, and intervals are those of another text",
     UNDERTRAINED: f"fewer than {FEWEST_TOKENS_PER_PARAMETER} tokens a parameter: with more, the order can turn",
     "unigram entropy": "the loss of a model that knows how frequent each token is, and nothing else",
     UNRESOLVED: "these seeds cannot tell the effect from none",
@@ -79,7 +80,9 @@ PLAIN = {
 MODELLED = "~"
 """Behind an estimate that is modelled."""
 
-LEGEND = f"{_ABOVE} higher, {_BELOW} lower, {_NONE} no difference, {_OPEN} open: too few seeds to tell"
+LEGEND = (
+    f"{_ABOVE} higher, {_BELOW} lower, {_NONE} no difference, {_OPEN} open: too few seeds, or too little text, to tell"
+)
 
 
 def glossary(_: object = None) -> Iterator[Block]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bitskip.analysis.effects import JOINT_VERDICTS, PRIMARY, UNRESOLVED, Effect
 from bitskip.analysis.metrics import METRICS
-from bitskip.analysis.regime import SCALE_NOT_KNOWN, Regime
+from bitskip.analysis.regime import SCALE_NOT_KNOWN, UNTRAINED, Regime
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.report.format import (
     THREE_DIGITS,
@@ -220,6 +220,8 @@ def _where(found: Sequence[Regime]) -> str:
     if not all(each.known for each in found):
         return f"({SCALE_NOT_KNOWN})"
     size = reach([each.parameters for each in found], count_text)
+    if all(each.mark == UNTRAINED for each in found):
+        return f"({size} parameters, {UNTRAINED}, intervals over pieces of the held-out text)"
     budget = reach([each.tokens_per_parameter for each in found], THREE_DIGITS)
     marks = [each.mark for each in found]
     told = ", ".join(dict.fromkeys(filter(None, marks))) + (" in part" if any(marks) and not all(marks) else "")
