@@ -276,7 +276,7 @@ class _Measure:
         cells = [cell.levels for cell in self.stratum.cells]
         for pair in (None, *([factors] if len(factors) < 3 else [])):
             if pair not in known:
-                known[pair] = PairModel(cells, self.values, pair)
+                known[pair] = PairModel(cells, self.values, self.stratum.baseline, pair)
         models = {"a model of all pairs": known[None]}
         return models if len(factors) > 2 else models | {"a model without other pairs": known[factors]}
 
