@@ -39,10 +39,11 @@ LONGEST = 44
 def answer(analysis: Analysis) -> Iterator[Block]:
     """At most forty lines of eighty columns, about the scale with most trials, or the foremost rung of a ladder."""
     yield from opening(analysis)
+    yield from best(analysis)
     for sheet in analysis.sheets[:1]:
-        yield from best(sheet.section)
         yield from composition(sheet.section)
-    yield from closing(analysis)
+    yield from to_know(analysis)
+    yield from to_run_next(analysis)
 
 
 def opening(analysis: Analysis) -> Iterator[Block]:
@@ -53,10 +54,14 @@ def opening(analysis: Analysis) -> Iterator[Block]:
         yield Text([_run_line(analysis), *_warnings(analysis)], tone="strong")
 
 
-def closing(analysis: Analysis) -> Iterator[Block]:
-    """What to know, and what to run next."""
+def to_know(analysis: Analysis) -> Iterator[Block]:
+    """The sentences that a colleague must know."""
     for sheet in analysis.sheets[:1]:
         yield Text(list(sentences(analysis, sheet)), "What to know", points=True)
+
+
+def to_run_next(analysis: Analysis) -> Iterator[Block]:
+    """A reason and a command."""
     reason, command = next_run(analysis)
     yield Text([reason], "What to run next")
     yield Text([command], tone="code")
@@ -85,7 +90,7 @@ def _warnings(analysis: Analysis) -> Iterator[str]:
         yield f"Not read as stored: {problems[0]}.{more}"
 
 
-def best(section: Section) -> Iterator[Block]:
+def best(analysis: Analysis) -> Iterator[Block]:
     """The best configuration, then the best of those with smaller weights."""
     heads: list[Column[Standing]] = [
         Column("configuration", lambda each: _cut(_whole_name(each), LONGEST)),
@@ -95,7 +100,8 @@ def best(section: Section) -> Iterator[Block]:
         Column("weights", lambda each: number(each.weight_bytes, bytes_text)),
         Column("", lambda each: "below counting" if each.below_counting else ""),
     ]
-    yield from tabulate("Best for its size", frontier(section.leaderboard)[:MOST_BEST], heads)
+    for sheet in analysis.sheets[:1]:
+        yield from tabulate("Best for its size", frontier(sheet.section.leaderboard)[:MOST_BEST], heads)
 
 
 def frontier(board: Sequence[Standing]) -> list[Standing]:
@@ -222,6 +228,11 @@ def sentences(analysis: Analysis, sheet: Sheet) -> Iterator[str]:
     yield f"{where_to_exit(section.exits)} {here}."
 
 
+def size_name(regime: Regime) -> str:
+    """Parameters without embedding; empty where they are not known."""
+    return count_text(regime.parameters) if regime.known else ""
+
+
 def _where(found: Sequence[Regime]) -> str:
     """Sizes, tokens a parameter and every mark of some scales."""
 
@@ -258,8 +269,8 @@ def together(section: Section, subject: Effect | None) -> str:
     if subject.verdict == UNRESOLVED:
         more = "1 more seed" if subject.more_seeds == 1 else f"{subject.more_seeds} more seeds"
         words = f"open, {more} would settle it" if subject.more_seeds else "open"
-    told = f"{' with '.join(subject.techniques)}: {_change(subject)} beyond what each does alone, {subject.seeds} seeds, {words}"
-    return f"{told}; {decided} of {len(pairs)} pairs are decided"
+    told = f"{' with '.join(subject.techniques)}: {_change(subject)} beyond what each does alone"
+    return f"{told}, {subject.seeds} seeds, {words}; {decided} of {len(pairs)} pairs are decided"
 
 
 def with_size(analysis: Analysis, sheet: Sheet, subject: Effect | None) -> str:
@@ -300,7 +311,7 @@ def where_to_exit(profiles: Sequence[ExitProfile]) -> str:
 
     early = [each for each in known if (each.best_exit or 0) < len(each.exits)]
     if not early:
-        return f"Exit nowhere early: every earlier exit costs over {within} of perplexity"
+        return f"No early exit pays: every earlier exit costs over {within} of perplexity"
     chosen = max(early, key=gain)
     at_exit, last = chosen.exits[(chosen.best_exit or 1) - 1], chosen.exits[-1]
     cost = share_text(at_exit.ppl / last.ppl - 1)
