@@ -10,6 +10,7 @@ from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, SINGLE_VERDI
 from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED, UNTRAINED
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.report.table import Block, Column, tabulate
+from bitskip.scaling.verdict import FADES, FLIPS, GROWS
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER
 
 GLOSSARY = {
@@ -23,7 +24,10 @@ GLOSSARY = {
     "composition effect": "what two techniques do together beyond the product of what each does alone",
     "detectable": "the smallest effect that these seeds would have found four times in five",
     "diverged": "the loss became infinite or no number",
+    FADES: "becomes smaller along the ladder",
     "exit loss": "training that asks every block's output for the next token too, so that decoding may stop early",
+    FLIPS: "changes its sign along the ladder",
+    GROWS: "becomes larger along the ladder",
     "held-out": "text that was not trained on",
     "kurtosis": "how heavy the tails of a distribution are: 3 for a Gaussian, more where there are outliers",
     "main effect": "what one technique does alone",
@@ -37,6 +41,7 @@ GLOSSARY = {
     "rank correlation": "how well an order is predicted: 1 is the same order, 0 none",
     RATE_OPEN: "the best learning rate is the first or last that was tried, so a better one may lie beyond",
     "R²": "share of the differences between configurations that is predicted: 1 is all, 0 none",
+    "rung": "one model size and training budget of a ladder",
     "scale": "model, text, tokens and recipe; trials are compared within one only",
     "seed noise": "how much a trial's result moves when nothing but its random seed changes",
     "seeds × settings": "repeats of each comparison, and settings of the other techniques that it is averaged over",
@@ -96,8 +101,8 @@ def _alphabetical(entry: tuple[str, str]) -> str:
     return entry[0].lower()
 
 
-_TERMS = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(GLOSSARY, key=len, reverse=True)))})\b", re.IGNORECASE)
-"""Finds a term in a text; of two that begin alike, the longer one."""
+_TERMS = re.compile(rf"\b({'|'.join(map(re.escape, sorted(GLOSSARY, key=len, reverse=True)))})s?\b", re.IGNORECASE)
+"""Finds a term in a text, one or several; of two that begin alike, the longer one."""
 
 
 _MEANINGS = {term.lower(): means for term, means in GLOSSARY.items()}
@@ -107,7 +112,7 @@ def pieces(text: str) -> Iterator[tuple[str, str]]:
     """The text in parts, each with what it means: a term where it stands first, "" for all else."""
     at, told = 0, set()
     for found in _TERMS.finditer(text):
-        term = found[0].lower()
+        term = found[1].lower()
         if term not in told:
             told.add(term)
             yield text[at : found.start()], ""
