@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.metrics import METRICS
-from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED, UNTRAINED
+from bitskip.analysis.regime import RATE_NOT_SEARCHED, RATE_OPEN, UNDERTRAINED, UNTRAINED
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER
 
 if TYPE_CHECKING:
@@ -111,6 +111,10 @@ def regime_line(regime: Regime) -> str:
         )
     if RATE_OPEN in regime.mark:
         told += " Rate open: the first or last rate that was run is the best one of some configuration."
+    if RATE_NOT_SEARCHED in regime.mark:
+        told += (
+            " Rate not searched: no search at this size and budget ended; at its own best rate an effect may differ."
+        )
     return told
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, SINGLE_VERDICTS, UNRESOLVED
-from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED, UNTRAINED
+from bitskip.analysis.regime import RATE_NOT_SEARCHED, RATE_OPEN, UNDERTRAINED, UNTRAINED
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.report.table import Block, Column, tabulate
 from bitskip.scaling.verdict import FADES, FLIPS, GROWS
@@ -39,6 +39,7 @@ GLOSSARY = {
     "phase 1+2": "plain training, then training with layer dropout and exit loss",
     "power": "how often an effect of a given size would be found, were all run again",
     "rank correlation": "how well an order is predicted: 1 is the same order, 0 none",
+    RATE_NOT_SEARCHED: "the learning rate was searched at other sizes or budgets, or by no search that is here",
     RATE_OPEN: "the best learning rate is the first or last that was tried, so a better one may lie beyond",
     "R²": "share of the differences between configurations that is predicted: 1 is all, 0 none",
     "rung": "one model size and training budget of a ladder",

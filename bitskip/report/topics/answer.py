@@ -70,16 +70,21 @@ def to_run_next(analysis: Analysis) -> Iterator[Block]:
 def _run_line(analysis: Analysis) -> str:
     found, sections = analysis.report.overview, analysis.report.sections
     sweeps = found.sweeps[0] if len(found.sweeps) == 1 else f"{len(found.sweeps)} sweeps"
-    where = f"; {sections[0].scale}" if len(sections) == 1 else ""
+    where = f"; {_scale(sections[0])}" if len(sections) == 1 else ""
     ok = found.status.get(Status.OK, 0)
     return f"{sweeps}: {ok} of {found.trials} trials finished, {duration_text(found.train_seconds)} of training{where}"
+
+
+def _scale(section: Section) -> str:
+    """With the word that nothing said of it goes without."""
+    return ", ".join(filter(None, (section.scale, section.regime.mark)))
 
 
 def _warnings(analysis: Analysis) -> Iterator[str]:
     """A line each for what else must be seen."""
     sections, problems = analysis.report.sections, analysis.report.overview.problems
     if len(sections) > 1:
-        yield f"Shown: {sections[0].scale}. {len(sections) - 1} other scales: --only scales."
+        yield f"Shown: {_scale(sections[0])}. {len(sections) - 1} other scales: --only scales."
     failed = sum(len(each.failures) for each in sections)
     if sections and not sections[0].finished:
         yield f"No trial finished: all {sections[0].trials} failed. Why: --only failures."
