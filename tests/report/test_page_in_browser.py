@@ -236,5 +236,7 @@ def test_print_has_all_parts_and_no_controls(made: Any, browser: Any, tmp_path: 
             assert tab.locator(control).is_hidden(), control
         assert tab.evaluate("document.querySelectorAll('details.part:not([open])').length") == 0
         assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        tab.set_viewport_size({"width": 720, "height": 1040})  # a page of A4
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "cut on paper"
         tab.pdf(path=tmp_path / "print.pdf", format="A4")
         assert (tmp_path / "print.pdf").stat().st_size > 100_000
