@@ -103,8 +103,9 @@ def _section_lines(section: Section) -> list[str]:
     best, metric, mark = section.leaderboard[0], section.metric, section.regime.mark
     where, also = (f" ({mark})", f", {mark}") if mark else ("", "")
     spread = "" if best.ppl_sd is None else f" ± {number_text(best.ppl_sd)}"
+    name = EVERYTHING_OFF if best.configuration == "baseline" else best.configuration
     lines = [
-        f"At {section.scale}{where}, {best.configuration} had the lowest perplexity: "
+        f"At {section.scale}{where}, {name} had the lowest perplexity: "
         f"{number_text(best.ppl)}{spread} (n={best.seeds}).",
         regime_line(section.regime),
     ]
