@@ -22,7 +22,8 @@ class Job:
     An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
     `prefixes` are what it takes over from other trials and leaves for them, `earlier` is how the attempt before this
     one failed, `tuned` the axes that its sweep chooses by configuration, `plugins` the modules of techniques that a
-    worker has to import, `program` what trains it in bitskip's place.
+    worker has to import, `program` what trains it in bitskip's place. With a `strategy` other than `single` it has as
+    many `devices` of this kind, with `threads` each.
     """
 
     trial: TrialConfig
@@ -39,6 +40,8 @@ class Job:
     earlier: Failure | None = None
     plugins: tuple[str, ...] = ()
     program: Program | None = None
+    strategy: str = "single"
+    devices: int = 1
 
     def columns(self) -> dict[str, Any]:
         """What `trials` says of an attempt that begins now."""
@@ -72,7 +75,7 @@ class Setting:
             point,
             self.tuned,
             device="cuda" if resources.gpus else "cpu",
-            threads=max(1, int(resources.cpus)),
+            threads=max(1, int(resources.cpus / resources.devices)),
             time_limit=resources.time_limit,
             checkpoint_seconds=resources.checkpoint_seconds,
             save_weights=self.save_weights,
@@ -80,6 +83,8 @@ class Setting:
             earlier=earlier,
             plugins=named_modules(),
             program=self.program,
+            strategy=resources.strategy,
+            devices=resources.devices,
         )
 
 
@@ -89,6 +94,10 @@ def work(job: Job) -> dict[str, Any]:
         from bitskip.engine import program_worker
 
         return program_worker.work(job)
+    if job.devices > 1:
+        from bitskip.engine import ranks
+
+        return ranks.work(job)
     from bitskip.engine import worker  # with torch
 
     return worker.work(job)

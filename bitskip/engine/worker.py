@@ -26,8 +26,12 @@ from bitskip.store.heartbeat import reporting, traceback_lines
 from bitskip.store.schema import FINISHED, CurvePoint, as_row
 from bitskip.store.tables import write_trial
 from bitskip.training.checkpoint import CheckpointPlace
+from bitskip.training.devices import Team
 from bitskip.training.trainer import run_trial
 from bitskip.trial.schedule import step_count
+
+FAULT_SECONDS = 3.0
+"""So long a failure of a team's first process waits before it is stored: that of another may be its reason."""
 
 
 def work(job: Job) -> dict[str, Any]:
@@ -43,8 +47,10 @@ def work(job: Job) -> dict[str, Any]:
     return attempted(job, run)
 
 
-def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
-    """Train, evaluate and store one trial; returns its row of `trials`.
+def run_job(
+    job: Job, on_point: Callable[[CurvePoint, int], None] | None = None, team: Team | None = None
+) -> dict[str, Any]:
+    """Train, evaluate and store one trial; returns its row of `trials`. With a `team`, this is its first process.
 
     While it runs, `running/<trial_id>.json` says how far it is. An exception becomes status `error` (`timeout` past the
     limit) with its traceback in `logs/<trial_id>.log`.
@@ -54,6 +60,8 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     place = SweepFolder(job.folder)
     checkpoint = place.checkpoint(trial.trial_id)
     device = _device_name(job.device)
+    if team:
+        device = f"{team.size} x {device}, {team.strategy}"
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
         torch.set_num_threads(job.threads)
         _reset_peak_memory(job.device)
@@ -77,8 +85,11 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
                     save_weights_to=place.weights(trial.trial_id) if job.save_weights else None,
                     prefixes=job.prefixes,
                     report=report,
+                    team=team,
                 )
         except Exception as error:
+            if team:
+                time.sleep(FAULT_SECONDS)  # where another process has died, whoever started both ends this one
             row |= job.failed(*failure(job, error))
             report.note(traceback_lines(error))
         else:
