@@ -294,7 +294,7 @@ class Decoder(nn.Module):
         table = rotary_table(self.sizes, 1 << (end - 1).bit_length(), x.device, self.compute_dtype())
         rotary = table[:, start:end]
         for layer in range(first, last or self.sizes.layers):
-            block = self.blocks[layer]
+            block = cast(Block, self.blocks[layer])
             kept = None if keep is None else keep[layer]
             if kept is None or bool(kept.all()):
                 x = block(x, rotary, cache)

@@ -99,7 +99,7 @@ class OneDevice:
 
     def clip(self, limit: float) -> Tensor:
         """Scale gradients down to this global norm; the norm before."""
-        return cast(Tensor, torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
 
     def whole(self, *, moments: bool) -> tuple[Decoder, torch.optim.Optimizer]:
         """The model as one device would have it, with the optimizer's moments where they are asked for."""
@@ -180,7 +180,9 @@ class Shard(Replica):
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         if self.team.device.type == "cpu":
             # Of whole gradients: trials are repeated to the last bit there, and a sum over parts would round elsewhere.
-            norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(_joined(g)) for g in gradients]))
+            norm: Tensor = torch.linalg.vector_norm(
+                torch.stack([torch.linalg.vector_norm(_joined(g)) for g in gradients])
+            )
         else:
             norm = _joined(torch.nn.utils.get_total_norm(gradients))
         torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), limit, norm)
