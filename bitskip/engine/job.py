@@ -23,7 +23,7 @@ class Job:
     `prefixes` are what it takes over from other trials and leaves for them, `earlier` is how the attempt before this
     one failed, `tuned` the axes that its sweep chooses by configuration, `plugins` the modules of techniques that a
     worker has to import, `program` what trains it in bitskip's place. With a `strategy` other than `single` it has as
-    many `devices` of this kind, with `threads` each.
+    many `devices` of this kind, with `threads` each; `fit_memory` = its forward passes take what fits a device.
     """
 
     trial: TrialConfig
@@ -42,6 +42,7 @@ class Job:
     program: Program | None = None
     strategy: str = "single"
     devices: int = 1
+    fit_memory: bool = False
 
     def columns(self) -> dict[str, Any]:
         """What `trials` says of an attempt that begins now."""
@@ -85,6 +86,7 @@ class Setting:
             program=self.program,
             strategy=resources.strategy,
             devices=resources.devices,
+            fit_memory=resources.micro_batch == "auto",
         )
 
 

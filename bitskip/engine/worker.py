@@ -28,6 +28,7 @@ from bitskip.store.tables import write_trial
 from bitskip.training.checkpoint import CheckpointPlace
 from bitskip.training.devices import Team
 from bitskip.training.trainer import run_trial
+from bitskip.trial.cost import fitting_micro_batch
 from bitskip.trial.schedule import step_count
 
 FAULT_SECONDS = 3.0
@@ -86,6 +87,7 @@ def run_job(
                     prefixes=job.prefixes,
                     report=report,
                     team=team,
+                    micro_batch=_micro_batch(job) if job.fit_memory else 0,
                 )
         except Exception as error:
             if team:
@@ -102,6 +104,17 @@ def run_job(
         shown = f"perplexity {row['ppl']:.4g}" if row.get("ppl") else row.get("reason") or "no perplexity"
         report.note(f"{row['status']} after {time.perf_counter() - began:.1f} s: {shown}")
     return row
+
+
+def _micro_batch(job: Job) -> int:
+    """Sequences of a forward pass that fit the device, or this worker's share of the machine's memory."""
+    gpu = job.device.startswith("cuda")
+    if gpu:
+        memory = float(torch.cuda.get_device_properties(job.device).total_memory)
+    else:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = total * min(1.0, job.threads / (os.cpu_count() or 1))
+    return fitting_micro_batch(job.trial, memory, gpu, job.strategy, job.devices)
 
 
 def check_device(device: str) -> None:

@@ -30,12 +30,14 @@ class Resources:
 
     A trial without progress for `stall_limit` seconds is ended; None = what fits its size (docs/engine.md).
     `price_per_hour` is that of one GPU or, for trials without, of one core, in any currency. With a `strategy` other
-    than `single` one trial is trained on all its GPUs or, without any, on all its cores (docs/devices.md).
+    than `single` one trial is trained on all its GPUs or, without any, on all its cores (docs/devices.md). With a
+    `micro_batch` of `auto` a forward pass takes as many sequences as fit the device.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
     strategy: str = "single"
+    micro_batch: str | None = None
     time_limit: float | None = None
     stall_limit: float | None = None
     checkpoint_seconds: float = 300.0
@@ -56,6 +58,7 @@ def read_resources(source: Source) -> Resources:
     for key, value in given.items():
         if not _valid(key, value):
             wanted = {"address": "text such as auto", "strategy": f"one of {', '.join(STRATEGIES)}"}
+            wanted["micro_batch"] = "auto (a number is an axis, to be set under base)"
             message = f"resources: {key} must be {wanted.get(key, 'a positive number')}, got {value!r}"
             raise source.error(("resources", key), message)
     resources = Resources(**given)
@@ -93,6 +96,8 @@ def check_devices(resources: Resources, trials: Iterable[TrialConfig]) -> None:
 def _valid(key: str, value: Any) -> bool:
     if key == "strategy":
         return value in STRATEGIES
+    if key == "micro_batch" and value is not None:
+        return bool(value == "auto")
     if value is None:
         return getattr(Resources, key) is None
     if key == "address":

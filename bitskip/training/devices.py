@@ -80,6 +80,9 @@ class OneDevice:
     quantizes_once = True
     """Whether micro-batches can share one quantized copy of each weight."""
 
+    micro_batch = 0
+    """Sequences of a forward pass, where that is not left to the trial."""
+
     def __init__(self, model: Decoder, optimizer: torch.optim.Optimizer) -> None:
         self.model, self.optimizer = model, optimizer
 

@@ -77,7 +77,7 @@ def _accumulate(trained: OneDevice, step: Step, training: TrainingConfig) -> Ten
     """
     model, inputs, targets = trained.model, step.inputs, step.targets
     keep = None if step.keep is None else step.keep[:, trained.rows(training.batch_size)]
-    micro_batch = min(training.micro_batch or len(inputs), len(inputs))
+    micro_batch = min(trained.micro_batch or training.micro_batch or len(inputs), len(inputs))
     whole, alone = micro_batch == len(inputs), len(inputs) == training.batch_size
     counted, all_counted = [], 1
     if not (whole and alone):
@@ -107,6 +107,7 @@ def follow(trial: TrialConfig, team: Team) -> None:
     train_on = cut(text.train, trial, text.end_of_document, "training")
     model = random_model(trial).to(team.device)
     trained = team.trained(model, optimizer_for(model, training))
+    _, trained.micro_batch = team.hear()
     if compiles(training, team.device):
         compile_blocks(trained.model)
     trained.model.train()

@@ -61,18 +61,20 @@ def run_trial(
     prefixes: Prefixes | None = None,
     report: Report | None = None,
     team: Team | None = None,
+    micro_batch: int = 0,
 ) -> TrialResult:
     """Train and evaluate one trial on one device.
 
     `on_point` is called with every point of the curve and the number of steps. With `checkpoint`, a trial that was
     interrupted goes on where its checkpoint stands; `prefixes` are what it takes over from other trials and stores for
     them; `report` is told of every step. With a `team`, this is its first process (`training/devices.py`). Equal trials
-    give equal losses on the CPU, interrupted, forked or neither.
+    give equal losses on the CPU, interrupted, forked or neither. `micro_batch` takes the place of the trial's own; sums
+    then round elsewhere.
     Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
     ends the trial as `diverged`.
     """
     ready = prepare(trial, torch.device(device), data)
-    progress = train(ready, on_point, checkpoint, prefixes, report, team)
+    progress = train(ready, on_point, checkpoint, prefixes, report, team, micro_batch)
     if report:
         report.evaluating()
     return conclude(ready, progress, save_weights_to)
@@ -85,6 +87,7 @@ def train(
     prefixes: Prefixes | None = None,
     report: Report | None = None,
     team: Team | None = None,
+    micro_batch: int = 0,
 ) -> Progress:
     """Train the model of a trial, with options as for `run_trial`."""
     training, model = ready.trial.training, ready.model
@@ -93,6 +96,9 @@ def train(
     if team:
         team.tell(STEP, loop.progress.step)
     trained = team.trained(model, optimizer) if team else OneDevice(model, optimizer)
+    trained.micro_batch = micro_batch
+    if team:
+        team.tell(STEP, micro_batch)
     if compiles(training, loop.device):
         compile_blocks(trained.model)
     _train(loop, trained, ready.curve_on)

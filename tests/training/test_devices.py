@@ -1,11 +1,13 @@
 """Several devices train what one does: two processes on the CPU against one, by themselves and in a sweep."""
 
+import itertools
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,8 @@ from sweeping import left_over, rows, start, sweep
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.training.devices import _parts
 from bitskip.training.trainer import run_trial
+from bitskip.trial.config import make_trial
+from bitskip.trial.cost import device_memory, fitting_micro_batch
 
 INLINE = ("--executor", "inline")
 
@@ -30,6 +34,30 @@ def test_two_devices_train_what_one_does(strategy: str, tmp_path: Path) -> None:
     assert [process.wait(timeout=300) for process in team] == [0, 0]
     for name, trial in teammate.trials().items():
         assert json.loads((tmp_path / name).read_text()) == teammate.curve(trial), name
+
+
+def test_passes_that_fit_change_no_trial(tmp_path: Path) -> None:
+    """`micro_batch: auto` is a choice of computing: equal to the axis in what it computes, and no part of an id."""
+    trial = teammate.trials()["V2"]
+    whole = replace(trial, training=replace(trial.training, micro_batch=0, curve_points=1))
+    smaller = replace(trial, training=replace(trial.training, micro_batch=1, curve_points=1))
+    assert run_trial(whole, micro_batch=1).loss == run_trial(smaller).loss
+    (tmp_path / "tiny.yaml").write_text(MANY + "seeds: 1\nspace: {lr: [1e-2]}\n")
+    plain, fitting = (
+        load_sweep(tmp_path / "tiny.yaml", overrides=[f"resources={{cpus: 2{more}}}"]).trials
+        for more in ("", ", micro_batch: auto")
+    )
+    assert plain == fitting
+
+
+def test_the_largest_pass_that_fits_is_an_even_part_of_a_share() -> None:
+    trial = make_trial(**{"model": "paper", "data.tokenizer": "gpt2", "seq_len": 512, "batch_size": 48})
+    for memory, strategy, devices in itertools.product((12e9, 24e9, 80e9, 1e15), ("ddp", "fsdp"), (2, 4, 8)):
+        size, share = fitting_micro_batch(trial, memory, True, strategy, devices), 48 // devices
+        larger = [each for each in range(size + 1, share + 1) if share % each == 0]
+        assert share % size == 0
+        assert all(device_memory(trial, True, strategy, devices, each) > 0.8 * memory for each in larger)
+        assert size == 1 or device_memory(trial, True, strategy, devices, size) <= 0.8 * memory
 
 
 def test_all_gradients_are_summed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +143,7 @@ def test_a_sweep_over_two_devices(tmp_path: Path) -> None:
         ("{cpus: 1.5, strategy: ddp}", "for a whole number of devices, 2 or more, got cpus=1.5"),
         ("{gpus: 8}", "gpus=8 with strategy single leaves all but one idle"),
         ("{gpus: 3, strategy: ddp}", "3 devices cannot share a batch of 4 sequences evenly"),
+        ("{cpus: 2, micro_batch: 4}", "micro_batch must be auto (a number is an axis, to be set under base), got 4"),
         ("{cpus: 2, strategy: tp}", "strategy must be one of single, ddp, fsdp, got 'tp'"),
     ],
 )
