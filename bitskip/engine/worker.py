@@ -53,7 +53,7 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     steps, tokens = step_count(training), training.batch_size * training.seq_len
     place = SweepFolder(job.folder)
     checkpoint = place.checkpoint(trial.trial_id)
-    device = _device_name(job.device)
+    device = device_name(job.device)
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
         torch.set_num_threads(job.threads)
         _reset_peak_memory(job.device)
@@ -130,7 +130,8 @@ def _peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """The GPU's name, or the kind and number of the CPU's cores."""
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"

@@ -13,6 +13,7 @@ from bitskip.report.glossary import glossary
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import Block, Chapter, Document, Text
 from bitskip.report.topics import answer, controls, effects, ladder, mechanisms, overview, paper, rates, standings
+from bitskip.report.topics.speeds import speeds
 
 CONFIGURATIONS = "configurations"
 """The topic that opens a scale."""
@@ -33,6 +34,7 @@ class Topic:
 OF_A_SCALE = {
     ("", ""): (Topic(standings.finished), Topic(standings.variants), Topic(standings.configurations)),
     ("pareto", "What a perplexity costs"): (Topic(controls.equal_costs),),
+    ("speed", "Speed in engines"): (Topic(speeds),),
     ("effects", "Effects"): (
         Topic(effects.main_effects), Topic(effects.composition_effects), Topic(effects.higher_effects)
     ),

@@ -163,6 +163,29 @@ class EqualCost:
 
 
 @dataclass(frozen=True)
+class MeasuredSpeed:
+    """A configuration's full model in an engine: medians over its measurements of what `speeds` has of each."""
+
+    configuration: str
+    ppl: float
+    engine: str
+    engine_version: str
+    weight_type: str
+    emulated: bool
+    prefill_tokens_per_second: float
+    prefill_spread: float
+    decode_tokens_per_second: float
+    decode_spread: float
+    model_bytes: int
+    agreement: float
+    largest_gap: float
+    threads: int
+    device: str
+    host: str
+    measurements: int
+
+
+@dataclass(frozen=True)
 class SeedSummary:
     """Standard deviation of a trial over seeds, on the additive scale: with the shift that seeds share, and without."""
 
@@ -202,6 +225,7 @@ class Section:
     exits: tuple[ExitProfile, ...]
     alone: tuple[AloneExit, ...] = ()
     equal_costs: tuple[EqualCost, ...] = ()
+    speeds: tuple[MeasuredSpeed, ...] = ()
 
 
 @dataclass(frozen=True)
