@@ -13,6 +13,7 @@ from bitskip.report.glossary import glossary
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import Block, Chapter, Document, Text
 from bitskip.report.topics import answer, controls, effects, ladder, mechanisms, overview, paper, rates, standings
+from bitskip.report.topics.early_decoding import early_decoding
 from bitskip.report.topics.speeds import speeds
 
 CONFIGURATIONS = "configurations"
@@ -39,6 +40,7 @@ OF_A_SCALE = {
         Topic(effects.main_effects), Topic(effects.composition_effects), Topic(effects.higher_effects)
     ),
     ("exits", "Exits"): (Topic(standings.exits), Topic(standings.best_exits, FILES), Topic(controls.alone_exits)),
+    ("confidence", "Leaving by confidence, and drafts"): (Topic(early_decoding),),
     ("curves", "Training"): (),
     ("failures", "Failures"): (Topic(standings.failures),),
     ("mechanisms", "Mechanisms"): (Topic(mechanisms.quantizers, FILES), Topic(mechanisms.gradients, FILES)),

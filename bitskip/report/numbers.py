@@ -163,6 +163,40 @@ class EqualCost:
 
 
 @dataclass(frozen=True)
+class ConfidencePoint:
+    """Leaving at a probability of the most likely token: mean exit layer, and exponential of the mean loss."""
+
+    threshold: float
+    depth: float
+    ppl: float
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """An exit that drafts `draft_tokens` at a time: share of them that the full model keeps."""
+
+    exit_layer: int
+    draft_tokens: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class EarlyDecoding:
+    """What decoding saves in a configuration, means over its finished seeds; `ppl` is the full model's.
+
+    `thresholds` end with the full model, which a probability of 1 stands for; `exits` has perplexities by exit layer.
+    """
+
+    configuration: str
+    depth: int
+    ppl: float
+    thresholds: tuple[ConfidencePoint, ...]
+    exits: dict[int, float]
+    drafts: tuple[Acceptance, ...]
+    seeds: int
+
+
+@dataclass(frozen=True)
 class MeasuredSpeed:
     """A configuration's full model in an engine: medians over its measurements of what `speeds` has of each."""
 
@@ -226,6 +260,7 @@ class Section:
     alone: tuple[AloneExit, ...] = ()
     equal_costs: tuple[EqualCost, ...] = ()
     speeds: tuple[MeasuredSpeed, ...] = ()
+    early_decoding: tuple[EarlyDecoding, ...] = ()
 
 
 @dataclass(frozen=True)

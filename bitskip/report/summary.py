@@ -30,6 +30,7 @@ from bitskip.predict.fanova import variance_shares
 from bitskip.predict.predictor import summary_of
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.report.controls import alone_exits, equal_costs
+from bitskip.report.early_decoding import early_decoding
 from bitskip.report.numbers import (
     CountingLines,
     ExitMeasure,
@@ -134,6 +135,7 @@ def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", sourc
             alone=tuple(alone_exits(stratum, found, exits)),
             equal_costs=tuple(equal_costs(stratum, found)),
             speeds=tuple(measured_speeds(stratum, speeds)),
+            early_decoding=tuple(early_decoding(stratum, exits)),
         )
         fitted = surface if isinstance(surface, Surface) else None
         sheets.append(Sheet(section, stratum, fitted, exits, curves, layers, speeds))
