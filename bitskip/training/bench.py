@@ -159,9 +159,9 @@ def bench(model: Decoder, trial: TrialConfig, name: str, request: Request, start
     before = torch.get_num_threads()
     torch.set_num_threads(request.threads)
     try:
-        prompt = own_text(model, start, prompt_tokens)
         started_at = datetime.datetime.now(datetime.UTC)
         with ENGINES[name](model, trial, request) as engine, frozen_weights(model):
+            prompt = own_text(model, start, prompt_tokens)
             written = engine.continuation(prompt, decode_tokens)  # warms up, too
             runs = [engine.run(prompt, decode_tokens) for _ in range(request.repeats)]
             about = engine.about

@@ -44,9 +44,8 @@ class LlamaCpp:
         return text[len(prompt) :]
 
     def run(self, prompt: Sequence[int], tokens: int) -> Run:
-        times = self._complete(prompt, tokens, [[token, False] for token in self.special], cache_prompt=False)[
-            "timings"
-        ]
+        banned = [[token, False] for token in self.special]
+        times = self._complete(prompt, tokens, banned, cache_prompt=False)["timings"]
         # The first token comes with the prompt: the clock of the others starts there.
         return Run(times["prompt_ms"] / 1000, times["predicted_ms"] / 1000, times["predicted_n"] - 1)
 
@@ -72,7 +71,7 @@ def llama_cpp(model: Decoder, trial: TrialConfig, request: Request) -> Iterator[
 
     Raises UserError for a trial or type that llama.cpp cannot express, and without the packages.
     """
-    require("gguf", "xllamacpp")
+    require("xllamacpp", "gguf")
     kind = request.weight_type or best_type(trial)
     check_type(trial, kind)
     found = portable(model, trial, f"llama.cpp's {kind}", ACTIVATION_BITS.get(kind))
