@@ -18,6 +18,8 @@ EXTRA_OF = {
     "matplotlib": "figures",
     "transformers": "models",
     "gguf": "models",
+    "xllamacpp": "engines",
+    "torchao": "engines",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",
     "mlflow": "mlflow",

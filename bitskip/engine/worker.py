@@ -60,7 +60,7 @@ def run_job(
     steps, tokens = step_count(training), training.batch_size * training.seq_len
     place = SweepFolder(job.folder)
     checkpoint = place.checkpoint(trial.trial_id)
-    device = _device_name(job.device)
+    device = device_name(job.device)
     if team:
         device = f"{team.size} x {device}, {team.strategy}"
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
@@ -154,7 +154,8 @@ def _peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """The GPU's name, or the kind and number of the CPU's cores."""
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"

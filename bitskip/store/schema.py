@@ -189,6 +189,11 @@ class ExitResult:
     single: ExitSpeed | None = columns_from("", "")
     batch: int | None = column("equal prompts that the columns `batch_*` decode at once")
     batched: ExitSpeed | None = columns_from("batch_", ", of `batch` prompts at once")
+    acceptance_rate: float | None = column(
+        "share of the tokens drafted by this exit, `eval_draft_tokens` at a time, that the full model keeps in greedy "
+        "self-speculative decoding",
+        default=None,
+    )
     sequence_losses: list[float] | None = column(
         "loss of each measured sequence, in the order of the text, the same for all trials of one text",
         "nats/token",
@@ -300,9 +305,21 @@ TABLES: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {
 """What the columns of a table come from, in their order."""
 
 
+def _speed_columns() -> list[Column]:
+    from bitskip.store.speeds import EngineSpeed
+
+    return list(columns_of(EngineSpeed))
+
+
+SPEEDS = "speeds"
+APPENDED: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {SPEEDS: (Key, _speed_columns)}
+"""The same of tables that hold what was measured of finished trials: a file a measurement, and all of them count."""
+
+
 def columns(table: str) -> list[Column]:
     """The columns of a table, axes of plug-ins included once these are loaded."""
-    return [each for part in TABLES[table] for each in (columns_of(part) if is_dataclass(part) else part())]
+    parts = {**TABLES, **APPENDED}[table]
+    return [each for part in parts for each in (columns_of(part) if is_dataclass(part) else part())]
 
 
 @functools.cache

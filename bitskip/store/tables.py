@@ -43,6 +43,7 @@ from bitskip.store.schema import (
     COLUMNS_KEY,
     COMMIT_TABLE,
     FINISHED,
+    SPEEDS,
     TABLES,
     arrow_schema,
 )
@@ -74,12 +75,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of one or several sweeps, one row per committed trial in `trials`; `problems` names files left out."""
+    """The tables of one or several sweeps; `problems` names files left out.
+
+    `trials` has one row per committed trial, `speeds` one per measurement.
+    """
 
     trials: pa.Table
     exits: pa.Table
     curves: pa.Table
     layers: pa.Table
+    speeds: pa.Table = field(default_factory=lambda: arrow_schema(SPEEDS).empty_table())
     problems: list[str] = field(default_factory=list)
 
 
@@ -233,6 +238,7 @@ def load_results(path: str | Path) -> Results:
     """
     folders = sweep_folders(Path(path))
     files = {name: read_table(folders, name) for name in TABLES}
+    measured = read_table(folders, SPEEDS)
     counts = commits(files[COMMIT_TABLE])
     folder_of = {trial_id: row["folder"] for trial_id, row in counts.items()}
     trials = counted(files[COMMIT_TABLE], counts)
@@ -246,8 +252,10 @@ def load_results(path: str | Path) -> Results:
             name: table.filter(pa.compute.invert(pa.compute.is_in(table["trial_id"], ids)))
             for name, table in others.items()
         }
-    problems = [*_problems([file for found in files.values() for file in found]), *told]
-    return Results(trials=trials, **others, problems=problems)
+    speeds = joined([file.table for file in measured], SPEEDS)
+    speeds = speeds.filter(pa.compute.is_in(speeds["trial_id"], trials["trial_id"].combine_chunks()))
+    problems = [*_problems([*measured, *(file for found in files.values() for file in found)]), *told]
+    return Results(trials=trials, **others, speeds=speeds, problems=problems)
 
 
 def _several_results(files: Sequence[File]) -> list[str]:

@@ -65,7 +65,7 @@ class Prefixes:
 
 ELSEWHERE = (
     "tokens", "warmup", "warmup_steps", "cooldown", "min_lr", "curve_points", "diagnostic_points", "eval_tokens",
-    "eval_exits",
+    "eval_exits", "eval_draft_tokens",
 )  # fmt: skip
 """Fields of the recipe that a prefix's content tells in steps, or that do not change its training."""
 

@@ -19,6 +19,7 @@ from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
 from bitskip.store.schema import CurvePoint, ExitResult, ExitSpeed, LayerRow, Outcome, Status
 from bitskip.techniques.post_training import PostTraining
+from bitskip.training.acceptance import acceptance_rates
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.devices import END, STEP, OneDevice, Team
@@ -295,6 +296,10 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], t
         if not all(math.isfinite(each.loss) for each in quality):
             return (), ()
         batch = throughput_batch(device) if trial.training.eval_exits == "all" else None
+        layers, drafts = [each.exit_layer for each in quality], trial.training.eval_draft_tokens
+        kept: Sequence[float | None] = [None] * len(quality)
+        if drafts:
+            kept = acceptance_rates(model, ready.measured_on, layers, drafts)
         single: Sequence[ExitSpeed | None] = [None] * len(quality)
         batched = single
         if batch:
@@ -310,9 +315,10 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], t
             single=one,
             batch=batch,
             batched=many,
+            acceptance_rate=accepted,
             sequence_losses=each.sequence_losses,
         )
-        for each, one, many in zip(quality, single, batched, strict=True)
+        for each, one, many, accepted in zip(quality, single, batched, kept, strict=True)
     )
     return exits, tuple(found.by_threshold)
 

@@ -79,7 +79,7 @@ STEPS_ALIKE = 3
 
 ACTS_UNTRAINED = (
     "training", "seq_len", "documents", "batch_size", "micro_batch", "precision", "compile", "curve_tokens",
-    "eval_tokens", "eval_exits",
+    "eval_tokens", "eval_exits", "eval_draft_tokens",
 )  # fmt: skip
 """Fields of the recipe that say how a model is measured."""
 
@@ -89,6 +89,8 @@ def _canonical_training(training: TrainingConfig, steps: int) -> TrainingConfig:
 
     Where nothing is trained, nothing but the measurement acts.
     """
+    if training.eval_exits == "full":
+        training = _with_defaults(training, ("eval_draft_tokens",))
     if training.training == "none":
         return replace(_with_defaults(training, set(vars(training)) - {*ACTS_UNTRAINED, "tokens"}), tokens=0)
     inert = {"cooldown"} if training.schedule != "wsd" else set()
