@@ -153,7 +153,7 @@ def stratum_effects(
         noise = known_noise(seed_sd)
     text = {cell.levels: cell.sequences(metric) for cell in stratum.cells}
     missing = shifts(stratum.cells, values) if metric.logarithmic else {}
-    measure = _Measure(stratum, values, noise, text, missing)
+    measure = _Measure(stratum, values, noise, text, missing, metric.most_blocks)
     combinations = treatment_combinations(stratum, order)
     measured = [measure.of(treatments, estimand) for estimand in estimands for treatments in combinations]
     contrasts = [contrast for contrast in measured if contrast is not None]
@@ -191,6 +191,7 @@ class _Measure:
     noise: SeedNoise | None
     text: Sequences
     missing: Mapping[Levels, float]
+    most_blocks: int | None
 
     def of(self, treatments: tuple[Treatment, ...], estimand: str) -> _Contrast | None:
         """None where there is nothing to say: no setting to average over, or nothing that differs.
@@ -213,7 +214,8 @@ class _Measure:
         return _Contrast(treatments, estimand, found, anchored, self._looks(anchored), crossover=crossover)
 
     def _estimate(self, *contrasts: Weights) -> Estimate | None:
-        found = estimate(contrasts, self.values, self.noise, self.text)
+        untrained = self.stratum.scale.get("training") == "none"
+        found = estimate(contrasts, self.values, self.noise, self.text, self.most_blocks, untrained)
         if found is None or not self.missing:
             return found
         shift = sum(weight * self.missing.get(own, 0.0) for weights in contrasts for own, weight in weights.items())
@@ -394,4 +396,6 @@ def compare(metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:
     cells = (cell, reference)
     values = {each.levels: each.values(metric) for each in cells}
     text = {each.levels: each.sequences(metric) for each in cells}
-    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, text=text)
+    untrained = all(row.get("training") == "none" for each in cells for row in each.rows)
+    weights = {cell.levels: 1.0, reference.levels: -1.0}
+    return estimate([weights], values, text=text, most_blocks=metric.most_blocks, untrained=untrained)

@@ -23,9 +23,10 @@ METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Softw
 
 
 def write_csv(analysis: Analysis, folder: Path) -> list[Path]:
-    """The four tables of the results, and what the report makes of them; returns the files. Raises UserError."""
+    """The tables of the results, and what the report makes of them; returns the files. Raises UserError."""
     results = analysis.results
     tables = {"trials": results.trials, "exits": results.exits, "curves": results.curves, "layers": results.layers}
+    tables |= {"evaluations": results.evaluations} if len(results.evaluations) else {}
     found = {name: table.to_pylist() for name, table in tables.items()} | _numbers(analysis.report)
     return [_write(folder / f"{name}.csv", rows) for name, rows in found.items()]
 

