@@ -23,6 +23,7 @@ from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
 from bitskip.store.schema import CurvePoint, EvaluationRow, ExitResult, ExitSpeed, LayerRow, Outcome, Status
 from bitskip.techniques.post_training import PostTraining
+from bitskip.training.calibration import calibrate
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.evaluate import bits_per_byte, held_out_loss, held_out_quality, perplexity, weight_bytes
@@ -104,9 +105,13 @@ def train(
     training, model = ready.trial.training, ready.model
     if compiles(training, model.head.weight.device):
         compile_blocks(model)
+    if ready.trial.steps:  # before a checkpoint's weights come: what was fitted is the same in all attempts
+        model.use(acting(ready.trial, 0, ready.trial.steps)[0])
+        calibrate(model, ready.trial, ready.train_on)
     optimizer = optimizer_for(model, training)
     loop = ready.loop(optimizer, on_point, checkpoint, prefixes, report)
     _train(loop, model, optimizer, ready.curve_on)
+    calibrate(model, ready.trial, ready.train_on)
     return loop.progress
 
 
