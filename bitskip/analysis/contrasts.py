@@ -69,13 +69,12 @@ def estimate(
     noise: SeedNoise | None = None,
     text: Sequences | None = None,
     most_blocks: int | None = BLOCKS,
-    untrained: bool = False,
 ) -> Estimate | None:
     """Mean of the contrasts, each over its shared seeds; None where the cells of one of them share no seed.
 
     Its error is that of its own values by seed (`by_seed`), or, with `noise`, that of independent trials of this
     variance. `text`, values by piece of what was measured, adds what another text would change, as means of
-    `most_blocks` of them vary; where nothing was trained (`untrained`) no seed acts: that is all the error there is.
+    `most_blocks` of them vary.
     """
     settings: list[dict[int, float]] = []
     by_trial: dict[tuple[int, Levels], float] = {}
@@ -94,12 +93,10 @@ def estimate(
         found = variance_over_seeds(settings)
     else:
         found = None if noise.variance is None else noise.of_trials(by_trial)
-    of_text = _over_text(by_trial, text or {}, most_blocks)
-    if untrained and of_text is not None and of_text[0] > 0:
-        found = (0.0, math.inf)
     if found is None:
         return Estimate(value, None, 0, fewest)
     parts = [found]
+    of_text = _over_text(by_trial, text or {}, most_blocks)
     if of_text is not None:
         parts.append(of_text)
     return of_parts(value, parts, fewest, None if of_text is None else math.sqrt(of_text[0]))

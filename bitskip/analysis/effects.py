@@ -152,6 +152,8 @@ def stratum_effects(
     if seed_sd is not None and all(len(own) < 2 for own in values.values()):
         noise = known_noise(seed_sd)
     text = {cell.levels: cell.sequences(metric) for cell in stratum.cells}
+    if not stratum.trained and any(text.values()):
+        noise = known_noise(0.0)  # the held-out text is all that chance chose
     missing = shifts(stratum.cells, values) if metric.logarithmic else {}
     measure = _Measure(stratum, values, noise, text, missing, metric.most_blocks)
     combinations = treatment_combinations(stratum, order)
@@ -214,8 +216,7 @@ class _Measure:
         return _Contrast(treatments, estimand, found, anchored, self._looks(anchored), crossover=crossover)
 
     def _estimate(self, *contrasts: Weights) -> Estimate | None:
-        untrained = self.stratum.scale.get("training") == "none"
-        found = estimate(contrasts, self.values, self.noise, self.text, self.most_blocks, untrained)
+        found = estimate(contrasts, self.values, self.noise, self.text, self.most_blocks)
         if found is None or not self.missing:
             return found
         shift = sum(weight * self.missing.get(own, 0.0) for weights in contrasts for own, weight in weights.items())
@@ -276,7 +277,7 @@ class _Measure:
         cells = [cell.levels for cell in self.stratum.cells]
         for pair in (None, *([factors] if len(factors) < 3 else [])):
             if pair not in known:
-                known[pair] = PairModel(cells, self.values, pair)
+                known[pair] = PairModel(cells, self.values, self.stratum.baseline, pair)
         models = {"a model of all pairs": known[None]}
         return models if len(factors) > 2 else models | {"a model without other pairs": known[factors]}
 
@@ -378,7 +379,7 @@ def _effect(
         p_adjusted=p_adjusted,
         family=family,
         detectable=found.detectable,
-        more_seeds=more_seeds(found, margin, p_adjusted) if reached == UNRESOLVED else None,
+        more_seeds=more_seeds(found, margin, p_adjusted) if reached == UNRESOLVED and stratum.trained else None,
         crossover=contrast.crossover,
         reference=contrast.reference,
         rates=_rates(stratum),
@@ -397,5 +398,5 @@ def compare(metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:
     values = {each.levels: each.values(metric) for each in cells}
     text = {each.levels: each.sequences(metric) for each in cells}
     untrained = all(row.get("training") == "none" for each in cells for row in each.rows)
-    weights = {cell.levels: 1.0, reference.levels: -1.0}
-    return estimate([weights], values, text=text, most_blocks=metric.most_blocks, untrained=untrained)
+    noise = known_noise(0.0) if untrained and any(text.values()) else None
+    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise, text, metric.most_blocks)
