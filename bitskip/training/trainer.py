@@ -18,7 +18,6 @@ from bitskip.data.sequences import Extent, Sequences, cut
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, build_model, random_model
-from bitskip.model.transfer import rate_share
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
@@ -39,6 +38,7 @@ from bitskip.training.loop import (
     drawn,
     precision_context,
 )
+from bitskip.training.optimizer import optimizer_for as optimizer_for
 from bitskip.training.shared_prefix import Prefixes
 from bitskip.training.text_facts import TextFacts, text_facts
 from bitskip.trial.config import TrainingConfig, TrialConfig, refuse_elsewhere
@@ -56,22 +56,6 @@ class TrialResult(Outcome):
     exits: tuple[ExitResult, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     evaluations: tuple[EvaluationRow, ...] = ()
-
-
-def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: no decay on norms and embeddings (docs/method.md, model).
-
-    Its groups have, as `share`, what their rate is of the trial's, and whether their weights decay, these first.
-    """
-    alike: dict[tuple[bool, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        decays = parameter.ndim >= 2 and parameter is not model.embedding.weight
-        alike.setdefault((decays, rate_share(model.sizes, name, parameter.ndim)), []).append(parameter)
-    groups = [
-        {"params": own, "weight_decay": training.weight_decay if decays else 0.0, "decays": decays, "share": share}
-        for (decays, share), own in sorted(alike.items(), key=lambda item: not item[0][0])
-    ]
-    return torch.optim.AdamW(groups, training.lr, (training.beta1, training.beta2), fused=True)
 
 
 def run_trial(
@@ -271,11 +255,12 @@ def train_step(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, hel
         if group["decays"]:
             group["weight_decay"] = step.weight_decay
     losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
+    own = (p for group in optimizer.param_groups for p in group["params"])
+    norm = torch.nn.utils.clip_grad_norm_(own, training.grad_clip or math.inf)
     # One transfer for all three: each would wait for a GPU by itself.
     if loop.took(*torch.cat([losses, norm[None]]).tolist()):
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loop.settle(held_out, lambda: (model, optimizer))
     loop.progress.seconds += time.perf_counter() - began
 

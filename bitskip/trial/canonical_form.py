@@ -11,6 +11,7 @@ from bitskip.techniques import registry
 from bitskip.techniques.base import Technique
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
+from bitskip.trial.parts import HEALED
 from bitskip.trial.schedule import warm_up_steps
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ def _canonical_training(training: TrainingConfig, steps: int) -> TrainingConfig:
 
     Where nothing is trained, nothing but the measurement acts.
     """
+    training = replace(training, healed=tuple(part for part in HEALED if part in training.healed))
+    if training.training != "heal" or training.healed == HEALED:
+        training = _with_defaults(training, ("healed",))
     if not training.eval_tasks:
         training = _with_defaults(training, ("eval_items",))
     if training.training == "none":

@@ -150,6 +150,11 @@ class DataConfig:
     vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257, high=2**20)
 
 
+HEALED = ("q", "k", "v", "o", "gate", "up", "down", "norms", "embedding", "head")
+"""Parts of a decoder by which `healed` names its weights: the sites of linear layers, and the rest. Norms and heads of
+early exits are among `norms` and `head`; a tied head is the embedding."""
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Budget, optimizer and evaluation."""
@@ -159,6 +164,9 @@ class TrainingConfig:
         "scratch = from random weights; of a pretrained model: heal = from its weights, none = not at all",
         choices=("scratch", "heal", "none"),
         since="0.2",
+    )
+    healed: tuple[str, ...] = axis(
+        (), f"parts that heal trains, of {', '.join(HEALED)}; empty = all of them", since="0.2"
     )
     tokens: int = axis(400_000, "training tokens, all phases together; none with training none", low=1)
     seq_len: int = axis(128, "tokens per sequence", low=2)
