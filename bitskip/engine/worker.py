@@ -74,7 +74,7 @@ def run_job(
             if on_point:
                 on_point(point, steps)
 
-        parts: tuple[Any, ...] = ((), (), ())
+        parts: tuple[Any, ...] = ()
         try:
             check_device(job.device)
             with time_limit(job.time_limit):
@@ -96,7 +96,7 @@ def run_job(
             report.note(traceback_lines(error))
         else:
             row |= as_row(result)
-            parts = result.exits, result.curve, result.layers
+            parts = result.exits, result.curve, result.layers, result.evaluations
         row["peak_memory_bytes"] = _peak_memory(job.device)
         write_trial(job.folder, row, *([as_row(entry) for entry in part] for part in parts))
         if row["status"] in FINISHED:

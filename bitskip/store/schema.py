@@ -202,6 +202,25 @@ class ExitResult:
 
 
 @dataclass(frozen=True)
+class EvaluationRow:
+    """One piece of what a trained model is judged by beside its own text, at one exit."""
+
+    kind: str = column("`domain`: a sequence of a held-out text of another kind; `task`: an item of a zero-shot task")
+    name: str = column("the domain or the task: the name of its file")
+    item: int = column("number of the sequence or item in its file, from 0")
+    exit_layer: int = column("blocks executed; the largest is the full model")
+    bits_per_byte: float = column("`loss` over `bytes`, in bits: of the sequence, or of the gold answer", "bits/byte")
+    loss: float = column("negative log-likelihood of the sequence, or of the gold answer behind its question", "nats")
+    bytes: int = column("UTF-8 bytes of its text", "bytes")
+    tokens: int = column("tokens that `loss` is a sum over", "tokens")
+    choices: int | None = column("answers that the item has; NULL for a domain", default=None)
+    correct: bool | None = column(
+        "whether the gold answer is the most likely one; NULL for a domain, and for one answer", default=None
+    )
+    correct_per_byte: bool | None = column("the same of the likelihood per byte", default=None)
+
+
+@dataclass(frozen=True)
 class CurvePoint:
     """One point of a training curve."""
 
@@ -301,6 +320,7 @@ TABLES: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {
     "exits": (Key, ExitResult),
     "curves": (Key, CurvePoint),
     "layers": (Key, LayerRow),
+    "evaluations": (Key, EvaluationRow),
 }
 """What the columns of a table come from, in their order."""
 

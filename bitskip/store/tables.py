@@ -85,6 +85,7 @@ class Results:
     curves: pa.Table
     layers: pa.Table
     speeds: pa.Table = field(default_factory=lambda: arrow_schema(SPEEDS).empty_table())
+    evaluations: pa.Table = field(default_factory=lambda: arrow_schema("evaluations").empty_table())
     problems: list[str] = field(default_factory=list)
 
 
@@ -110,6 +111,7 @@ def write_trial(
     exits: Sequence[Mapping[str, Any]] = (),
     curves: Sequence[Mapping[str, Any]] = (),
     layers: Sequence[Mapping[str, Any]] = (),
+    evaluations: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Store one trial durably below a sweep's folder; a part of the same trial is replaced whole.
 
@@ -117,7 +119,9 @@ def write_trial(
     Raises KeyError for a column that the schema does not know and OSError when the folder cannot be written.
     """
     trial_id = str(row["trial_id"])
-    rows = {"exits": exits, "curves": curves, "layers": layers, COMMIT_TABLE: [row]}
+    rows = {"exits": exits, "curves": curves, "layers": layers}
+    rows |= {"evaluations": evaluations} if evaluations else {}  # of most trials there are none: no file for these
+    rows |= {COMMIT_TABLE: [row]}
     # All are built before the first is written: a wrong row leaves nothing behind.
     tables = {
         name: table_of(name, [{**entry, "trial_id": trial_id} for entry in entries]) for name, entries in rows.items()

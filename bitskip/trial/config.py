@@ -141,6 +141,8 @@ PLACES = {
     "data.digest": "data.files",
     "data.tokenizer_digest": "data.tokenizer",
     "model.pretrained_digest": "model.pretrained",
+    "eval_domains_digest": "eval_domains",
+    "eval_tasks_digest": "eval_tasks",
 }
 """Digests of content, which are filled in, with the axis that says where the content lies."""
 

@@ -66,7 +66,7 @@ def pretrained() -> Iterator[str]:
     effects = [each for each in anchored(section) if each["value"] is not None]
     effects.sort(key=lambda each: (len(each["techniques"]), -abs(each["value"])))
     yield from ["", "### Effects on the pretrained model", ""]
-    yield "All others off; 95 % intervals over 32 pieces of the held-out text; verdicts are corrected for all comparisons."
+    yield "All others off; 95 % intervals over 32 pieces of the held-out text; verdicts allow for all comparisons."
     yield from ["", "| effect | on perplexity | verdict |", "| --- | --- | --- |"]
     for each in effects[:MOST_EFFECTS]:
         name = " × ".join(each["techniques"]).replace(" hadamard_blocks True", "").replace(" absmax full", "")
