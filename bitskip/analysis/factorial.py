@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, TECHNIQUES, Levels, levels_of, scale_axes, size_axes
-from bitskip.analysis.metrics import Metric, Row
+from bitskip.analysis.metrics import Metric, Row, usual_metric
 from bitskip.store.schema import Status
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
@@ -64,7 +64,7 @@ class Cell:
 
     def sequences(self, metric: Metric) -> dict[int, Array]:
         """Finished trials' losses on every held-out sequence, by seed; none where the metric is no loss."""
-        if not metric.logarithmic:
+        if not metric.is_loss:
             return {}
         finished = (row for row in self.rows if row["status"] == Status.OK)
         return {row["seed"]: row[SEQUENCES] for row in finished if row.get(SEQUENCES) is not None}
@@ -105,6 +105,11 @@ class Stratum:
     @property
     def tuned(self) -> tuple[str, ...]:
         return tuned_axes(self.scale)
+
+    @property
+    def metric(self) -> str:
+        """What its trials are judged by where no metric is named."""
+        return usual_metric(row for cell in self.cells for row in cell.rows)
 
     def settings(self, levels: Levels) -> dict[str, Any]:
         """A value of every axis that is no technique, at a configuration.
