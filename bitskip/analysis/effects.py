@@ -29,6 +29,8 @@ from bitskip.analysis.contrasts import (
     treated,
     treatment_combinations,
 )
+from bitskip.analysis.effect import Effect as Effect
+from bitskip.analysis.effect import Effects as Effects
 from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
 from bitskip.analysis.looks import added_seeds, price
@@ -56,48 +58,6 @@ JOINT_VERDICTS = ("super-additive", "sub-additive", "additive", UNRESOLVED)
 """95 % interval above zero, below zero, 90 % interval inside the margin (two one-sided tests), else."""
 
 
-@dataclass(frozen=True)
-class Effect:
-    """The effect of one technique, or of several together beyond that of all their smaller combinations.
-
-    `value`, `se`, `low`, `high` (95 %, for this comparison alone) and `detectable` (found with 80 % power) are in
-    `unit`; `percent` is the value as a change of the metric, or of its odds, where that scale is a logarithm. `seeds`
-    is the smallest number of seeds shared by the cells of a difference, `contexts` the number of settings of the other
-    techniques averaged over, or of cells that a modelled effect rests on. `p_adjusted` accounts for all comparisons
-    of the `family`. `more_seeds` is how many more would settle the verdict if the estimate stays; None if it is
-    settled or out of reach. `crossover`: one technique's effect changes sign with the other, which no change of
-    scale removes. `reference` names the level that takes the baseline's place in a nested effect. `reason` says
-    what is missing. `rates` says at which learning rates: the error of having chosen them is not in the interval
-    (`analysis.rates` has effects at each arm's best). `text_se` is the part of `se` that another held-out text
-    would bring, where losses by sequence were kept.
-    """
-
-    techniques: tuple[str, ...]
-    estimand: str
-    stratum: str
-    metric: str
-    unit: str
-    verdict: str
-    value: float | None = None
-    se: float | None = None
-    low: float | None = None
-    high: float | None = None
-    df: float = 0
-    seeds: int = 0
-    contexts: int = 0
-    percent: float | None = None
-    p_value: float | None = None
-    p_adjusted: float | None = None
-    family: str = ""
-    detectable: float | None = None
-    more_seeds: int | None = None
-    crossover: bool = False
-    reference: str = ""
-    reason: str = ""
-    rates: str = ""
-    text_se: float | None = None
-
-
 def composition_effects(
     results: Results,
     metric: str | None = None,
@@ -109,7 +69,7 @@ def composition_effects(
     include_artefacts: bool = False,
     variance: str = "own",
     seed_sd: float | None = None,
-) -> list[Effect]:
+) -> Effects:
     """Interactions of `order` techniques, per stratum; of two: I = l(AB) - l(A) - l(B) + l(0).
 
     Of a loss, above zero is interference (worse together than the sum), below zero masking or synergy. Anchored effects
@@ -122,15 +82,15 @@ def composition_effects(
     """
     if metric is not None:
         metric_named(metric)
-    return [
+    return Effects(
         effect
         for stratum in strata(results, exit_layer=exit_layer, include_artefacts=include_artefacts)
         for name in [metric or stratum.metric]
         for effect in stratum_effects(stratum, name, METRICS[name], order, estimands, margin, variance, seed_sd)
-    ]
+    )
 
 
-def main_effects(results: Results, metric: str | None = None, **options: Any) -> list[Effect]:
+def main_effects(results: Results, metric: str | None = None, **options: Any) -> Effects:
     """Difference of every level of every technique to its baseline level, per stratum.
 
     Options are those of `composition_effects`. The averaged estimand uses matched pairs: cells that differ in that one
