@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from bitskip.analysis.effects import compare, stratum_effects
 from bitskip.analysis.factorial import SEQUENCES, Cell, Family, Stratum, strata
 from bitskip.analysis.failure_rates import failure_compositions
-from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label, levels_of
+from bitskip.analysis.levels import FACTORS, INDEX, Levels, cell_label, level_label, levels_of
 from bitskip.analysis.metrics import METRICS, Metric, Row, metric_named
 from bitskip.analysis.regime import UNDERTRAINED, Regime, regimes
 from bitskip.analysis.seed_noise import seed_noise
@@ -260,14 +260,15 @@ def _root(variance: float | None) -> float | None:
 
 
 @cache
-def _known_points() -> dict[Levels, str]:
+def _known_points(_factors: tuple[str, ...]) -> dict[Levels, str]:
+    """By their levels, which are of other factors once some have been declared."""
     return {levels_of(make_trial(**axes).axes()): name for name, axes in POINTS.items()}
 
 
 def point_of(cell: Cell) -> str | None:
     """The name a sweep gave the configuration, or that of the paper's variant that it equals."""
     given = next((str(row["point"]) for row in cell.rows if row.get("point")), None)
-    return given or _known_points().get(cell.levels)
+    return given or _known_points(tuple(FACTORS)).get(cell.levels)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
