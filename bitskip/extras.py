@@ -16,6 +16,7 @@ EXTRA_OF = {
     "datasets": "hub",
     "huggingface_hub": "hub",
     "matplotlib": "figures",
+    "pandas": "pandas",
     "transformers": "models",
     "gguf": "models",
     "xllamacpp": "engines",

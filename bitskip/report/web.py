@@ -181,7 +181,7 @@ def _active_state(active: Active) -> dict[str, Any]:
         "label": active.label if active.seed is None else f"{active.label}, seed {active.seed}",
         "losses": list(running.losses),
         "loss": "" if running.train_loss is None else f"{running.train_loss:.3f}",
-        "progress": f"{running.step}/{running.steps}" if running.stage == "training" else running.stage,
+        "progress": running.progress if running.stage == "training" else running.stage,
         "note": "its worker is gone" if active.lost else silent,
     }
 

@@ -118,6 +118,10 @@ class Outcome:
     )
     last_finite_loss: float | None = column("last training loss that was finite", "nats/token", None)
     ppl: float | None = column("exp of `loss`")
+    measured: float | None = column(
+        "what a trainer from elsewhere measured instead of a loss, in the unit that its sweep.yaml says", default=None
+    )
+    metric: str | None = column("its name", default=None)
     bpb: float | None = column("`loss` over the bytes of the measured text", "bits/byte")
     unigram_entropy: float = column("entropy of the training tokens' frequencies", "nats/token")
     bigram_loss: float | None = column(
@@ -231,6 +235,7 @@ class CurvePoint:
     val_loss: float | None = column("validation loss of the full model on `curve_tokens`", "nats/token")
     lr: float = column("learning rate of the step")
     grad_norm: float | None = column("Euclidean norm of the gradient before clipping", "nats")
+    measured: float | None = column("the `measured` of a trainer from elsewhere at this step", default=None)
 
     def below(self, ceiling: float) -> bool:
         """Whether the held-out loss is finite and no larger than this."""

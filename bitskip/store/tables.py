@@ -19,13 +19,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
 from bitskip.errors import UserError
+from bitskip.extras import require
 from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
 from bitskip.store.parquet_files import (
@@ -47,6 +48,9 @@ from bitskip.store.schema import (
     TABLES,
     arrow_schema,
 )
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ROWS_OF_A_PART = 1000
 
@@ -88,6 +92,11 @@ class Results:
     evaluations: pa.Table = field(default_factory=lambda: arrow_schema("evaluations").empty_table())
     problems: list[str] = field(default_factory=list)
 
+    def to_pandas(self) -> DataFrame:
+        """The trials, a row each. Raises UserError without pandas."""
+        require("pandas")
+        return self.trials.to_pandas()
+
 
 def table_of(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """A missing number is NULL in Parquet, never NaN. Raises KeyError for a column that the schema does not know."""
@@ -122,10 +131,9 @@ def write_trial(
     rows = {"exits": exits, "curves": curves, "layers": layers}
     rows |= {"evaluations": evaluations} if evaluations else {}  # of most trials there are none: no file for these
     rows |= {COMMIT_TABLE: [row]}
+    rows = {name: [{**entry, "trial_id": trial_id} for entry in entries] for name, entries in rows.items()}
     # All are built before the first is written: a wrong row leaves nothing behind.
-    tables = {
-        name: table_of(name, [{**entry, "trial_id": trial_id} for entry in entries]) for name, entries in rows.items()
-    }
+    tables = {name: table_of(name, entries) for name, entries in rows.items()}
     if row["status"] not in FINISHED:
         with contextlib.suppress(UserError):  # nothing is known of a part that cannot be read
             if stored_result(folder, trial_id):
@@ -164,10 +172,8 @@ def sweep_folders(path: Path) -> list[Path]:
         raise UserError(f"{filesystem.shown(path)}: no such folder; run `bitskip sweep` first or pass --results DIR")
     found = [child for child in filesystem.folders_in(path) if holds_rows(child)]
     if not found:
-        raise UserError(
-            f"{filesystem.shown(path)}: not a results folder, there is no trials/*.parquet in it or one level below; "
-            "run `bitskip sweep` first or pass --results DIR"
-        )
+        told = "not a results folder, there is no trials/*.parquet in it or one level below"
+        raise UserError(f"{filesystem.shown(path)}: {told}; run `bitskip sweep` first or pass --results DIR")
     return found
 
 

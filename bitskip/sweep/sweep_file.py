@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from bitskip.sweep.search import Search
 
 TOP_LEVEL = (
-    "name", "description", "plugins", "factors", *PROGRAMS, "base", "ladder", "space", "points", "exclude", "tuned",
-    "seeds", "design", "resources", "save_weights", "share_prefixes", "profiles",
+    "name", "description", "plugins", "factors", "metric", *PROGRAMS, "base", "ladder", "space", "points", "exclude",
+    "tuned", "seeds", "design", "resources", "save_weights", "share_prefixes", "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
