@@ -18,8 +18,9 @@ from rich.live import Live
 from rich.text import Text
 
 from bitskip.engine.labels import configuration_label
+from bitskip.engine.lookouts import Lookouts
 from bitskip.engine.plan import Plan
-from bitskip.engine.status import Active, Ended, Lookout, Lookouts, Snapshot
+from bitskip.engine.status import Active, Ended, Lookout, Snapshot
 from bitskip.store.filesystem import place, shown
 from bitskip.store.folder import SweepFolder
 from bitskip.sweep.sweep_file import Sweep

@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from bitskip.engine.status import Active, Lookouts, Snapshot
+from bitskip.engine.lookouts import Lookouts
+from bitskip.engine.status import Active, Snapshot
 from bitskip.errors import UserError
 from bitskip.extras import EXTRA_OF, how_to_get
 from bitskip.report.html import html_page, live_page

@@ -12,8 +12,9 @@ from typing import Any
 
 from bitskip.errors import UserError, nearest
 from bitskip.store.compaction import compact, write_merged
-from bitskip.store.schema import COMMIT_TABLE, FINISHED, NO_LOSS, Status, attempt_columns, columns
+from bitskip.store.schema import COMMIT_TABLE, FINISHED, NO_LOSS, Status, columns
 from bitskip.store.tables import stored_results, write_trial
+from bitskip.store.trial_columns import attempt_columns
 from bitskip.trial.config import TrialConfig, axis_names, make_trial
 
 

@@ -35,7 +35,6 @@ from bitskip.store.parquet_files import (
     Wanted,
     columns_digest,
     read_file,
-    read_files,
     read_table,
     table_files,
 )
@@ -264,7 +263,7 @@ def load_results(path: str | Path) -> Results:
         }
     speeds = joined([file.table for file in measured], SPEEDS)
     speeds = speeds.filter(pa.compute.is_in(speeds["trial_id"], trials["trial_id"].combine_chunks()))
-    problems = [*_problems([*measured, *(file for found in files.values() for file in found)]), *told]
+    problems = [*unreadable_files([*measured, *(file for found in files.values() for file in found)]), *told]
     return Results(trials=trials, **others, speeds=speeds, problems=problems)
 
 
@@ -303,7 +302,7 @@ def _listed(ids: Sequence[str], what: str) -> str:
     return f"{len(ids)} trial{'s' * (len(ids) > 1)} ({named}): {what}"
 
 
-def _problems(files: Sequence[File]) -> list[str]:
+def unreadable_files(files: Sequence[File]) -> list[str]:
     return sorted(file.problem for file in files if file.problem)
 
 
@@ -374,38 +373,3 @@ def read_failure(folder: Path, trial_id: str) -> Failure | None:
     except FileNotFoundError:
         return None
     return Failure(rows[-1]["status"], rows[-1]["reason"] or "", rows[-1]["failures"] or 1) if rows else None
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What lies in a sweep's folder. `rows` are those of `trials` that count.
-
-    `problems` are files that cannot be read, `strays` others among the parts, `orphans` trials with parts but without a
-    row; `loose` counts the parts of `trials` that are not merged.
-    """
-
-    rows: list[dict[str, Any]]
-    problems: list[str]
-    strays: list[Path]
-    orphans: set[str]
-    loose: int
-
-
-def inspect_folder(folder: Path) -> Inspection:
-    """Look at every file of a sweep's folder; its parts are opened, and their rows read where they count."""
-    files = {
-        name: read_files(table_files(folder, name), Wanted.of(name, None if name == COMMIT_TABLE else ("trial_id",)))
-        for name in TABLES
-    }
-    trials = files[COMMIT_TABLE]
-    counts = commits(trials)
-    held = {key for found in files.values() for file in found for key in file.table["trial_id"].to_pylist()}
-    places = [SweepFolder(folder).table(name) for name in TABLES]
-    found = [place / file for place in places for file in sorted(filesystem.files_in(place))]
-    return Inspection(
-        rows=counted(trials, counts).to_pylist(),
-        problems=_problems([file for found in files.values() for file in found]),
-        strays=[path for path in found if path.suffix != ".parquet"],
-        orphans=held - set(counts),
-        loose=sum(not file.path.name.startswith(COMPACT_PREFIX) for file in trials),
-    )

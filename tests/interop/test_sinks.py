@@ -12,8 +12,8 @@ import pytest
 from bitskip.errors import UserError
 from bitskip.extras import installed
 from bitskip.interop.sinks import Fed, Run, TensorBoard, WandB, feed, open_sinks
-from bitskip.store.schema import attempt_columns
 from bitskip.store.tables import write_trial
+from bitskip.store.trial_columns import attempt_columns
 from bitskip.trial.config import make_trial
 
 CURVE = [(10, 3.5, 0.003), (20, 3.25, 0.001)]

@@ -30,9 +30,15 @@ def confidence(sheet: Sheet) -> Content:
         for layer, ppl in profile.exits.items()
     ]
 
+    def tip(row: Row) -> str:
+        return (
+            f"{row['configuration']}, leaving at a probability of {row['threshold']:g}: perplexity {row['ppl']:.4g}, "
+            f"{row['depth']:.3g} blocks on average"
+        )
+
     def draw(axes: Any) -> None:
         names = [profile.configuration for profile in profiles]
-        style.lines(axes, [row for row in rows if row["threshold"]], names, "depth", "ppl")
+        style.lines(axes, [row for row in rows if row["threshold"]], names, "depth", "ppl", tip)
         for at, name in enumerate(names):
             fixed = [row for row in rows if row["configuration"] == name and row["threshold"] is None]
             look = {"color": style.look(name, at)["color"], "linestyle": ":", "linewidth": 0.9}
