@@ -17,7 +17,7 @@ import bitskip
 from bitskip.analysis.rates import parabola
 from bitskip.trial.config import TrialConfig
 
-RATES = [2.0**power for power in range(-9, -2)]
+RATES = [2.0**power for power in range(-8, -2)]
 ARMS = {"one rate": 0, "muP": 32}
 """`model.mup_base` of each; the smallest width is the same model in both."""
 

@@ -19,6 +19,8 @@ EXTRA_OF = {
     "pandas": "pandas",
     "transformers": "models",
     "gguf": "models",
+    "xllamacpp": "engines",
+    "torchao": "engines",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",
     "mlflow": "mlflow",

@@ -119,7 +119,7 @@ def stratum_effects(
         noise = known_noise(0.0)  # the held-out text is all that chance chose
     missing = shifts(stratum.cells, values) if metric.is_loss or metric.foreign else {}
     missing = {levels: -metric.better * shift for levels, shift in missing.items()}
-    measure = _Measure(stratum, values, noise, text, missing)
+    measure = _Measure(stratum, values, noise, text, missing, metric.most_blocks)
     combinations = treatment_combinations(stratum, order)
     measured = [measure.of(treatments, estimand) for estimand in estimands for treatments in combinations]
     contrasts = [contrast for contrast in measured if contrast is not None]
@@ -157,6 +157,7 @@ class _Measure:
     noise: SeedNoise | None
     text: Sequences
     missing: Mapping[Levels, float]
+    most_blocks: int | None
 
     def of(self, treatments: tuple[Treatment, ...], estimand: str) -> _Contrast | None:
         """None where there is nothing to say: no setting to average over, or nothing that differs.
@@ -179,7 +180,7 @@ class _Measure:
         return _Contrast(treatments, estimand, found, anchored, self._looks(anchored), crossover=crossover)
 
     def _estimate(self, *contrasts: Weights) -> Estimate | None:
-        found = estimate(contrasts, self.values, self.noise, self.text)
+        found = estimate(contrasts, self.values, self.noise, self.text, self.most_blocks)
         if found is None or not self.missing:
             return found
         shift = sum(weight * self.missing.get(own, 0.0) for weights in contrasts for own, weight in weights.items())
@@ -362,4 +363,4 @@ def compare(metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:
     text = {each.levels: each.sequences(metric) for each in cells}
     untrained = all(row.get("training") == "none" for each in cells for row in each.rows)
     noise = known_noise(0.0) if untrained and any(text.values()) else None
-    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise, text)
+    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise, text, metric.most_blocks)

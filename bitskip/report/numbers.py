@@ -167,6 +167,63 @@ class EqualCost:
 
 
 @dataclass(frozen=True)
+class ConfidencePoint:
+    """Leaving at a probability of the most likely token: mean exit layer, and exponential of the mean loss."""
+
+    threshold: float
+    depth: float
+    ppl: float
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """An exit that drafts `draft_tokens` at a time: share of them that the full model keeps."""
+
+    exit_layer: int
+    draft_tokens: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class EarlyDecoding:
+    """What decoding saves in a configuration, means over its finished seeds; `ppl` is the full model's.
+
+    `thresholds` end with the full model, which a probability of 1 stands for; `exits` has perplexities by exit layer.
+    """
+
+    configuration: str
+    depth: int
+    ppl: float
+    thresholds: tuple[ConfidencePoint, ...]
+    exits: dict[int, float]
+    drafts: tuple[Acceptance, ...]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class MeasuredSpeed:
+    """A configuration's full model in an engine: medians over its measurements of what `speeds` has of each."""
+
+    configuration: str
+    ppl: float
+    engine: str
+    engine_version: str
+    weight_type: str
+    emulated: bool
+    prefill_tokens_per_second: float
+    prefill_spread: float
+    decode_tokens_per_second: float
+    decode_spread: float
+    model_bytes: int
+    agreement: float
+    largest_gap: float
+    threads: int
+    device: str
+    host: str
+    measurements: int
+
+
+@dataclass(frozen=True)
 class SeedSummary:
     """Standard deviation of a trial over seeds, on the additive scale: with the shift that seeds share, and without."""
 
@@ -208,6 +265,8 @@ class Section:
     exits: tuple[ExitProfile, ...]
     alone: tuple[AloneExit, ...] = ()
     equal_costs: tuple[EqualCost, ...] = ()
+    speeds: tuple[MeasuredSpeed, ...] = ()
+    early_decoding: tuple[EarlyDecoding, ...] = ()
 
 
 @dataclass(frozen=True)

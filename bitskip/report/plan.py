@@ -35,16 +35,22 @@ from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import (
     CPU_FLOPS_PER_CORE,
     FEWEST_TOKENS_PER_PARAMETER,
+    FITS,
     GPU_FLOPS,
     assumed_speed,
     checkpoint_bytes,
+    device_memory,
     estimate,
+    fitting_micro_batch,
     in_slots,
     trial_seconds,
     undertrained,
     weights_bytes,
 )
 from bitskip.trial.schedule import step_count
+
+ASSUMED_MEMORY = 80e9
+"""Bytes of a GPU that a plan is made for, which may run elsewhere: an A100's or H100's."""
 
 SHOWN_TRIALS = 8
 SHOWN_GAPS = 6
@@ -79,7 +85,7 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
     together, wall = in_slots(seconds or [], slots)
     devices = together / 3600 * (resources.gpus or resources.cpus)
     finish = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=min(wall, MOST_SECONDS))
-    memory = max((cost.memory_bytes for cost in costs), default=0)
+    memory = max((_memory(trial, resources) for trial in plan.to_run), default=0)
     disk = _disk(plan, slots, checkpoint_bytes(max((cost.params for cost in costs), default=0)))
     cells = _cells(plan)
     counts = {"to_run": len(plan.to_run), "left": len(plan.unfinished) - len(plan.to_run), "failed": len(plan.failures)}
@@ -132,6 +138,13 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
             for at, (trial, cost) in enumerate(zip(plan.to_run, costs, strict=True))
         ],
     }
+
+
+def _memory(trial: TrialConfig, resources: Resources) -> float:
+    """Bytes on a device; where passes take what fits it, on one of `ASSUMED_MEMORY`."""
+    given = resources.gpus > 0, resources.strategy, resources.devices
+    fitting = fitting_micro_batch(trial, ASSUMED_MEMORY, *given) if resources.micro_batch else 0
+    return device_memory(trial, *given, fitting)
 
 
 def _measured_seconds(plan: Plan) -> list[float] | None:
@@ -191,8 +204,14 @@ def _problems(resources: Resources, slots: int, memory: float, disk: int, folder
     asked = (("CPU", resources.cpus, local_cores()), ("GPU", resources.gpus, local_gpus()))
     found = [f"a trial asks for {wanted:g} {name}, here are {there}" for name, wanted, there in asked if wanted > there]
     ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    if not resources.gpus and 0 < ram < slots * memory:
-        found.append(f"{slots} trials at once need {slots * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
+    processes = slots * resources.devices
+    if not resources.gpus and 0 < ram < processes * memory:
+        found.append(f"{slots} trials at once need {processes * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
+    if resources.gpus and memory > FITS * ASSUMED_MEMORY:
+        found.append(
+            f"a trial needs about {memory / 2**30:.3g} GiB of each GPU; lower base.micro_batch, or set "
+            "resources.micro_batch=auto or strategy=fsdp"
+        )
     there_already = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     free = shutil.disk_usage(there_already).free
     if free < disk:
@@ -299,10 +318,11 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str | Table]:
     yield _trials(plan, found["trials"][:SHOWN_TRIALS])
     if len(plan.to_run) > SHOWN_TRIALS:
         yield f"  … and {len(plan.to_run) - SHOWN_TRIALS} more"
+    share = "trial" if plan.sweep.resources.devices == 1 else f"device, {plan.sweep.resources.devices} a trial"
     kept = ", ".join(f"{size_text(size)} {what}" for what, size in found["disk_bytes"].items() if size)
     yield (
         f"{count_text(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
-        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; disk {kept}"
+        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a {share}; disk {kept}"
     )
     assumed = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU" if gpus else f"{CPU_FLOPS_PER_CORE / 1e9:.0f} GFLOP/s a core"
     basis = f"at an assumed {assumed}; --calibrate measures it"

@@ -30,6 +30,7 @@ from bitskip.predict.fanova import variance_shares
 from bitskip.predict.predictor import summary_of
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.report.controls import alone_exits, equal_costs
+from bitskip.report.early_decoding import early_decoding
 from bitskip.report.numbers import (
     CountingLines,
     ExitMeasure,
@@ -42,6 +43,7 @@ from bitskip.report.numbers import (
     SeedSummary,
     Standing,
 )
+from bitskip.report.speeds import measured_speeds
 from bitskip.scaling.along import scalings
 from bitskip.scaling.along import summary as ladder_summary
 from bitskip.scaling.contrast_laws import Scaling
@@ -63,7 +65,7 @@ EVERYTHING_OFF = "no technique"
 
 @dataclass(frozen=True)
 class Sheet:
-    """One scale: its numbers, its trials and fit, and the rows of their exits, curves and layers by trial."""
+    """One scale: its numbers, its trials and fit, and the rows of their exits, curves, layers and speeds by trial."""
 
     section: Section
     stratum: Stratum
@@ -71,6 +73,7 @@ class Sheet:
     exits: Mapping[str, Sequence[Row]]
     curves: Mapping[str, Sequence[Row]]
     layers: Mapping[str, Sequence[Row]]
+    speeds: Mapping[str, Sequence[Row]]
 
     def name(self, cell: Cell) -> str:
         """A named variant's, else what it changes: the paper's baseline has dropout and exit loss, the anchor none."""
@@ -122,7 +125,8 @@ def analyse(
     """`summarise`, with what it has fitted; `source` is the folder that the results are from."""
     if metric is not None:
         metric_named(metric)
-    exits, curves, layers = map(_by_trial, (results.exits, results.curves, results.layers))
+    tables = (results.exits, results.curves, results.layers, results.speeds)
+    exits, curves, layers, speeds = map(_by_trial, tables)
     sheets = []
     found, everything = strata(results), tuple(strata(results, include_artefacts=True))
     for stratum, regime in zip(found, regimes(found), strict=True):
@@ -131,9 +135,11 @@ def analyse(
             _section(stratum, regime, surface, exits, within, metric or stratum.metric),
             alone=tuple(alone_exits(stratum, found, exits)),
             equal_costs=tuple(equal_costs(stratum, found)),
+            speeds=tuple(measured_speeds(stratum, speeds)),
+            early_decoding=tuple(early_decoding(stratum, exits)),
         )
         fitted = surface if isinstance(surface, Surface) else None
-        sheets.append(Sheet(section, stratum, fitted, exits, curves, layers))
+        sheets.append(Sheet(section, stratum, fitted, exits, curves, layers, speeds))
     sheets = _foremost_first(sheets)
     followed = tuple(scalings(found, metric))
     report = Report(

@@ -193,11 +193,35 @@ class ExitResult:
     single: ExitSpeed | None = columns_from("", "")
     batch: int | None = column("equal prompts that the columns `batch_*` decode at once")
     batched: ExitSpeed | None = columns_from("batch_", ", of `batch` prompts at once")
+    acceptance_rate: float | None = column(
+        "share of the tokens drafted by this exit, `eval_draft_tokens` at a time, that the full model keeps in greedy "
+        "self-speculative decoding",
+        default=None,
+    )
     sequence_losses: list[float] | None = column(
         "loss of each measured sequence, in the order of the text, the same for all trials of one text",
         "nats/token",
         None,
     )
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """One piece of what a trained model is judged by beside its own text, at one exit."""
+
+    kind: str = column("`domain`: a sequence of a held-out text of another kind; `task`: an item of a zero-shot task")
+    name: str = column("the domain or the task: the name of its file")
+    item: int = column("number of the sequence or item in its file, from 0")
+    exit_layer: int = column("blocks executed; the largest is the full model")
+    bits_per_byte: float = column("`loss` over `bytes`, in bits: of the sequence, or of the gold answer", "bits/byte")
+    loss: float = column("negative log-likelihood of the sequence, or of the gold answer behind its question", "nats")
+    bytes: int = column("UTF-8 bytes of its text", "bytes")
+    tokens: int = column("tokens that `loss` is a sum over", "tokens")
+    choices: int | None = column("answers that the item has; NULL for a domain", default=None)
+    correct: bool | None = column(
+        "whether the gold answer is the most likely one; NULL for a domain, and for one answer", default=None
+    )
+    correct_per_byte: bool | None = column("the same of the likelihood per byte", default=None)
 
 
 @dataclass(frozen=True)
@@ -301,13 +325,26 @@ TABLES: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {
     "exits": (Key, ExitResult),
     "curves": (Key, CurvePoint),
     "layers": (Key, LayerRow),
+    "evaluations": (Key, EvaluationRow),
 }
 """What the columns of a table come from, in their order."""
 
 
+def _speed_columns() -> list[Column]:
+    from bitskip.store.speeds import EngineSpeed
+
+    return list(columns_of(EngineSpeed))
+
+
+SPEEDS = "speeds"
+APPENDED: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {SPEEDS: (Key, _speed_columns)}
+"""The same of tables that hold what was measured of finished trials: a file a measurement, and all of them count."""
+
+
 def columns(table: str) -> list[Column]:
     """The columns of a table, axes of plug-ins included once these are loaded."""
-    return [each for part in TABLES[table] for each in (columns_of(part) if is_dataclass(part) else part())]
+    parts = {**TABLES, **APPENDED}[table]
+    return [each for part in parts for each in (columns_of(part) if is_dataclass(part) else part())]
 
 
 @functools.cache

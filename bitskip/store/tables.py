@@ -44,6 +44,7 @@ from bitskip.store.schema import (
     COLUMNS_KEY,
     COMMIT_TABLE,
     FINISHED,
+    SPEEDS,
     TABLES,
     arrow_schema,
 )
@@ -78,12 +79,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of one or several sweeps, one row per committed trial in `trials`; `problems` names files left out."""
+    """The tables of one or several sweeps; `problems` names files left out.
+
+    `trials` has one row per committed trial, `speeds` one per measurement.
+    """
 
     trials: pa.Table
     exits: pa.Table
     curves: pa.Table
     layers: pa.Table
+    speeds: pa.Table = field(default_factory=lambda: arrow_schema(SPEEDS).empty_table())
+    evaluations: pa.Table = field(default_factory=lambda: arrow_schema("evaluations").empty_table())
     problems: list[str] = field(default_factory=list)
 
     def to_pandas(self) -> DataFrame:
@@ -114,6 +120,7 @@ def write_trial(
     exits: Sequence[Mapping[str, Any]] = (),
     curves: Sequence[Mapping[str, Any]] = (),
     layers: Sequence[Mapping[str, Any]] = (),
+    evaluations: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Store one trial durably below a sweep's folder; a part of the same trial is replaced whole.
 
@@ -121,7 +128,9 @@ def write_trial(
     Raises KeyError for a column that the schema does not know and OSError when the folder cannot be written.
     """
     trial_id = str(row["trial_id"])
-    rows = {"exits": exits, "curves": curves, "layers": layers, COMMIT_TABLE: [row]}
+    rows = {"exits": exits, "curves": curves, "layers": layers}
+    rows |= {"evaluations": evaluations} if evaluations else {}  # of most trials there are none: no file for these
+    rows |= {COMMIT_TABLE: [row]}
     rows = {name: [{**entry, "trial_id": trial_id} for entry in entries] for name, entries in rows.items()}
     # All are built before the first is written: a wrong row leaves nothing behind.
     tables = {name: table_of(name, entries) for name, entries in rows.items()}
@@ -239,6 +248,7 @@ def load_results(path: str | Path) -> Results:
     """
     folders = sweep_folders(Path(path))
     files = {name: read_table(folders, name) for name in TABLES}
+    measured = read_table(folders, SPEEDS)
     counts = commits(files[COMMIT_TABLE])
     folder_of = {trial_id: row["folder"] for trial_id, row in counts.items()}
     trials = counted(files[COMMIT_TABLE], counts)
@@ -252,8 +262,10 @@ def load_results(path: str | Path) -> Results:
             name: table.filter(pa.compute.invert(pa.compute.is_in(table["trial_id"], ids)))
             for name, table in others.items()
         }
-    problems = [*_problems([file for found in files.values() for file in found]), *told]
-    return Results(trials=trials, **others, problems=problems)
+    speeds = joined([file.table for file in measured], SPEEDS)
+    speeds = speeds.filter(pa.compute.is_in(speeds["trial_id"], trials["trial_id"].combine_chunks()))
+    problems = [*_problems([*measured, *(file for found in files.values() for file in found)]), *told]
+    return Results(trials=trials, **others, speeds=speeds, problems=problems)
 
 
 def _several_results(files: Sequence[File]) -> list[str]:

@@ -21,7 +21,7 @@ from bitskip.errors import UserError, nearest
 from bitskip.shipped import sweep_file
 from bitskip.store.schema import axis_columns
 from bitskip.store.stored_design import PROGRAMS
-from bitskip.sweep.axes import Cell, layered, read_axes, read_factors, read_levels
+from bitskip.sweep.axes import Cell, layered, read_axes, read_factors, read_levels, spell_out_recipe
 from bitskip.sweep.designs import DESIGNS, crossed
 from bitskip.sweep.grid import Grid, Levels
 from bitskip.sweep.ladder import Ladder, across_rungs, read_ladder
@@ -177,6 +177,7 @@ def _load(path: Path, profile: str | None, overrides: Sequence[str], results: Pa
     _spell_out_points(source)
     source.check_keys((), TOP_LEVEL, "top-level key")
     _load_plugins(source)  # before any axis is checked: it may be one of theirs
+    spell_out_recipe(source)
     from bitskip.store.tables import ledger_of  # with pyarrow
 
     if wanted := take_search(source):

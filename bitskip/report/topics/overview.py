@@ -105,8 +105,9 @@ def _section_lines(section: Section) -> list[str]:
     where, also = (f" ({mark})", f", {mark}") if mark else ("", "")
     spread = "" if best.value_sd is None else f" ± {number_text(best.value_sd)}"
     foremost = "highest" if METRICS[section.ranked].higher_is_better else "lowest"
+    name = EVERYTHING_OFF if best.configuration == "baseline" else best.configuration
     lines = [
-        f"At {section.scale}{where}, {best.configuration} had the {foremost} {metric_name(section.ranked)}: "
+        f"At {section.scale}{where}, {name} had the {foremost} {metric_name(section.ranked)}: "
         f"{number_text(best.value)}{spread} (n={best.seeds}).",
         regime_line(section.regime),
     ]
@@ -196,10 +197,11 @@ def scales(analysis: Analysis) -> Iterator[Block]:
 
 def limits(analysis: Analysis) -> Iterator[Block]:
     """How far what is said reaches."""
+    other = ", those of engines aside," if any(sheet.section.speeds for sheet in analysis.sheets) else ""
     lines = [
         "Every statement above holds at the model, text, budget and recipe of its scale; none is about larger ones.",
-        "Speeds are those of fake-quantized models on the machine that measured them, which other work may have "
-        "shared: what exits save, not what 4-bit or ternary kernels would.",
+        f"Speeds{other} are those of fake-quantized models on the machine that measured them, which other work may "
+        "have shared: what exits save, not what 4-bit or ternary kernels would.",
     ]
     ran = [each.stratum.scale for each in analysis.sheets if each.section.finished and each.section.regime.known]
     tokens = [f"{value:,}".replace(",", " ") for value in sorted({int(s["tokens"]) for s in ran if "tokens" in s})]
