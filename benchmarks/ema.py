@@ -1,6 +1,6 @@
 """Whether averaging the weights along the trunk lowers what seeds add to a loss (docs/method.md).
 
-python benchmarks/ema.py [--seeds 8] [--model femto] [--tokens 155392]
+python benchmarks/ema.py [--seeds 0 2 4 6] [--model femto] [--tokens 155392]
 
 Full precision and 4 bits with the schedule wsd. At the end of the trunk and after the cooldown: held-out loss
 of the weights and of their exponential averages, over seeds, and of the difference that 4 bits make, seed by seed.
@@ -81,16 +81,16 @@ def losses(bits: int, seed: int, model: str, tokens: int) -> dict[str, list[floa
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 2, 4, 6])
     parser.add_argument("--model", default="femto")
     parser.add_argument("--tokens", type=int, default=155_392)
     args = parser.parse_args()
-    found = {(bits, seed): losses(bits, seed, args.model, args.tokens) for seed in range(args.seeds) for bits in BITS}
+    found = {(bits, seed): losses(bits, seed, args.model, args.tokens) for seed in args.seeds for bits in BITS}
     print("| at | weights | loss, 16 bits | sd | loss, 4 bits | sd | 4 bits - 16 bits | sd |")
     print("| --- " * 8 + "|")
     for place in ("end of trunk", "cooled down"):
         for at, name in enumerate(("as they are", *(f"average, {decay}" for decay in DECAYS))):
-            full, low = ([found[bits, seed][place][at] for seed in range(args.seeds)] for bits in BITS)
+            full, low = ([found[bits, seed][place][at] for seed in args.seeds] for bits in BITS)
             cells = [full, low, [b - a for a, b in zip(full, low, strict=True)]]
             shown = (f"{statistics.fmean(own):.4f} | {statistics.stdev(own):.4f}" for own in cells)
             print(f"| {place} | {name} | {' | '.join(shown)} |")
