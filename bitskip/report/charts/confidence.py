@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bitskip.analysis.metrics import Row
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic
 from bitskip.report.summary import Sheet
