@@ -25,9 +25,9 @@ from bitskip.store.schema import (
     arrow_schema,
     as_row,
     columns,
-    trial_columns,
 )
 from bitskip.store.tables import load_results, write_trial
+from bitskip.store.trial_columns import trial_columns
 from bitskip.techniques import registry
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import Technique
