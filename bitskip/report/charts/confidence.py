@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bitskip.analysis.metrics import Row
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic
 from bitskip.report.summary import Sheet
@@ -30,9 +31,13 @@ def confidence(sheet: Sheet) -> Content:
         for layer, ppl in profile.exits.items()
     ]
 
+    def tip(row: Row) -> str:
+        leaving = "full model" if row["threshold"] == 1.0 else f"leaving at {row['threshold']:g}"
+        return f"{row['configuration']}, {leaving}: perplexity {row['ppl']:.4g} at exit {row['depth']:.2f} on average"
+
     def draw(axes: Any) -> None:
         names = [profile.configuration for profile in profiles]
-        style.lines(axes, [row for row in rows if row["threshold"]], names, "depth", "ppl")
+        style.lines(axes, [row for row in rows if row["threshold"]], names, "depth", "ppl", tip)
         for at, name in enumerate(names):
             fixed = [row for row in rows if row["configuration"] == name and row["threshold"] is None]
             look = {"color": style.look(name, at)["color"], "linestyle": ":", "linewidth": 0.9}
