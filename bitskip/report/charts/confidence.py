@@ -32,10 +32,8 @@ def confidence(sheet: Sheet) -> Content:
     ]
 
     def tip(row: Row) -> str:
-        return (
-            f"{row['configuration']}, leaving at a probability of {row['threshold']:g}: perplexity {row['ppl']:.4g}, "
-            f"{row['depth']:.3g} blocks on average"
-        )
+        leaving = "full model" if row["threshold"] == 1.0 else f"leaving at {row['threshold']:g}"
+        return f"{row['configuration']}, {leaving}: perplexity {row['ppl']:.4g} at exit {row['depth']:.2f} on average"
 
     def draw(axes: Any) -> None:
         names = [profile.configuration for profile in profiles]
