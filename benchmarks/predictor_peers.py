@@ -3,9 +3,9 @@
 python benchmarks/predictor_peers.py [--draws N] [--first N] [--jobs N] [--only TEXT] [--no-peers] [--folder]
 
 For every scenario of truths.py: mean error on the cells left out, in % of perplexity against the truth without noise;
-the probability of a new seed's value to be inside the 90 % interval; half-width of these. Peers see the means of the cells: as
-ranks of levels between 0 and 1 (process, trees) or as indicators (linear models). They need lightgbm beside the
-packages of the `dev` extra.
+the probability that a new seed's value is inside the 90 % interval; half-width of these. Peers see the means of the
+cells: as ranks of levels between 0 and 1 (process, trees) or as indicators (linear models). They need lightgbm beside
+the packages of the `dev` extra.
 """
 
 from __future__ import annotations

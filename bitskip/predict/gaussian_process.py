@@ -7,7 +7,7 @@ hyper-parameters.
 
 A warped process models z = (e^(w y) - 1) / w: one number more than the process itself (Tukey's single degree of freedom
 for non-additivity). Where effects multiply an excess over a floor, w < 0 makes them add up; where the worst technique
-dominates or effects saturate, w > 0.
+dominates or effects saturate, w > 0. Noise is that of y.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class GaussianProcess:
     def _inverse(self) -> Array:
         # Found at first use: not every process is asked.
         found = covariance(self.kernel, self.parameters, Pairwise(self.inputs, self.inputs))
-        return inverse_of(found + np.diag(np.exp(self.parameters[0]) / self.precision))
+        return inverse_of(found + np.diag(_noise(self.parameters[0], self.warp, self._standard, self.precision)))
 
     @functools.cached_property
     def _weights(self) -> Array:
@@ -164,6 +164,12 @@ def _warp_slope(warp: float, values: Array) -> Array:
     return slope
 
 
+def _noise(log_variance: float, warp: float, values: Array, precision: Array) -> Array:
+    """Variance of each z, where that of y is the same for all trials: the transform's slope is e^(w y)."""
+    variances: Array = np.exp(log_variance + 2 * warp * values) / precision
+    return variances
+
+
 class Search:
     """Minus the log posterior density of hyper-parameters, with its gradient; the warp comes last, where there is one.
 
@@ -190,7 +196,7 @@ class Search:
         target = warped(warp, self.values)
         slopes: list[Array] = []
         matrix = covariance(self.kernel, point, self.pairwise, slopes)
-        noise = np.exp(point[0]) / self.precision
+        noise = _noise(point[0], warp, self.values, self.precision)
         matrix = matrix + np.diag(noise)
         inverse = inverse_of(matrix)
         weights = inverse @ target
@@ -204,7 +210,8 @@ class Search:
         if self.kernel.warped:
             # A density of z is one of y by way of the transform's slope.
             value -= warp * float(self.values.sum())
-            gradient.append(float(weights @ _warp_slope(warp, self.values)) - float(self.values.sum()))
+            of_target = float(weights @ _warp_slope(warp, self.values)) - float(self.values.sum())
+            gradient.append(of_target + 2 * float(np.diag(outer) @ (noise * self.values)))
         away = (point - self.start) / np.where(point < self.start, self.below, self.above)
         slope = away / np.where(point < self.start, self.below, self.above)
         return value + float(away @ away) / 2, np.array(gradient) + slope
