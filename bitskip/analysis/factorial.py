@@ -21,7 +21,7 @@ from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.evaluated import evaluated_pieces
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, TECHNIQUES, Levels, levels_of, scale_axes, size_axes
 from bitskip.analysis.metrics import SEQUENCES as SEQUENCES
-from bitskip.analysis.metrics import Metric, Row
+from bitskip.analysis.metrics import Metric, Row, usual_metric
 from bitskip.store.schema import Status
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
@@ -102,6 +102,11 @@ class Stratum:
     @property
     def tuned(self) -> tuple[str, ...]:
         return tuned_axes(self.scale)
+
+    @property
+    def metric(self) -> str:
+        """What its trials are judged by where no metric is named."""
+        return usual_metric(row for cell in self.cells for row in cell.rows)
 
     def settings(self, levels: Levels) -> dict[str, Any]:
         """A value of every axis that is no technique, at a configuration.

@@ -5,13 +5,15 @@ A metric is an entry here and, unless it is computed from others, a column in `s
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bitskip.analysis.by_seed import BLOCKS
 from bitskip.errors import UserError, nearest
+from bitskip.store.foreign_metric import MEASURES, Measure
 
 Row = Mapping[str, Any]
 
@@ -27,11 +29,13 @@ of every item of a task the gold answer's bits per byte, and whether it is the m
 class Metric:
     """How a trial's or an exit's row is read on the scale where effects add up, and shown in its own unit.
 
-    `margin` is the equivalence margin on the additive scale: effects smaller than it do not matter. `logarithmic` says
-    that the additive scale is the natural logarithm of the shown one, `label` is its name in sentences. One that is not
-    `reported` is for choosing a recipe, and has no column beside other results. Lower is better unless it
-    says that `higher_is_better`. `blocks` reads the pieces of held-out text whose mean it is, on the additive scale,
-    the same ones for all trials of a text, in `most_blocks` consecutive parts or each by itself.
+    `margin` is the equivalence margin on the additive scale: effects smaller than it do not matter. `odds` says that
+    the additive scale is the logarithm of the odds of what is shown, `logarithmic` that it is a logarithm, of the
+    odds or of what is shown itself: a difference is then the logarithm of a ratio. `label` is its name in sentences.
+    One that is not `reported` is for choosing a recipe, and has no column beside other results. Lower is better unless
+    it says that `higher_is_better`. One that is `foreign` is what another trainer measured. `blocks` reads the pieces
+    of held-out text whose mean it is, on the additive scale, the same ones for all trials of a text, in `most_blocks`
+    consecutive parts or each by itself.
     """
 
     read: Callable[[Row], float | None]
@@ -43,9 +47,27 @@ class Metric:
     higher_is_better: bool = False
     blocks: Callable[[Row], Any] = lambda row: None
     most_blocks: int | None = BLOCKS
+    odds: bool = False
+    foreign: bool = False
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether it is a loss of predicted tokens, which is what laws of the loss are about."""
+        return self.logarithmic and self.unit == "nats"
+
+    @property
+    def better(self) -> int:
+        """The sign of a change for the better."""
+        return 1 if self.higher_is_better else -1
 
     def show(self, value: float) -> float:
+        if self.odds:
+            return (100.0 if self.unit == "percent" else 1.0) / (1 + math.exp(-value))
         return math.exp(value) if self.logarithmic else value
+
+    def compared(self, difference: float) -> float:
+        """A difference on the additive scale as the ratio that it is the logarithm of, or as it is."""
+        return math.exp(difference) if self.logarithmic else difference
 
 
 def _log_perplexity(row: Row) -> float | None:
@@ -74,7 +96,7 @@ def _mean_of(name: str) -> Callable[[Row], float | None]:
     return lambda row: None if row.get(name) is None else float(row[name].mean())
 
 
-METRICS: dict[str, Metric] = {
+OWN: dict[str, Metric] = {
     "ppl": Metric(
         _log_perplexity, "nats", math.log(1.02), logarithmic=True, label="perplexity", blocks=_sequence_losses
     ),
@@ -110,7 +132,61 @@ METRICS: dict[str, Metric] = {
         most_blocks=None,
     ),
 }
-"""Metric by name; a new one is a new entry. The speed gain of a whole trial is that of its best exit."""
+"""bitskip's own metrics by name; a new one is a new entry. The speed gain of a whole trial is that of its best exit."""
+
+MARGIN_OF_ODDS = 0.04
+"""Of log odds: one percentage point of a share of one half."""
+
+
+@functools.cache
+def _foreign(measure: Measure) -> Metric:
+    """A share is read as its log odds, which stay between 0 and 1 whatever is added; what is positive as its logarithm.
+
+    Of any other number nobody knows how much of a difference matters: nothing is ever called equal.
+    """
+    odds, percent = measure.unit in ("share", "percent"), measure.unit == "percent"
+
+    def read(row: Row) -> float | None:
+        value = row.get("measured") if row.get("metric") == measure.name else None
+        if value is None:
+            return None
+        if odds:
+            share = value / 100 if percent else value
+            return math.log(share / (1 - share))
+        return math.log(value) if measure.unit == "positive" else float(value)
+
+    return Metric(
+        read,
+        measure.unit,
+        MARGIN_OF_ODDS if odds else math.log(1.02) if measure.unit == "positive" else 0.0,
+        logarithmic=odds or measure.unit == "positive",
+        label=measure.name,
+        higher_is_better=measure.higher_is_better,
+        odds=odds,
+        foreign=True,
+    )
+
+
+class _Metrics(Mapping[str, Metric]):
+    """bitskip's own, and those that designs beside results have declared."""
+
+    def __getitem__(self, name: str) -> Metric:
+        return OWN[name] if name in OWN else _foreign(MEASURES[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*OWN, *MEASURES))
+
+    def __len__(self) -> int:
+        return len(OWN) + len(MEASURES)
+
+
+METRICS: Mapping[str, Metric] = _Metrics()
+"""Metric by name."""
+
+
+def usual_metric(rows: Iterable[Row]) -> str:
+    """The metric of trials where none is named: what was measured in place of a loss, else perplexity."""
+    return next((str(row["metric"]) for row in rows if row.get("metric")), "ppl")
 
 
 def metric_named(name: str) -> Metric:

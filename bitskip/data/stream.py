@@ -225,9 +225,13 @@ def _build(
             with (
                 _Writer(temporary, tokenizer, check(), ordered=True) as writer,
                 progress.stage("tokenizing", limit) as stage,
+                ThreadPoolExecutor(1) as encoder,
             ):
-                while writer.tokens < limit and (batch := list(itertools.islice(documents, DOCUMENTS_PER_BATCH))):
-                    writer.add(batch)
+                batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))
+                while batch and writer.tokens < limit:
+                    writing = encoder.submit(writer.add, batch)
+                    batch = list(itertools.islice(documents, DOCUMENTS_PER_BATCH))  # read while the last is encoded
+                    writing.result()
                     stage.done = writer.tokens
 
         publish(path, build, _is_whole)

@@ -88,7 +88,8 @@ def _shape(trial: TrialConfig, resources: Resources) -> str:
     training = dataclasses.replace(trial.training, tokens=1, lr=0.0, warmup=0.0, min_lr=0.0)
     data = DataConfig(vocab_size=trial.data.vocab_size)
     alike = dataclasses.replace(trial, seed=0, training=training, data=data)
-    content = [*machine, resources.cpus, resources.gpus, alike.canonical_json()]
+    shared = [resources.devices] if resources.devices > 1 else []
+    content = [*machine, resources.cpus, resources.gpus, *shared, alike.canonical_json()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
@@ -100,15 +101,20 @@ def _cached(path: Path) -> float | None:
 
 
 def _step_seconds(trial: TrialConfig, resources: Resources) -> float:
-    """Median wall-clock of a training step, the first left aside. Raises UserError if the trial does not fit."""
+    """Median wall-clock of a training step, the first left aside. Raises UserError if the trial does not fit.
+
+    Of several devices that of one with its share of the batch, what they tell each other left aside.
+    """
     import torch
 
     from bitskip.training.trainer import steps_on_random_tokens
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(resources.cpus)))
+    devices, kind = resources.devices, "cuda" if resources.gpus else "cpu"
+    torch.set_num_threads(max(1, int(resources.cpus / devices)))
+    share = dataclasses.replace(trial.training, batch_size=max(1, trial.training.batch_size // devices))
     try:
-        steps = steps_on_random_tokens(trial, "cuda" if resources.gpus else "cpu", STEPS)
+        steps = steps_on_random_tokens(dataclasses.replace(trial, training=share), kind, STEPS)
         ends = [time.perf_counter() for _ in steps]
     except (RuntimeError, MemoryError) as error:  # torch's out of memory is a RuntimeError
         first = (str(error).splitlines() or [type(error).__name__])[0]

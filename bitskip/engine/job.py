@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitskip.store.schema import Status, attempt_columns
+from bitskip.store.schema import Status
 from bitskip.store.tables import Failure
+from bitskip.store.trial_columns import attempt_columns
 from bitskip.sweep.program import Program
 from bitskip.sweep.resources import Resources
 from bitskip.techniques.registry import named_modules
@@ -22,7 +23,8 @@ class Job:
     An interrupted trial leaves a checkpoint, renewed every `checkpoint_seconds`, with which the next attempt goes on.
     `prefixes` are what it takes over from other trials and leaves for them, `earlier` is how the attempt before this
     one failed, `tuned` the axes that its sweep chooses by configuration, `plugins` the modules of techniques that a
-    worker has to import, `program` what trains it in bitskip's place.
+    worker has to import, `program` what trains it in bitskip's place. With a `strategy` other than `single` it has as
+    many `devices` of this kind, with `threads` each; `fit_memory` = its forward passes take what fits a device.
     """
 
     trial: TrialConfig
@@ -39,6 +41,9 @@ class Job:
     earlier: Failure | None = None
     plugins: tuple[str, ...] = ()
     program: Program | None = None
+    strategy: str = "single"
+    devices: int = 1
+    fit_memory: bool = False
 
     def columns(self) -> dict[str, Any]:
         """What `trials` says of an attempt that begins now."""
@@ -72,7 +77,7 @@ class Setting:
             point,
             self.tuned,
             device="cuda" if resources.gpus else "cpu",
-            threads=max(1, int(resources.cpus)),
+            threads=max(1, int(resources.cpus / resources.devices)),
             time_limit=resources.time_limit,
             checkpoint_seconds=resources.checkpoint_seconds,
             save_weights=self.save_weights,
@@ -80,6 +85,9 @@ class Setting:
             earlier=earlier,
             plugins=named_modules(),
             program=self.program,
+            strategy=resources.strategy,
+            devices=resources.devices,
+            fit_memory=resources.micro_batch == "auto",
         )
 
 
@@ -89,6 +97,10 @@ def work(job: Job) -> dict[str, Any]:
         from bitskip.engine import program_worker
 
         return program_worker.work(job)
+    if job.devices > 1:
+        from bitskip.engine import ranks
+
+        return ranks.work(job)
     from bitskip.engine import worker  # with torch
 
     return worker.work(job)

@@ -16,7 +16,7 @@ from bitskip.store.schema import FAILED, FINISHED
 from bitskip.store.tables import Failure, ledger_of, read_failure
 from bitskip.sweep.adaptive import Chooser
 from bitskip.sweep.designs import DESIGNS
-from bitskip.sweep.resources import local_slots
+from bitskip.sweep.resources import check_devices, local_slots
 from bitskip.sweep.sweep_file import Sweep, no_ladder
 from bitskip.training.shared_prefix import Paths, family_order, shared_prefixes
 from bitskip.trial.config import TrialConfig, refuse_elsewhere
@@ -206,4 +206,5 @@ def next_plan(design: Sweep, results: Path, limits: Limits, started: int = 0) ->
         plan = plan_sweep(design, results, chooser, left, limits.retry, limits.ignore_damaged, limits.max_rung)
         if design.program is None:
             refuse_elsewhere(plan.to_run)
+            check_devices(design.resources, plan.to_run)
         return plan

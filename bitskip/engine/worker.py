@@ -26,8 +26,13 @@ from bitskip.store.heartbeat import reporting, traceback_lines
 from bitskip.store.schema import FINISHED, CurvePoint, as_row
 from bitskip.store.tables import write_trial
 from bitskip.training.checkpoint import CheckpointPlace
+from bitskip.training.devices import Team
 from bitskip.training.trainer import run_trial
+from bitskip.trial.cost import fitting_micro_batch
 from bitskip.trial.schedule import step_count
+
+FAULT_SECONDS = 3.0
+"""So long a failure of a team's first process waits before it is stored: that of another may be its reason."""
 
 
 def work(job: Job) -> dict[str, Any]:
@@ -43,8 +48,10 @@ def work(job: Job) -> dict[str, Any]:
     return attempted(job, run)
 
 
-def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None) -> dict[str, Any]:
-    """Train, evaluate and store one trial; returns its row of `trials`.
+def run_job(
+    job: Job, on_point: Callable[[CurvePoint, int], None] | None = None, team: Team | None = None
+) -> dict[str, Any]:
+    """Train, evaluate and store one trial; returns its row of `trials`. With a `team`, this is its first process.
 
     While it runs, `running/<trial_id>.json` says how far it is. An exception becomes status `error` (`timeout` past the
     limit) with its traceback in `logs/<trial_id>.log`.
@@ -53,7 +60,9 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
     steps, tokens = step_count(training), training.batch_size * training.seq_len
     place = SweepFolder(job.folder)
     checkpoint = place.checkpoint(trial.trial_id)
-    device = _device_name(job.device)
+    device = device_name(job.device)
+    if team:
+        device = f"{team.size} x {device}, {team.strategy}"
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
         torch.set_num_threads(job.threads)
         _reset_peak_memory(job.device)
@@ -77,8 +86,12 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
                     save_weights_to=place.weights(trial.trial_id) if job.save_weights else None,
                     prefixes=job.prefixes,
                     report=report,
+                    team=team,
+                    micro_batch=_micro_batch(job) if job.fit_memory else 0,
                 )
         except Exception as error:
+            if team:
+                time.sleep(FAULT_SECONDS)  # where another process has died, whoever started both ends this one
             row |= job.failed(*failure(job, error))
             report.note(traceback_lines(error))
         else:
@@ -91,6 +104,17 @@ def run_job(job: Job, on_point: Callable[[CurvePoint, int], None] | None = None)
         shown = f"perplexity {row['ppl']:.4g}" if row.get("ppl") else row.get("reason") or "no perplexity"
         report.note(f"{row['status']} after {time.perf_counter() - began:.1f} s: {shown}")
     return row
+
+
+def _micro_batch(job: Job) -> int:
+    """Sequences of a forward pass that fit the device, or this worker's share of the machine's memory."""
+    gpu = job.device.startswith("cuda")
+    if gpu:
+        memory = float(torch.cuda.get_device_properties(job.device).total_memory)
+    else:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = total * min(1.0, job.threads / (os.cpu_count() or 1))
+    return fitting_micro_batch(job.trial, memory, gpu, job.strategy, job.devices)
 
 
 def check_device(device: str) -> None:
@@ -130,7 +154,8 @@ def _peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """The GPU's name, or the kind and number of the CPU's cores."""
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"

@@ -15,6 +15,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bitskip.model.bitlinear import BitLinear, shared_input
 from bitskip.model.rotary import rotary_table
@@ -157,12 +158,26 @@ class Block(nn.Module):
         self.norms_behind = sizes.block == "olmo2"
         self.around = nn.ModuleList(around.values())
         self.kinds, self.on = tuple(around), (True,) * len(around)
+        self.recompute = False  # activations in the backward pass, rather than keep them
 
     def forward(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return cast(Tensor, checkpoint(self.run, x, rotary, cache, use_reentrant=False))
+        return self.run(x, rotary, cache)
+
+    def run(self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """The block, in the way of what is around it."""
         body: Callable[..., Tensor] = self.body
         for module, on in zip(self.around, self.on, strict=True):
             body = functools.partial(module, body) if on else body
         return body(x, rotary, cache)
+
+    def idle(self, x: Tensor, rotary: Tensor) -> Tensor:
+        """As in evaluation, where what is around the block leaves nothing behind for a penalty."""
+        recompute, self.recompute = self.recompute, False
+        result = cast(Tensor, self.eval()(x, rotary))
+        self.train().recompute = recompute
+        return result
 
     def body(
         self, x: Tensor, rotary: Tensor, cache: KeyValueCache | None = None, attended: Tensor | None = None
@@ -195,6 +210,7 @@ class Decoder(nn.Module):
         own_norm, own_head = exit_head != "shared", exit_head == "own-head"
         self.exit_norms = nn.ModuleList(RMSNorm(sizes.width, eps=sizes.norm_eps) for _ in range(early * own_norm))
         self.exit_heads = nn.ModuleList(nn.Linear(sizes.width, vocab_size, bias=False) for _ in range(early * own_head))
+        self.lockstep = False  # blocks run even for no sequence: devices with one for them need all to take part
         self._initialise(techniques)
         self.use(techniques)
 
@@ -282,13 +298,15 @@ class Decoder(nn.Module):
         table = rotary_table(self.sizes, 1 << (end - 1).bit_length(), x.device, self.compute_dtype())
         rotary = table[:, start:end]
         for layer in range(first, last or self.sizes.layers):
-            block = self.blocks[layer]
+            block = cast(Block, self.blocks[layer])
             kept = None if keep is None else keep[layer]
             if kept is None or bool(kept.all()):
                 x = block(x, rotary, cache)
             elif bool(kept.any()):
                 rows = kept.nonzero().squeeze(1).to(x.device)
                 x = x.index_copy(0, rows, block(x.index_select(0, rows), rotary).to(x.dtype))
+            elif self.lockstep:
+                x = x + 0.0 * block.idle(x[:1], rotary)
             yield x
 
     def logits(self, hidden: Tensor, exit_layer: int) -> Tensor:

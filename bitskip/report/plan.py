@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -21,6 +24,8 @@ from bitskip.engine.calibrate import Calibration
 from bitskip.engine.plan import Plan
 from bitskip.report.format import count_text, scales_text
 from bitskip.report.live import describe, duration
+from bitskip.store.schema import FINISHED
+from bitskip.store.tables import ledger_rows
 from bitskip.sweep.estimability import Gap, gaps, unexamined
 from bitskip.sweep.grid import Levels
 from bitskip.sweep.resources import Resources, local_cores, local_gpus, local_slots
@@ -30,16 +35,22 @@ from bitskip.trial.config import TrialConfig
 from bitskip.trial.cost import (
     CPU_FLOPS_PER_CORE,
     FEWEST_TOKENS_PER_PARAMETER,
+    FITS,
     GPU_FLOPS,
     assumed_speed,
     checkpoint_bytes,
+    device_memory,
     estimate,
+    fitting_micro_batch,
     in_slots,
     trial_seconds,
     undertrained,
     weights_bytes,
 )
 from bitskip.trial.schedule import step_count
+
+ASSUMED_MEMORY = 80e9
+"""Bytes of a GPU that a plan is made for, which may run elsewhere: an A100's or H100's."""
 
 SHOWN_TRIALS = 8
 SHOWN_GAPS = 6
@@ -65,11 +76,16 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
     slots = local_slots(resources)
     speed = calibration.speed if calibration else assumed_speed(resources.cpus, resources.gpus)
     starts = start_steps(plan.to_run, plan.prefixes, stored_prefixes(plan.prefix_folder))
-    seconds = [trial_seconds(trial, speed, starts[trial.trial_id]) for trial in plan.to_run]
-    together, wall = in_slots(seconds, slots)
+    seconds = (
+        [trial_seconds(trial, speed, starts[trial.trial_id]) for trial in plan.to_run]
+        if sweep.program is None
+        else _measured_seconds(plan)
+    )
+    known = seconds is not None
+    together, wall = in_slots(seconds or [], slots)
     devices = together / 3600 * (resources.gpus or resources.cpus)
     finish = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=min(wall, MOST_SECONDS))
-    memory = max((cost.memory_bytes for cost in costs), default=0)
+    memory = max((_memory(trial, resources) for trial in plan.to_run), default=0)
     disk = _disk(plan, slots, checkpoint_bytes(max((cost.params for cost in costs), default=0)))
     cells = _cells(plan)
     counts = {"to_run": len(plan.to_run), "left": len(plan.unfinished) - len(plan.to_run), "failed": len(plan.failures)}
@@ -98,10 +114,10 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
         "memory_bytes_per_trial": memory,
         "disk_bytes": disk,
         "slots": slots,
-        "estimated_hours": wall / 3600,
-        "device_hours": devices,
-        "finish": finish.isoformat(timespec="minutes"),
-        "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
+        "estimated_hours": wall / 3600 if known else None,
+        "device_hours": devices if known else None,
+        "finish": finish.isoformat(timespec="minutes") if known else None,
+        "price": None if resources.price_per_hour is None or not known else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
         "scales_by_bits": _scales_by_bits(sweep.trials),
         "undertrained": sum(undertrained(t) for t in plan.to_run if not t.model.parameters),
@@ -117,11 +133,34 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
                 "what": describe(trial, sweep),
                 "params": cost.params,
                 "starts_at_step": starts[trial.trial_id],
-                "hours": took / 3600,
+                "hours": None if seconds is None else seconds[at] / 3600,
             }
-            for trial, cost, took in zip(plan.to_run, costs, seconds, strict=True)
+            for at, (trial, cost) in enumerate(zip(plan.to_run, costs, strict=True))
         ],
     }
+
+
+def _memory(trial: TrialConfig, resources: Resources) -> float:
+    """Bytes on a device; where passes take what fits it, on one of `ASSUMED_MEMORY`."""
+    given = resources.gpus > 0, resources.strategy, resources.devices
+    fitting = fitting_micro_batch(trial, ASSUMED_MEMORY, *given) if resources.micro_batch else 0
+    return device_memory(trial, *given, fitting)
+
+
+def _measured_seconds(plan: Plan) -> list[float] | None:
+    """Of the trials to run, what those of their configuration took that a program has trained, else the mean of all;
+    None before the first.
+    """
+    took: dict[str, list[float]] = defaultdict(list)
+    for row in ledger_rows(plan.folder, "configuration_id", "train_seconds"):
+        if row["status"] in FINISHED and row["train_seconds"] is not None:
+            took[row["configuration_id"]].append(row["train_seconds"])
+    every = list(itertools.chain.from_iterable(took.values()))
+    return (
+        [fmean(took.get(trial.configuration_id) or every) for trial in plan.to_run]
+        if every or not plan.to_run
+        else None
+    )
 
 
 def _scales_by_bits(trials: Sequence[TrialConfig]) -> dict[int, str]:
@@ -130,10 +169,10 @@ def _scales_by_bits(trials: Sequence[TrialConfig]) -> dict[int, str]:
     return scales_by_bits(trial.of(ActivationQuantization) for trial in trials) if len(rotations) > 1 else {}
 
 
-def _rungs(plan: Plan, seconds: Sequence[float]) -> Iterator[dict[str, Any]]:
+def _rungs(plan: Plan, seconds: Sequence[float] | None) -> Iterator[dict[str, Any]]:
     """The rungs of the ladder, the cheapest first, with the hours of what is to run there, one trial after another."""
     for rung in plan.sweep.ladder.rungs if plan.sweep.ladder else ():
-        here = [took for trial, took in zip(plan.to_run, seconds, strict=True) if rung.holds(trial)]
+        here = [at for at, trial in enumerate(plan.to_run) if rung.holds(trial)]
         yield {
             "model": rung.model,
             "parameters": rung.parameters,
@@ -142,7 +181,7 @@ def _rungs(plan: Plan, seconds: Sequence[float]) -> Iterator[dict[str, Any]]:
             "steps": step_count(rung.trial.training),
             "trials": sum(map(rung.holds, plan.sweep.trials)),
             "to_run": len(here),
-            "hours": sum(here) / 3600,
+            "hours": None if seconds is None else sum(seconds[at] for at in here) / 3600,
         }
 
 
@@ -165,8 +204,14 @@ def _problems(resources: Resources, slots: int, memory: float, disk: int, folder
     asked = (("CPU", resources.cpus, local_cores()), ("GPU", resources.gpus, local_gpus()))
     found = [f"a trial asks for {wanted:g} {name}, here are {there}" for name, wanted, there in asked if wanted > there]
     ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    if not resources.gpus and 0 < ram < slots * memory:
-        found.append(f"{slots} trials at once need {slots * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
+    processes = slots * resources.devices
+    if not resources.gpus and 0 < ram < processes * memory:
+        found.append(f"{slots} trials at once need {processes * memory / 2**30:.3g} GiB, here are {ram / 2**30:.3g}")
+    if resources.gpus and memory > FITS * ASSUMED_MEMORY:
+        found.append(
+            f"a trial needs about {memory / 2**30:.3g} GiB of each GPU; lower base.micro_batch, or set "
+            "resources.micro_batch=auto or strategy=fsdp"
+        )
     there_already = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     free = shutil.disk_usage(there_already).free
     if free < disk:
@@ -273,10 +318,11 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str | Table]:
     yield _trials(plan, found["trials"][:SHOWN_TRIALS])
     if len(plan.to_run) > SHOWN_TRIALS:
         yield f"  … and {len(plan.to_run) - SHOWN_TRIALS} more"
+    share = "trial" if plan.sweep.resources.devices == 1 else f"device, {plan.sweep.resources.devices} a trial"
     kept = ", ".join(f"{size_text(size)} {what}" for what, size in found["disk_bytes"].items() if size)
     yield (
         f"{count_text(found['tokens'])} tokens, {found['flops']:.2g} FLOPs; {'GPU memory' if gpus else 'memory'} about "
-        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a trial; disk {kept}"
+        f"{found['memory_bytes_per_trial'] / 2**30:.2g} GiB a {share}; disk {kept}"
     )
     assumed = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU" if gpus else f"{CPU_FLOPS_PER_CORE / 1e9:.0f} GFLOP/s a core"
     basis = f"at an assumed {assumed}; --calibrate measures it"
@@ -292,7 +338,7 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str | Table]:
 
 
 def _programs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
-    """What is to run where a program trains it, whose costs are not known."""
+    """What is to run where a program trains it, whose costs are known by the trials that it has trained."""
     program = plan.sweep.program
     for entry in found["trials"][:SHOWN_TRIALS]:
         yield f"{entry['trial_id'][:8]}  {entry['what']}"
@@ -300,7 +346,11 @@ def _programs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  … and {len(plan.to_run) - SHOWN_TRIALS} more"
     if program is not None:
         told = " ".join(program.command) or program.trainer
-        yield f"{found['slots']} at once, trained by {told}: how long that takes is not known"
+        how_long = "how long that takes is not known"
+        if found["finish"]:
+            took, finish = duration(found["estimated_hours"] * 3600), datetime.datetime.fromisoformat(found["finish"])
+            how_long = f"about {took}, until {finish:%a %d %b %H:%M}, by the trials that have run"
+        yield f"{found['slots']} at once, trained by {told}: {how_long}"
 
 
 def _trials(plan: Plan, entries: Sequence[Mapping[str, Any]]) -> Table:

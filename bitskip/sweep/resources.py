@@ -6,17 +6,22 @@ import functools
 import math
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitskip.errors import UserError
 from bitskip.store.folder import DESIGN_FILE
 from bitskip.sweep.located_yaml import Source
 
+if TYPE_CHECKING:
+    from bitskip.trial.config import TrialConfig
+
 RETIRED = ("pack",)
 """What a design stored beside its results may still name, and does nothing; in any other file it is an error."""
+
+STRATEGIES = ("single", "ddp", "fsdp")
 
 
 @dataclass(frozen=True)
@@ -24,16 +29,25 @@ class Resources:
     """What one trial is given; a `time_limit` and the age at which a checkpoint is renewed are in seconds.
 
     A trial without progress for `stall_limit` seconds is ended; None = what fits its size (docs/engine.md).
-    `price_per_hour` is that of one GPU or, for trials without, of one core, in any currency.
+    `price_per_hour` is that of one GPU or, for trials without, of one core, in any currency. With a `strategy` other
+    than `single` one trial is trained on all its GPUs or, without any, on all its cores (docs/devices.md). With a
+    `micro_batch` of `auto` a forward pass takes as many sequences as fit the device.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
+    strategy: str = "single"
+    micro_batch: str | None = None
     time_limit: float | None = None
     stall_limit: float | None = None
     checkpoint_seconds: float = 300.0
     price_per_hour: float | None = None
     address: str | None = None
+
+    @property
+    def devices(self) -> int:
+        """How many devices train one trial, each in a process of its own."""
+        return 1 if self.strategy == "single" else int(self.gpus or self.cpus)
 
 
 def read_resources(source: Source) -> Resources:
@@ -43,12 +57,47 @@ def read_resources(source: Source) -> Resources:
     given = {key: value for key, value in source.mapping(("resources",)).items() if key not in retired}
     for key, value in given.items():
         if not _valid(key, value):
-            wanted = "text such as auto" if key == "address" else "a positive number"
-            raise source.error(("resources", key), f"resources: {key} must be {wanted}, got {value!r}")
-    return Resources(**given)
+            wanted = {"address": "text such as auto", "strategy": f"one of {', '.join(STRATEGIES)}"}
+            wanted["micro_batch"] = "auto (a number is an axis, to be set under base)"
+            message = f"resources: {key} must be {wanted.get(key, 'a positive number')}, got {value!r}"
+            raise source.error(("resources", key), message)
+    resources = Resources(**given)
+    if complaint := _devices_complaint(resources):
+        raise source.error(("resources", "strategy"), f"resources: {complaint}")
+    return resources
+
+
+def _devices_complaint(resources: Resources) -> str | None:
+    """Why a trial cannot be trained on all the devices that it is given, or None."""
+    name = "gpus" if resources.gpus else "cpus"
+    amount = getattr(resources, name)
+    if resources.strategy == "single" or (amount == int(amount) and amount >= 2):
+        return None
+    wanted = f"strategy {resources.strategy} is for a whole number of devices, 2 or more"
+    return f"{wanted}, got {name}={amount:g}; set strategy: single"
+
+
+def check_devices(resources: Resources, trials: Iterable[TrialConfig]) -> None:
+    """Raises UserError where a device would be idle, or where devices cannot share a trial's batch evenly."""
+    devices = resources.devices
+    if resources.gpus > devices:
+        raise UserError(
+            f"resources: gpus={resources.gpus:g} with strategy single leaves all but one idle; set strategy=ddp or "
+            "fsdp, or gpus=1"
+        )
+    for trial in trials:
+        if trial.training.batch_size % devices:
+            raise UserError(
+                f"resources: {devices} devices cannot share a batch of {trial.training.batch_size} sequences evenly; "
+                f"make batch_size a multiple of {devices}, or give a trial fewer devices"
+            )
 
 
 def _valid(key: str, value: Any) -> bool:
+    if key == "strategy":
+        return value in STRATEGIES
+    if key == "micro_batch" and value is not None:
+        return bool(value == "auto")
     if value is None:
         return getattr(Resources, key) is None
     if key == "address":

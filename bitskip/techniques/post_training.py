@@ -70,7 +70,8 @@ class PostTraining(Technique):
         return self, {"warm_start": self.warm_start_steps(steps)} if self.warm_start else {}
 
     def check(self, trial: Any) -> None:
-        if self.after and (trial.of(Rotation).variant.after_quantizer or trial["hadamard_scale"] != "ortho"):
+        not_foldable = trial.of(Rotation).variant.after_quantizer or trial["hadamard_scale"] != "ortho"
+        if self.after and not_foldable and _quantizes(trial):
             raise UserError(
                 "quantize: after folds the rotation into the weights, which hadamard: as-published and hadamard_scale: "
                 "none do not allow; take another hadamard, or quantize: training"
@@ -82,10 +83,14 @@ class PostTraining(Technique):
             self = self.reset("calibration_tokens")
         if trial.training.training == "none":
             return self.reset("quantize", "warm_start")
-        quantized = (t for t in trial.techniques if t.post_training and not t.off and not isinstance(t, Rotation))
-        if not any(quantized):
+        if not _quantizes(trial):
             return self.neutral()
         first = self.warm_start_steps(trial.steps)
         if self.after or not first:
             return self.reset("warm_start")
         return replace(self, warm_start=same_share(first, trial.steps, 0.2))
+
+
+def _quantizes(trial: Any) -> bool:
+    """Whether a technique is on that can act later, a rotation aside."""
+    return any(t.post_training and not t.off and not isinstance(t, Rotation) for t in trial.techniques)

@@ -10,9 +10,9 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -96,8 +96,9 @@ class Progress:
 class Step:
     """What one optimizer step takes.
 
-    `inputs` and `targets` [B, T]; the losses' `weights` of exits 1…L; `keep` [L, B], the blocks that each sequence
-    runs, or None for all; the learning rate and the weight decay; the techniques in force.
+    `inputs` and `targets` [B, T], or a device's rows of them; the losses' `weights` of exits 1…L; `keep` [L, B], the
+    blocks that each sequence of the whole batch runs, or None for all; the learning rate and the weight decay; the
+    techniques in force.
     """
 
     inputs: Tensor
@@ -107,6 +108,12 @@ class Step:
     keep: Tensor | None
     lr: float
     weight_decay: float
+
+
+class State(Protocol):
+    """Gives model and optimizer as they are now, the optimizer's moments only if they are asked for."""
+
+    def __call__(self, *, moments: bool) -> tuple[Decoder, torch.optim.Optimizer]: ...
 
 
 class Loop:
@@ -156,12 +163,10 @@ class Loop:
     def ended(self) -> bool:
         return self.progress.diverged is not None or self.progress.step >= self.steps
 
-    def next(self) -> Step:
-        """What the next optimizer step takes."""
-        trial, at = self.trial, (self.progress.step, self.steps)
-        inputs, targets = self.train_on.batch(next(self.order), self.device)
-        rates = learning_rate(trial.training, *at), weight_decay(trial.training, *at)
-        self.now = Step(inputs, targets, *drawn(trial, *at), *rates)
+    def next(self, rows: slice = slice(None)) -> Step:
+        """What the next optimizer step takes, of these sequences of the batch."""
+        self.batch = next(self.order)
+        self.now = step_of(self.trial, self.train_on, self.batch[rows], self.progress.step, self.device)
         return self.now
 
     def took(self, total: float, main: float, norm: float) -> bool:
@@ -180,7 +185,7 @@ class Loop:
             self.report.step(self.progress.step, self._phase(self.progress.step - 1), main)
         return True
 
-    def settle(self, held_out: Callable[[], float], state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
+    def settle(self, held_out: Callable[[], float], state: State) -> None:
         """After the update: sample, measure, and store what others or a next attempt go on from.
 
         `held_out` gives the full model's held-out loss, `state` model and optimizer as they are now; each is called
@@ -189,18 +194,18 @@ class Loop:
         step = self.progress.step
         if step in self.sampled:
             began = time.perf_counter()
-            rows = slice(sampled_sequences(self.trial.training))
-            model, _ = state()
+            sampled = self.train_on.batch(self.batch[: sampled_sequences(self.trial.training)], self.device)
+            model, _ = state(moments=False)
             with precision_context(self.trial.training, self.device):
                 self.progress.layers += self.diagnostics.sample(
-                    model, step, self.now.inputs[rows], self.now.targets[rows], self.now.weights, self._pairs(step)
+                    model, step, *sampled, self.now.weights, self._pairs(step)
                 )
             self.progress.diagnostic_seconds += time.perf_counter() - began
         if step in self.points and not self._measure(held_out()):
             return
         # A trial that asks for a point at which it ends as diverged has to find out by itself.
         if step in self.shared and all(point.below(self.ceiling) for point in self.progress.curve):
-            self._share(self.shared[step], *state())
+            self._share(self.shared[step], *state(moments=True))
         self._keep_when_due(state)
 
     def _pairs(self, step: int) -> Iterator[tuple[Batch, Batch]]:
@@ -246,11 +251,12 @@ class Loop:
         with contextlib.suppress(OSError):  # a full disk costs the saving, not the trial
             save_checkpoint(self.prefixes.path(prefix), content, self._made_of(), model, optimizer, record, codes)
 
-    def _keep_when_due(self, state: Callable[[], tuple[Decoder, torch.optim.Optimizer]]) -> None:
+    def _keep_when_due(self, state: State) -> None:
         if self.checkpoint is None or time.perf_counter() - self.saved < self.checkpoint.every_seconds:
             return
         content, record = self.trial.canonical_json(), self.progress.to_record()
-        save_checkpoint(self.checkpoint.path, content, self.fingerprint, *state(), record, self.diagnostics.codes)
+        now = state(moments=True)
+        save_checkpoint(self.checkpoint.path, content, self.fingerprint, *now, record, self.diagnostics.codes)
         self.saved = time.perf_counter()
 
     def _resumed(self, model: Decoder, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]]:
@@ -300,6 +306,16 @@ def batch_order(
             number, offset = number + 1, 0
         yield pending[:batch_size]
         del pending[:batch_size]
+
+
+def step_of(
+    trial: TrialConfig, train_on: Sequences, sequences: Sequence[int], number: int, device: torch.device
+) -> Step:
+    """What optimizer step `number` (0, 1, …) takes, with these sequences of its batch."""
+    at = number, step_count(trial.training)
+    inputs, targets = train_on.batch(sequences, device)
+    rates = learning_rate(trial.training, *at), weight_decay(trial.training, *at)
+    return Step(inputs, targets, *drawn(trial, *at), *rates)
 
 
 def drawn(trial: TrialConfig, step: int, steps: int) -> tuple[Techniques, tuple[float, ...], Tensor | None]:

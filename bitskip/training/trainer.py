@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,21 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bitskip.data import TokenData, load_data, training_tokens
 from bitskip.data.sequences import Extent, Sequences, cut
 from bitskip.errors import UserError
-from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, build_model, random_model
-from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
 from bitskip.store.schema import CurvePoint, EvaluationRow, ExitResult, ExitSpeed, LayerRow, Outcome, Status
 from bitskip.techniques.post_training import PostTraining
+from bitskip.training.acceptance import acceptance_rates
 from bitskip.training.calibration import calibrate
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
+from bitskip.training.devices import END, STEP, OneDevice, Team
 from bitskip.training.evaluate import bits_per_byte, held_out_loss, held_out_quality, perplexity, weight_bytes
 from bitskip.training.evaluations import evaluations
 from bitskip.training.exits import best_exit
@@ -35,16 +33,16 @@ from bitskip.training.loop import (
     DIVERGENCE_MARGIN,
     Loop,
     Progress,
+    Step,
     drawn,
     precision_context,
 )
-from bitskip.training.optimizer import optimizer_for as optimizer_for
+from bitskip.training.optimizer import optimizer_for
 from bitskip.training.shared_prefix import Prefixes
+from bitskip.training.step import compile_blocks, compiles, gradients, update
 from bitskip.training.text_facts import TextFacts, text_facts
-from bitskip.trial.config import TrainingConfig, TrialConfig, refuse_elsewhere
+from bitskip.trial.config import TrialConfig, refuse_elsewhere
 from bitskip.trial.schedule import acting, measured_steps, step_count
-
-COMPILED_PROGRAMS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +65,21 @@ def run_trial(
     save_weights_to: Path | None = None,
     prefixes: Prefixes | None = None,
     report: Report | None = None,
+    team: Team | None = None,
+    micro_batch: int = 0,
 ) -> TrialResult:
     """Train and evaluate one trial on one device.
 
     `on_point` is called with every point of the curve and the number of steps. With `checkpoint`, a trial that was
     interrupted goes on where its checkpoint stands; `prefixes` are what it takes over from other trials and stores for
-    them; `report` is told of every step. Equal trials give equal losses on the CPU, interrupted, forked or neither.
+    them; `report` is told of every step. With a `team`, this is its first process (`training/devices.py`). Equal trials
+    give equal losses on the CPU, interrupted, forked or neither. `micro_batch` takes the place of the trial's own; sums
+    then round elsewhere.
     Raises UserError if the text cannot fill a sequence and GuardError if a check of `guards` fails; a non-finite loss
     ends the trial as `diverged`.
     """
     ready = prepare(trial, torch.device(device), data)
-    progress = train(ready, on_point, checkpoint, prefixes, report)
+    progress = train(ready, on_point, checkpoint, prefixes, report, team, micro_batch)
     if report:
         report.evaluating()
     return conclude(ready, progress, save_weights_to)
@@ -89,17 +91,27 @@ def train(
     checkpoint: CheckpointPlace | None = None,
     prefixes: Prefixes | None = None,
     report: Report | None = None,
+    team: Team | None = None,
+    micro_batch: int = 0,
 ) -> Progress:
     """Train the model of a trial, with options as for `run_trial`."""
     training, model = ready.trial.training, ready.model
-    if compiles(training, model.head.weight.device):
-        compile_blocks(model)
     if ready.trial.steps:  # before a checkpoint's weights come: what was fitted is the same in all attempts
         model.use(acting(ready.trial, 0, ready.trial.steps)[0])
         calibrate(model, ready.trial, ready.train_on)
     optimizer = optimizer_for(model, training)
     loop = ready.loop(optimizer, on_point, checkpoint, prefixes, report)
-    _train(loop, model, optimizer, ready.curve_on)
+    if team:
+        team.tell(STEP, loop.progress.step)
+    trained = team.trained(model, optimizer) if team else OneDevice(model, optimizer)
+    trained.micro_batch = micro_batch
+    if team:
+        team.tell(STEP, micro_batch)
+    if compiles(training, loop.device):
+        compile_blocks(trained.model)
+    _train(loop, trained, ready.curve_on)
+    if team:
+        team.tell(END)
     calibrate(model, ready.trial, ready.train_on)
     return loop.progress
 
@@ -225,59 +237,38 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     )
 
 
-def _train(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, curve_on: Sequences) -> None:
-    """One model by itself through its loop."""
-    trial, training, device = loop.trial, loop.trial.training, model.head.weight.device
+def _train(loop: Loop, trained: OneDevice, curve_on: Sequences) -> None:
+    """A model through its loop, to be evaluated."""
+    trial, training, device = loop.trial, loop.trial.training, loop.device
 
     def held_out() -> float:
+        model, _ = trained.whole(moments=False)
         model.eval()
         with precision_context(training, device):
             loss = held_out_loss(model, curve_on, trial)
         model.train()
         return loss
 
-    model.train()
+    trained.model.train()
     while not loop.ended:
-        train_step(loop, model, optimizer, held_out)
+        train_step(loop, trained, held_out)
+    model, _ = trained.whole(moments=False)
     evaluated = acting(trial, trial.steps, trial.steps)[0]
     if trial.of(PostTraining).after:
         model.fold(evaluated)
     model.use(evaluated)
 
 
-def train_step(loop: Loop, model: Decoder, optimizer: torch.optim.Optimizer, held_out: Callable[[], float]) -> None:
+def train_step(loop: Loop, trained: OneDevice, held_out: Callable[[], float]) -> None:
     """One optimizer step, and what the loop asks for after it."""
     began = time.perf_counter()
-    step, training = loop.next(), loop.trial.training
-    model.use(step.techniques)
-    for group in optimizer.param_groups:
-        group["lr"] = step.lr * group["share"]
-        if group["decays"]:
-            group["weight_decay"] = step.weight_decay
-    losses = _accumulate(model, step.inputs, step.targets, step.weights, step.keep, training)
-    own = (p for group in optimizer.param_groups for p in group["params"])
-    norm = torch.nn.utils.clip_grad_norm_(own, training.grad_clip or math.inf)
-    # One transfer for all three: each would wait for a GPU by itself.
-    if loop.took(*torch.cat([losses, norm[None]]).tolist()):
-        optimizer.step()
-        model.zero_grad(set_to_none=True)
-        loop.settle(held_out, lambda: (model, optimizer))
+    training = loop.trial.training
+    trained.begin_step()
+    step = loop.next(trained.rows(training.batch_size))
+    if loop.took(*gradients(trained, step, training)):
+        update(trained)
+        loop.settle(held_out, trained.whole)
     loop.progress.seconds += time.perf_counter() - began
-
-
-def compiles(training: TrainingConfig, device: torch.device) -> bool:
-    """Whether a trial's blocks are compiled there."""
-    return training.compile == "on" or (training.compile == "auto" and device.type == "cuda")
-
-
-def compile_blocks(model: Decoder) -> None:
-    """One program serves all blocks of a trial: they have one code and differ in their weights only."""
-    from torch._dynamo import config
-
-    # Layer dropout makes batches of several sizes, and a process may train one trial after another: past the limit of 8
-    # programs for one code, the compiler would run it uncompiled.
-    config.recompile_limit = max(config.recompile_limit, COMPILED_PROGRAMS)
-    model.compile_blocks()
 
 
 def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Iterator[None]:
@@ -290,46 +281,15 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
     if training.compile == "on":
         compile_blocks(model)
     model.train()
-    optimizer = optimizer_for(model, training)
+    trained = OneDevice(model, optimizer_for(model, training))
     last = step_count(training) - 1
     shape = (training.batch_size, training.seq_len)
-    techniques, weights, keep = drawn(trial, last, last + 1)
-    model.use(techniques)
     for step in range(steps):
         tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
-        _accumulate(model, tokens, tokens, weights, keep, training)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip or math.inf)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        then = drawn(trial, last, last + 1)
+        gradients(trained, Step(tokens, tokens, *then, training.lr, training.weight_decay), training)
+        update(trained)
         yield
-
-
-def _accumulate(
-    model: Decoder,
-    inputs: Tensor,
-    targets: Tensor,
-    weights: tuple[float, ...],
-    keep: Tensor | None,
-    training: TrainingConfig,
-) -> Tensor:
-    """Backward over micro-batches; (training loss, full model's loss) of the whole batch, per token that counts.
-
-    Shape [2], fp64, on the model's device: reading them there waits for it.
-    """
-    micro_batch = training.micro_batch or len(inputs)
-    whole = micro_batch >= len(inputs)
-    counted = [] if whole else (targets != IGNORED_TARGET).sum(1).tolist()
-    losses = torch.zeros(2, dtype=torch.float64, device=inputs.device)
-    with contextlib.nullcontext() if whole else quantized_once(model):
-        for start in range(0, len(inputs), micro_batch):
-            rows = slice(start, start + micro_batch)
-            kept = None if keep is None else keep[:, rows]
-            with precision_context(training, inputs.device):
-                total, main = model.losses(inputs[rows], targets[rows], weights, kept, z_loss=training.z_loss)
-            share = 1.0 if whole else sum(counted[rows]) / sum(counted)
-            (total * share).backward()  # type: ignore[no-untyped-call]
-            losses += torch.stack([total.detach(), main.detach()]).double() * share
-    return losses
 
 
 def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], tuple[tuple[float, float], ...]]:
@@ -349,6 +309,10 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], t
         if not all(math.isfinite(each.loss) for each in quality):
             return (), ()
         batch = throughput_batch(device) if trial.training.eval_exits == "all" else None
+        layers, drafts = [each.exit_layer for each in quality], trial.training.eval_draft_tokens
+        kept: Sequence[float | None] = [None] * len(quality)
+        if drafts:
+            kept = acceptance_rates(model, ready.measured_on, layers, drafts)
         single: Sequence[ExitSpeed | None] = [None] * len(quality)
         batched = single
         if batch:
@@ -364,9 +328,10 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], t
             single=one,
             batch=batch,
             batched=many,
+            acceptance_rate=accepted,
             sequence_losses=each.sequence_losses,
         )
-        for each, one, many in zip(quality, single, batched, strict=True)
+        for each, one, many, accepted in zip(quality, single, batched, kept, strict=True)
     )
     return exits, tuple(found.by_threshold)
 

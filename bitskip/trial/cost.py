@@ -21,6 +21,12 @@ FEWEST_TOKENS_PER_PARAMETER = 5
 TRAINING_BYTES_PER_PARAMETER = 16
 """fp32 weight, gradient and two AdamW moments."""
 
+LOGITS_AT_ONCE = {"cpu": 2**19, "gpu": 2**27}
+"""Logits of one exit that are there at a time, in fp32 and once more for the products (`ops/cross_entropy.py`)."""
+
+FITS = 0.8
+"""Share of a device's memory that is planned with: the rest is for fragments and libraries."""
+
 ACTIVATIONS_PER_TOKEN_AND_BLOCK = 34
 """Values of width D kept for the backward pass of one block, per token (Korthikanti et al., arXiv 2205.05198, eq. 2,
 without the attention scores, which flash attention does not keep)."""
@@ -97,14 +103,47 @@ def estimate(trial: TrialConfig, cpus: float = 1.0, gpus: float = 0.0) -> Cost:
     attention = left * 2 * sizes.layers * training.seq_len * sizes.attention_width
     flops_per_token = 6.0 * (blocks + exits * vocab * sizes.width + attention)
     flops = training.tokens * flops_per_token
-    in_flight = (training.micro_batch or training.batch_size) * training.seq_len
-    value_bytes = 2 if gpus else 4
-    kept = in_flight * (
-        ACTIVATIONS_PER_TOKEN_AND_BLOCK * sizes.layers * sizes.width * value_bytes + exits * vocab * (4 + value_bytes)
-    )
     seconds = flops / assumed_speed(cpus, gpus).at(flops)
-    weights = params * (TRAINING_BYTES_PER_PARAMETER if training.tokens else 4)  # measured only: fp32 weights alone
-    return Cost(params, training.tokens, flops, weights + kept, seconds, flops_per_token)
+    return Cost(params, training.tokens, flops, device_memory(trial, gpus > 0), seconds, flops_per_token)
+
+
+def device_memory(
+    trial: TrialConfig, gpu: bool, strategy: str = "single", devices: int = 1, micro_batch: int = 0
+) -> float:
+    """Bytes at the peak on each of the devices that train a trial, on the first of them where they differ.
+
+    `micro_batch` are the sequences of a forward pass on a device; 0 = as the trial says, at most its share of a batch.
+    """
+    sizes, training, vocab = trial.model, trial.training, trial.data.vocab_size
+    params, value = parameter_count(trial), 2 if gpu else 4
+    if not training.tokens:
+        return 4.0 * params  # measured only: fp32 weights
+    share = training.batch_size // devices
+    tokens = min(micro_batch or training.micro_batch or share, share) * training.seq_len
+    exits = max(technique.trained_heads(sizes.layers) for technique in trial.techniques)
+    block = ACTIVATIONS_PER_TOKEN_AND_BLOCK * sizes.width * value
+    ends = token_matrices(sizes) * vocab * sizes.width
+    if strategy == "fsdp":  # blocks keep their inputs alone; the first device has a whole model to measure
+        blocks = block + sizes.layers * sizes.width * value
+        a_block = sum(map(math.prod, matrices(sizes)))
+        weights = params * (TRAINING_BYTES_PER_PARAMETER / devices + 4) + 8 * (ends + a_block)
+    else:
+        blocks, weights = sizes.layers * block, float(params * TRAINING_BYTES_PER_PARAMETER)
+    states = exits * sizes.width * (value + 4)  # what each head reads, and its gradient
+    logits = min(tokens * vocab, LOGITS_AT_ONCE["gpu" if gpu else "cpu"]) * (4 + value)
+    return weights + tokens * (blocks + states) + logits + 4 * vocab * sizes.width
+
+
+def fitting_micro_batch(trial: TrialConfig, memory: float, gpu: bool, strategy: str, devices: int) -> int:
+    """Sequences of a forward pass on a device of so many bytes: the largest even part of its share that fits, or one.
+
+    No more than the trial's own `micro_batch`, where it has one.
+    """
+    share = trial.training.batch_size // devices
+    most = min(trial.training.micro_batch or share, share)
+    even = [size for size in range(most, 0, -1) if share % size == 0]
+    fits = (size for size in even if device_memory(trial, gpu, strategy, devices, size) <= FITS * memory)
+    return next(fits, 1)
 
 
 @dataclass(frozen=True)

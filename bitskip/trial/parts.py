@@ -210,6 +210,13 @@ class TrainingConfig:
         choices=("all", "quarters", "full"),
         since="0.2",
     )
+    eval_draft_tokens: int = axis(
+        0,
+        "tokens that an exit drafts before the full model verifies them, for acceptance_rate; 0 = not measured",
+        low=0,
+        high=64,
+        since="0.2",
+    )
 
     eval_domains: tuple[str, ...] = axis(
         (), "held-out texts of other kinds: files or globs, each file a domain of eval_tokens tokens", since="0.2"

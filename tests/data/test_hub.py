@@ -7,7 +7,7 @@ import datasets
 import pytest
 
 from bitskip.data import load_data
-from bitskip.data.corpora import open_corpus
+from bitskip.data.corpora import drawn, open_corpus
 from bitskip.data.tokenizer import load_tokenizer
 from bitskip.errors import UserError
 from bitskip.hub import hub_connection
@@ -60,6 +60,16 @@ def test_a_dataset_becomes_streams(hub: list[tuple[object, ...]], tmp_path: Path
     data = load_data(DataConfig(corpus="some/set", tokenizer="bytes"), 0, 0, tmp_path)
     assert bytes(data.train[:5].tolist()) == b"row 0"
     assert len(data.train) == sum(len(text) + 1 for text in ROWS["text"][:50])
+
+
+@pytest.mark.parametrize("split", ["two", "three"])
+def test_one_split_is_dealt_out_to_all_parts(hub: list[tuple[object, ...]], split: str) -> None:
+    config = DataConfig(corpus="some/set", validation_split="", validation_fraction=0.2, split=split, streaming=True)
+    corpus = open_corpus(config)
+    parts = {side: list(corpus.documents(side)) for side in corpus.sides}
+    assert sorted(text for part in parts.values() for text in part) == sorted(ROWS["text"][:50])
+    assert parts["test"] == [text for text in ROWS["text"][:50] if drawn(text) < 0.2]
+    assert {asked[2] for asked in hub} == {"train"}
 
 
 def test_a_missing_column_is_named(hub: list[tuple[object, ...]]) -> None:

@@ -85,7 +85,7 @@ def test_the_plan_has_counts_costs_and_what_is_missing(file: Path) -> None:
 
 
 def test_the_plan_says_what_the_machine_lacks(file: Path) -> None:
-    found = plan(file, "--set", "resources={cpus: 4096, gpus: 8}", "--no-calibrate")
+    found = plan(file, "--set", "resources={cpus: 4096, gpus: 8, strategy: ddp}", "--no-calibrate")
     assert found["problems"][0].startswith("a trial asks for 4096 CPU, here are ")
     printed = ok("sweep", file, "--dry-run", "--set", "resources.cpus=4096", "--no-calibrate")
     assert "problem: a trial asks for 4096 CPU" in printed

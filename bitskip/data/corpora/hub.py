@@ -23,7 +23,8 @@ class HubDataset(Corpus):
     """The dataset of that name, one document a row; rows without a text are left out.
 
     Where a document is an article, as in WikiText, rows are lines. Without a `test_split`, the
-    validation split's documents are dealt out to validation and test by a hash of their text.
+    validation split's documents are dealt out to validation and test by a hash of their text; without a
+    `validation_split` too, `validation_fraction` of the training split's are the test, and as many the validation.
 
     Its streams raise UserError if the hub, the dataset, the split or the column is missing, or if splits share rows.
     """
@@ -43,28 +44,43 @@ class HubDataset(Corpus):
         config = self.config
         names = ["corpus", "subset", "column", "streaming"] + ["document"] * (config.document != "auto")
         names += ["split", "test_split"] * self.of_three  # older keys of caches stay
+        names += ["validation_fraction"] * (not config.validation_split)
         named = {key: getattr(config, key) for key in names}
         return {**named, "splits": [config.train_split, config.validation_split]}
 
     def documents(self, side: Side) -> Iterator[str]:
         config = self.config
+        if not config.validation_split:
+            yield from (text for text in self._texts(config.train_split) if self._side_of(text) == side)
+            return
         _check_splits("train_split", config.train_split, "validation_split", config.validation_split)
         test = config.test_split if self.of_three else ""
         if test:
             _check_splits("train_split", config.train_split, "test_split", test)
             _check_splits("validation_split", config.validation_split, "test_split", test)
-        repository, default_subset = _repository(config)
         held_out = test if test and side == "test" else config.validation_split
         split = config.train_split if side == "train" else held_out
         halves = self.of_three and not test and side != "train"
+        for text in self._texts(split):
+            if not halves or (drawn(text) < 0.5) == (side == "test"):
+                yield text
+
+    def _side_of(self, text: str) -> Side:
+        """Where a document of the training split belongs if nothing else is held out."""
+        fraction, draw = self.config.validation_fraction, drawn(text)
+        if draw < fraction:
+            return "test"
+        return "validation" if self.of_three and draw < 2 * fraction else "train"
+
+    def _texts(self, split: str) -> Iterator[str]:
+        config = self.config
+        repository, default_subset = _repository(config)
         rows = _load(repository, config.subset or default_subset, split, config.streaming)
         try:
             texts: Iterator[str] = (_text(row, config.column, repository) or "" for row in rows)
             if config.document == "article":
                 texts = articles(texts, f"data: '{repository}'")
-            for text in filter(None, map(str.strip, texts)):
-                if not halves or (drawn(text) < 0.5) == (side == "test"):
-                    yield text
+            yield from filter(None, map(str.strip, texts))
         except UserError:
             raise
         except Exception as error:  # a stream can break at any row, with whatever its transport raises
