@@ -67,7 +67,7 @@ def _seen(layers: list[BitLinear]) -> Iterator[dict[BitLinear, Tensor]]:
     rounded = [layer for layer in layers if any(isinstance(op, RoundedOnce) for op in layer.ops.weight)]
     for layer in rounded:
         hessians[layer] = layer.weight.new_zeros(layer.weight.shape[1], layer.weight.shape[1])
-        layer.freeze(layer.weight)
+        layer.freeze(layer.weight.detach())
     hooks = [layer.register_forward_pre_hook(see) for layer in layers]
     try:
         yield hessians

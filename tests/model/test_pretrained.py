@@ -189,6 +189,34 @@ def test_healing_starts_from_the_weights_and_trains_them(stored: Path) -> None:
     assert (before.bigram_loss, before.curve, before.tokens_trained) == (None, (), 0)
 
 
+@pytest.mark.slow
+def test_the_sweep_of_healing_measures_the_gap_on_both_texts(stored: Path) -> None:
+    (stored / "other.txt").write_text("\n\n".join(f"other{n} text of{n % 7} its own" for n in range(300)))
+    small = {
+        **SMALL,
+        "tokens": 8_192,
+        "lr": 1e-3,
+        "curve_points": 2,
+        "eval_domains": "[other.txt]",
+        "data.leak_bound": 1,
+    }
+    options = [f"--set=base.{name}={value}" for name, value in small.items()]
+    command = ["sweep", str(ROOT / "sweeps" / "healing.yaml"), "--executor", "inline", *options]
+    run = subprocess.run([sys.executable, "-m", "bitskip", *command], cwd=stored, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    results = load_results(stored / "results")
+    rows = {row["point"]: row for row in results.trials.to_pylist()}
+    assert {point: row["tokens_trained"] for point, row in rows.items()} == {
+        "as it is": 0,
+        "quantized": 0,
+        "healed": 8_192,
+        "trained in full precision": 8_192,
+    }
+    assert rows["healed"]["loss"] < rows["quantized"]["loss"]
+    judged = {row["trial_id"] for row in results.evaluations.to_pylist() if row["name"] == "other"}
+    assert judged == {row["trial_id"] for row in rows.values()}
+
+
 def test_what_is_not_healed_stays(stored: Path) -> None:
     """Norms and queries move, and nothing else; adding nothing to the list is no other trial."""
     data = {"files": [str(stored / "text.txt")], "leak_bound": 1}

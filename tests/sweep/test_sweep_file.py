@@ -59,11 +59,11 @@ def test_full_grid_by_hand(load):
     assert sum(sweep.point_of(trial) is not None for trial in sweep.trials) == 4 * 2
 
 
-OF_PRETRAINED = SWEEPS / "pretrained.yaml"
-"""Needs a model; tests/model/test_pretrained.py runs it."""
+OF_PRETRAINED = {SWEEPS / "pretrained.yaml", SWEEPS / "healing.yaml"}
+"""They need a model; tests/model/test_pretrained.py runs them."""
 
 
-@pytest.mark.parametrize("path", sorted({*SWEEPS.glob("*.yaml")} - {OF_PRETRAINED}), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted({*SWEEPS.glob("*.yaml")} - OF_PRETRAINED), ids=lambda path: path.name)
 def test_the_sweeps_we_ship_load_with_every_profile(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     profiles = YAML(typ="safe").load(path.read_text()).get("profiles") or {}

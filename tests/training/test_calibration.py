@@ -8,7 +8,7 @@ import torch
 
 from bitskip.data.sequences import Sequences, packed
 from bitskip.errors import UserError
-from bitskip.model.bitlinear import BitLinear
+from bitskip.model.bitlinear import BitLinear, frozen_weights
 from bitskip.model.decoder import Decoder, random_model
 from bitskip.ops.calibrated import StaticQuantizer
 from bitskip.training.calibration import calibrate
@@ -71,7 +71,8 @@ def test_weights_are_rounded_once_and_better_than_to_nearest() -> None:
         fitted(trial_of(**axes)) for axes in (GPTQ, GPTQ | {"weight_rounding": "nearest"}, {"bits": 16})
     )
     tokens = TEXT.batch(range(8))[0]
-    with torch.no_grad():
+    assert dict(gptq.named_parameters()).keys() == dict(whole.named_parameters()).keys()
+    with frozen_weights(gptq), frozen_weights(nearest), torch.no_grad():  # as evaluation does
         errors = [(model(tokens, 1) - whole(tokens, 1)).square().mean().item() for model in (gptq, nearest)]
     assert errors[0] < errors[1]
     for layer, before in zip(layers_of(gptq), layers_of(whole), strict=True):
