@@ -3,7 +3,7 @@
 python benchmarks/predictor_peers.py [--draws N] [--first N] [--jobs N] [--only TEXT] [--no-peers] [--folder]
 
 For every scenario of truths.py: mean error on the cells left out, in % of perplexity against the truth without noise;
-the share of a new seed's values inside the 90 % intervals; half-width of these. Peers see the means of the cells: as
+the probability of a new seed's value to be inside the 90 % interval; half-width of these. Peers see the means of the cells: as
 ranks of levels between 0 and 1 (process, trees) or as indicators (linear models). They need lightgbm beside the
 packages of the `dev` extra.
 """
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import ndtr
 from truths import SCENARIOS, Array, Draw, Space, draw
 
 import bitskip
@@ -159,6 +160,7 @@ def run(job: tuple[int, int, bool, bool]) -> dict[str, float]:
     predictor.model  # noqa: B018 -- fits
     row["fit s"] = time.perf_counter() - start
     means, inside, halves, tiers = [], [], [], []
+    new_mean, new_sd = drawn.new_seed
     for cell in asked:
         try:
             found = predictor.predict(**asked_axes(drawn.space, cell))
@@ -167,7 +169,8 @@ def run(job: tuple[int, int, bool, bool]) -> dict[str, float]:
             means.append(math.nan)
             continue
         means.append(math.log(found.mean))
-        inside.append(math.log(found.low) <= drawn.new_seed[cell] <= math.log(found.high))
+        ends = (np.log([found.low, found.high]) - new_mean[cell]) / new_sd[cell]
+        inside.append(float(np.diff(ndtr(ends))[0]))
         halves.append(50 * math.log(found.high / found.low))
         tiers.append(found.tier)
     row["bitskip"] = percent(np.array(means) - truth)

@@ -325,15 +325,16 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Draw:
-    """One draw of a scenario: losses [cells, seeds], a new seed's losses, and which cells are left out.
+    """One draw of a scenario: losses [cells, seeds], and which cells are left out.
 
-    `truth` is what the mean over the seeds tends to: with the mean of their shifts, without other noise.
+    `truth` is what the mean over the seeds tends to: with the mean of their shifts, without other noise. A new seed's
+    losses are normal, with mean and standard deviation `new_seed`.
     """
 
     space: Space
     truth: Array
     losses: Array
-    new_seed: Array
+    new_seed: tuple[Array, Array]
     left_out: Array
 
 
@@ -347,7 +348,8 @@ def draw(scenario: Scenario, number: int) -> Draw:
         sd = np.where(space.at("bits") > 0, 3.0, 1.0) * sd / 2
     shifts = source.normal(0, scenario.shift, scenario.seeds + 1)
     losses = truth[:, None] + shifts + sd[:, None] * source.normal(size=(len(truth), len(shifts)))
-    return Draw(space, truth + shifts[:-1].mean(), losses[:, :-1], losses[:, -1], scenario.left_out(space, source))
+    new_seed = truth, np.hypot(sd, scenario.shift)
+    return Draw(space, truth + shifts[:-1].mean(), losses[:, :-1], new_seed, scenario.left_out(space, source))
 
 
 def _scenarios() -> list[Scenario]:

@@ -152,6 +152,8 @@ def stratum_effects(
     if seed_sd is not None and all(len(own) < 2 for own in values.values()):
         noise = known_noise(seed_sd)
     text = {cell.levels: cell.sequences(metric) for cell in stratum.cells}
+    if not stratum.trained and any(text.values()):
+        noise = known_noise(0.0)  # the held-out text is all that chance chose
     missing = shifts(stratum.cells, values) if metric.logarithmic else {}
     measure = _Measure(stratum, values, noise, text, missing)
     combinations = treatment_combinations(stratum, order)
@@ -274,7 +276,7 @@ class _Measure:
         cells = [cell.levels for cell in self.stratum.cells]
         for pair in (None, *([factors] if len(factors) < 3 else [])):
             if pair not in known:
-                known[pair] = PairModel(cells, self.values, pair)
+                known[pair] = PairModel(cells, self.values, self.stratum.baseline, pair)
         models = {"a model of all pairs": known[None]}
         return models if len(factors) > 2 else models | {"a model without other pairs": known[factors]}
 
@@ -376,7 +378,7 @@ def _effect(
         p_adjusted=p_adjusted,
         family=family,
         detectable=found.detectable,
-        more_seeds=more_seeds(found, margin, p_adjusted) if reached == UNRESOLVED else None,
+        more_seeds=more_seeds(found, margin, p_adjusted) if reached == UNRESOLVED and stratum.trained else None,
         crossover=contrast.crossover,
         reference=contrast.reference,
         rates=_rates(stratum),
@@ -394,4 +396,6 @@ def compare(metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:
     cells = (cell, reference)
     values = {each.levels: each.values(metric) for each in cells}
     text = {each.levels: each.sequences(metric) for each in cells}
-    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, text=text)
+    untrained = all(row.get("training") == "none" for each in cells for row in each.rows)
+    noise = known_noise(0.0) if untrained and any(text.values()) else None
+    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise, text)

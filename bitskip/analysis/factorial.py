@@ -120,6 +120,11 @@ class Stratum:
         return dict(self.scale) | (dict(min(self.cells, key=distance).recipe) if self.tuned else {})
 
     @property
+    def trained(self) -> bool:
+        """Whether its trials learned anything: else every seed has the same values, and no chance but the text's."""
+        return bool(self.scale.get("training") != "none")
+
+    @property
     def trials(self) -> int:
         return sum(len(cell.rows) for cell in self.cells)
 

@@ -16,13 +16,15 @@ import numpy as np
 from bitskip.analysis.contrasts import Values, Weights
 from bitskip.analysis.design_matrix import Array, indicators, pair_products
 from bitskip.analysis.levels import INDEX, Levels
-from bitskip.analysis.student_t import Estimate, of_parts
+from bitskip.analysis.student_t import CONFIDENCE, Estimate, of_parts, student_t_quantile
 
 TOLERANCE = 1e-6
 FEWEST_SEEDS = 1.5
 """Effective number of seeds below which nothing is known of what seeds do."""
 LEAST_FREEDOM = 2.0
 """Degrees of freedom of the misfit below which nothing is known of what the model leaves out."""
+READINGS = ((False, False), (True, False), (True, True))
+"""What is supposed of effects that were left out: whether a baseline level has none; whether triples act like pairs."""
 
 
 class PairModel:
@@ -31,8 +33,11 @@ class PairModel:
     Of pairs all, or the one `pair` of factors: then all others are taken as chance, and what they do is misfit.
     """
 
-    def __init__(self, cells: Sequence[Levels], values: Values, pair: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, cells: Sequence[Levels], values: Values, baseline: Levels, pair: frozenset[str] | None = None
+    ) -> None:
         self.cells = list(cells)
+        self.baseline = baseline
         self.pair = pair
         self.run = [levels for levels in self.cells if values.get(levels)]
         self.trials = [(levels, seed, value) for levels in self.run for seed, value in values[levels].items()]
@@ -43,7 +48,7 @@ class PairModel:
 
         Nor does a model that has hardly more cells than terms: what it leaves out would go unseen.
         """
-        if not self.trials or self._excess is None or self._excess[1] < LEAST_FREEDOM:
+        if not self.trials or not self._excess:
             return None
         terms = self._terms([*self.cells, *weights])[len(self.cells) :]
         wanted = np.array(list(weights.values())) @ terms
@@ -62,11 +67,7 @@ class PairModel:
     @cached_property
     def _run_terms(self) -> Array:
         """[cells that were run, terms]"""
-        return self._terms(self.cells)[self._was_run]
-
-    @cached_property
-    def _was_run(self) -> list[bool]:
-        return [levels in self._place for levels in self.cells]
+        return self._terms(self.cells)[[levels in self._place for levels in self.cells]]
 
     @cached_property
     def _place(self) -> dict[Levels, int]:
@@ -113,40 +114,46 @@ class PairModel:
         return effective / (effective - 1) * float(added @ added), effective - 1
 
     def _misfit(self, of_trial: Array, weights: Weights) -> tuple[float, float]:
-        """(variance, degrees of freedom) of what the model leaves out: `_left_out`, each of one variance by chance.
+        """(variance, degrees of freedom) of what the model leaves out, each of it of one variance by chance.
 
-        What one of them does to a contrast is what it adds to the cells that were run, less what it would to those that
-        are asked for. Cells that share it move together, so that many cells make it no smaller.
+        What one effect does to a contrast is what it adds to the cells that were run, less what it would to those that
+        are asked for. Cells that share it move together, so that many cells make it no smaller. Nothing tells which of
+        the readings holds: it is the one that makes the interval widest.
         """
-        assert self._excess is not None
-        variance, df = self._excess
-        terms = self._left_out([*self.cells, *weights])
-        run, asked = terms[: len(self.cells)][self._was_run], terms[len(self.cells) :]
-        load = np.bincount(self._cell, of_trial, len(self.run)) @ run - np.array(list(weights.values())) @ asked
-        return variance * float(load @ load), df
+        shares = np.concatenate([np.bincount(self._cell, of_trial, len(self.run)), -np.array(list(weights.values()))])
+        found = []
+        for reading, (variance, df) in self._excess.items():
+            load = shares @ self._left_out([*self.run, *weights], *reading) @ shares
+            found.append((variance * float(load), df))
+        return max(found, key=lambda part: part[0] * student_t_quantile((1 + CONFIDENCE) / 2, part[1]) ** 2)
 
     @cached_property
-    def _excess(self) -> tuple[float, float] | None:
-        """(variance, degrees of freedom) of one effect that was left out, from the residuals' means.
+    def _excess(self) -> dict[tuple[bool, bool], tuple[float, float]]:
+        """(variance, degrees of freedom) of one effect that was left out, by reading, from the residuals' means.
 
         Their squares less what chance within seeds makes of them, over what a unit variance would; degrees of freedom
-        after Satterthwaite. None without cells to spare.
+        after Satterthwaite. Readings without cells to spare are not there.
         """
-        count, terms = len(self.run), self._left_out(self.cells)[self._was_run]
+        count = len(self.run)
         maker = np.eye(count) - self._run_terms @ np.linalg.pinv(self._run_terms)
         freedom = round(float(np.trace(maker)))
-        unit = maker @ terms @ terms.T @ maker
-        expected = float(np.trace(unit))
-        if freedom < 1 or expected < TOLERANCE:
-            return None
+        if freedom < 1:
+            return {}
         held = np.bincount(self._cell, minlength=count)
         means = np.bincount(self._cell, self._residual, count) / held
         deviations = np.zeros((count, len(self.seeds)))
         deviations[self._cell, self._seed] = self._residual - means[self._cell]
         repeats = len(self.trials) / count
         chance = float(((maker @ deviations) ** 2).sum()) / (freedom * (repeats - 1)) if repeats > 1 else 0.0
-        excess = (float(held @ means**2) - freedom * chance) / repeats
-        return max(excess, 0.0) / expected, expected**2 / float((unit**2).sum())
+        excess = max((float(held @ means**2) - freedom * chance) / repeats, 0.0)
+        found = {}
+        for reading in READINGS:
+            unit = maker @ self._left_out(self.run, *reading) @ maker
+            expected = float(np.trace(unit))
+            df = expected**2 / float((unit**2).sum()) if expected > TOLERANCE else 0.0
+            if df >= LEAST_FREEDOM:
+                found[reading] = excess / expected, df
+        return found
 
     def _terms(self, cells: Sequence[Levels]) -> Array:
         """[cells, 1 and single effects and pairs]; more cells with the same levels add rows only."""
@@ -155,18 +162,22 @@ class PairModel:
         chosen = blocks if self.pair is None else [b for n, b in zip(varied, blocks, strict=True) if n in self.pair]
         return np.hstack([np.ones((len(cells), 1)), *blocks, *pair_products(chosen)])
 
-    def _left_out(self, cells: Sequence[Levels]) -> Array:
-        """[cells, 0 or 1 for each combination of levels of] three factors, or of two that are not the model's pair."""
-        varied = {}
+    def _left_out(self, cells: Sequence[Levels], anchored: bool, triples: bool) -> Array:
+        """[cells, cells] covariance of what the model leaves out, for effects of variance 1.
+
+        These are combinations of levels of three factors, or of two that are not the model's pair, with or without
+        `triples`. They scatter around their mean, or, `anchored`, around nothing where a level is the baseline's.
+        """
+        alike = {}
         for name, index in INDEX.items():
-            known = sorted({levels[index] for levels in cells}, key=repr)
+            known = [self.baseline[index], *{levels[index] for levels in cells} - {self.baseline[index]}]
             if len(known) > 1:
-                varied[name] = np.array([[own[index] == level for level in known] for own in cells], dtype=float)
-        blocks = [np.zeros((len(cells), 0))]
-        for names in itertools.combinations(varied, 3 if self.pair is None else 2):
-            if frozenset(names) != self.pair:
-                product = np.ones((len(cells), 1))
-                for name in names:
-                    product = (product[:, :, None] * varied[name][:, None, :]).reshape(len(cells), -1)
-                blocks.append(product)
-        return np.hstack(blocks)
+                at = np.array([known.index(levels[index]) for levels in cells])
+                alike[name] = (at[:, None] == at) & ((at > 0) | (not anchored))
+        found = np.zeros((len(cells), len(cells)))
+        fewest = 3 if self.pair is None else 2
+        for order in range(fewest, 4 if triples else fewest + 1):
+            for names in itertools.combinations(alike, order):
+                if frozenset(names) != self.pair:
+                    found += np.logical_and.reduce([alike[name] for name in names])
+        return found

@@ -205,7 +205,7 @@ def suggest(
     from bitskip.store.folder import SweepFolder
     from bitskip.store.stored_design import PROGRAMS
     from bitskip.store.tables import load_results, sweep_folders
-    from bitskip.sweep.suggest import measured_space, suggest
+    from bitskip.sweep.suggest import measured_space, suggest, without_searches
     from bitskip.sweep.sweep_file import load_sweep
 
     results = or_reference(results) if file is None else results
@@ -230,8 +230,8 @@ def suggest(
             print(f"bitskip: left out of the space: {error}", file=sys.stderr)  # such as one whose text is elsewhere
             continue
         programs.append({key: sweep.resolved[key] for key in PROGRAMS if sweep.resolved.get(key)})
-        # What carries a published defect teaches the model nothing; it is suggested only to who names its file.
-        wanted = [trial for trial in sweep.trials if file is not None or not trial.artefact]
+        # Published defects teach the model nothing, and searches have chosen: they are for who names their file.
+        wanted = [t for t in without_searches(sweep.trials) if not t.artefact] if file is None else sweep.trials
         space |= dict.fromkeys(wanted, sweep.tuned)
     if not space and found:
         space = measured_space(found)

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bitskip.model.bitlinear import BitLinear, shared_input
 from bitskip.model.rotary import rotary_table
+from bitskip.model.transfer import OUTPUT_NORMS, initial_std, width_share
 from bitskip.ops.cross_entropy import cross_entropies
 from bitskip.ops.fused import RMSNorm, gated, rotate
 from bitskip.ops.published_defects import compared_tokens
@@ -216,11 +217,14 @@ class Decoder(nn.Module):
     @torch.no_grad()
     def _initialise(self, techniques: Techniques) -> None:
         """Normal with `initial_std`; the matrices that write to the residual stream are scaled by 1/sqrt(2L).
+        Gains of norms are 1, of output norms `width_share`.
 
         Each parameter draws from its own stream, so that models share the weights they have in common.
         """
         for name, parameter in self.named_parameters():
             if parameter.ndim < 2:
+                if name.startswith(OUTPUT_NORMS):
+                    parameter.fill_(width_share(self.sizes))
                 continue
             own = (each.initial(name, parameter.shape, generator(self.seed, "init", name)) for each in techniques)
             drawn = only((values for values in own if values is not None), "initial values")
@@ -228,7 +232,7 @@ class Decoder(nn.Module):
                 writes_residual = name.endswith((".o.weight", ".down.weight"))
                 scale = 1 / math.sqrt(2 * self.sizes.layers) if writes_residual else 1.0
                 drawn = torch.randn(parameter.shape, generator=generator(self.seed, "init", name))
-                drawn *= initial_std(self.sizes, parameter.shape) * scale
+                drawn *= initial_std(self.sizes, name, parameter.shape[-1]) * scale
             parameter.copy_(drawn)
 
     def use(self, techniques: Techniques) -> None:
@@ -364,15 +368,6 @@ class Decoder(nn.Module):
             penalty = technique.penalty(self)  # asked for in any case: it is of this pass
             total = total + penalty if penalties and penalty is not None else total
         return total, main
-
-
-def initial_std(sizes: ModelConfig, shape: Sequence[int]) -> float:
-    """Standard deviation of a matrix's initial weights, the scale of residual branches left aside.
-
-    `fan-in` is c / sqrt(inputs), which keeps outputs as large at every width (LeCun et al. 1998, Efficient BackProp,
-    §4.6), and c / sqrt(D) for the embedding [V, D].
-    """
-    return sizes.init_std if sizes.init == "normal" else sizes.init_gain / math.sqrt(shape[-1])
 
 
 def uncompiled() -> contextlib.AbstractContextManager[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -125,7 +126,8 @@ def tensors(files: PretrainedFiles, trial: TrialConfig) -> Iterator[tuple[str, T
     """Names and values of the model's tensors, as they are stored. Raises UserError for files that are damaged."""
     place = trial.model.pretrained
     if files.gguf:
-        yield from _of_gguf(files.weights[0], trial)
+        path = files.weights[0]
+        yield from _of_gguf(path, trial.model.head_width, trial.model.pretrained, path.stat().st_mtime_ns)
         return
     try:
         for path in files.weights:
@@ -136,7 +138,8 @@ def tensors(files: PretrainedFiles, trial: TrialConfig) -> Iterator[tuple[str, T
         raise trouble(place, f"its weights cannot be read: {first_line(error)}") from None
 
 
-def _of_gguf(path: Path, trial: TrialConfig) -> Iterator[tuple[str, Tensor]]:
+@functools.lru_cache(1)  # a sweep of one model: reading it takes as long as a thousand tokens
+def _of_gguf(path: Path, head_width: int, place: str, changed: int) -> list[tuple[str, Tensor]]:
     """Tensors of a .gguf file in full precision, with the rotary pairs of queries and keys as `transformers` has them.
 
     llama.cpp keeps the two numbers of a pair side by side in its architecture `llama`, and half a head apart in others.
@@ -148,11 +151,13 @@ def _of_gguf(path: Path, trial: TrialConfig) -> Iterator[tuple[str, Tensor]]:
         reader = GGUFReader(path)
         field = reader.fields["general.architecture"]
         interleaved = bytes(field.parts[field.data[0]]).decode() == "llama"
+        found = []
         for stored in reader.tensors:
             value = torch.from_numpy(np.array(dequantize(stored.data, stored.tensor_type), np.float32))
             if interleaved and any(part in stored.name for part in (".attn_q.", ".attn_k.")):
-                pairs = value.view(-1, trial.model.head_width // 2, 2, *value.shape[1:])
+                pairs = value.view(-1, head_width // 2, 2, *value.shape[1:])
                 value = pairs.transpose(1, 2).reshape(value.shape)
-            yield stored.name, value
+            found.append((stored.name, value))
+        return found
     except (OSError, ValueError, KeyError, IndexError, NotImplementedError) as error:
-        raise trouble(trial.model.pretrained, f"its weights cannot be read: {first_line(error)}") from None
+        raise trouble(place, f"its weights cannot be read: {first_line(error)}") from None

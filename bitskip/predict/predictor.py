@@ -177,7 +177,7 @@ class Predictor:
                 f"{len(self.strata)} scales were measured; taken is the one with most trials, {stratum.label} "
                 f"({stratum.finished}). Others: {others}. Choose with --model, --tokens or --set"
             )
-        if surface.seeds.count < 2:
+        if surface.seeds.count < 2 and stratum.trained:
             notes.append("one seed only: the intervals know nothing of how far a seed shifts all configurations")
         return (*notes, *self.measured.problems)
 

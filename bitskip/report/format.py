@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bitskip.analysis.metrics import METRICS
-from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED
+from bitskip.analysis.regime import RATE_NOT_SEARCHED, RATE_OPEN, UNDERTRAINED, UNTRAINED
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER
 
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ def regime_line(regime: Regime) -> str:
     """How large and how long a scale is, at which rate, and what that leaves open."""
     if not regime.known:
         return "Results from elsewhere: size, budget and recipe of their models are not known."
+    if regime.mark == UNTRAINED:
+        return (
+            f"{count_text(regime.parameters)} parameters without embedding, {UNTRAINED}: techniques act on the "
+            "model as it is; intervals are over pieces of the held-out text, which is all that chance chose."
+        )
     rate = "learning rates by configuration" if regime.lr is None else f"learning rate {regime.lr:g}"
     steps = "batch sizes by configuration"
     if regime.steps is not None:
@@ -106,6 +111,10 @@ def regime_line(regime: Regime) -> str:
         )
     if RATE_OPEN in regime.mark:
         told += " Rate open: the first or last rate that was run is the best one of some configuration."
+    if RATE_NOT_SEARCHED in regime.mark:
+        told += (
+            " Rate not searched: no search at this size and budget ended; at its own best rate an effect may differ."
+        )
     return told
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, SINGLE_VERDICTS, UNRESOLVED
-from bitskip.analysis.regime import RATE_OPEN, UNDERTRAINED
+from bitskip.analysis.regime import RATE_NOT_SEARCHED, RATE_OPEN, UNDERTRAINED, UNTRAINED
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.report.table import Block, Column, tabulate
+from bitskip.scaling.verdict import FADES, FLIPS, GROWS
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER
 
 GLOSSARY = {
@@ -23,7 +24,10 @@ GLOSSARY = {
     "composition effect": "what two techniques do together beyond the product of what each does alone",
     "detectable": "the smallest effect that these seeds would have found four times in five",
     "diverged": "the loss became infinite or no number",
+    FADES: "becomes smaller along the ladder",
     "exit loss": "training that asks every block's output for the next token too, so that decoding may stop early",
+    FLIPS: "changes its sign along the ladder",
+    GROWS: "becomes larger along the ladder",
     "held-out": "text that was not trained on",
     "kurtosis": "how heavy the tails of a distribution are: 3 for a Gaussian, more where there are outliers",
     "main effect": "what one technique does alone",
@@ -35,8 +39,10 @@ GLOSSARY = {
     "phase 1+2": "plain training, then training with layer dropout and exit loss",
     "power": "how often an effect of a given size would be found, were all run again",
     "rank correlation": "how well an order is predicted: 1 is the same order, 0 none",
+    RATE_NOT_SEARCHED: "the learning rate was searched at other sizes or budgets, or by no search that is here",
     RATE_OPEN: "the best learning rate is the first or last that was tried, so a better one may lie beyond",
     "R²": "share of the differences between configurations that is predicted: 1 is all, 0 none",
+    "rung": "one model size and training budget of a ladder",
     "scale": "model, text, tokens and recipe; trials are compared within one only",
     "seed noise": "how much a trial's result moves when nothing but its random seed changes",
     "seeds × settings": "repeats of each comparison, and settings of the other techniques that it is averaged over",
@@ -46,6 +52,7 @@ GLOSSARY = {
     "sub-additive": "together lower than the two alone promise",
     "super-additive": "together higher than the two alone promise",
     "tokens a parameter": "training tokens over parameters without embedding; about 20 are best for a given compute",
+    UNTRAINED: "techniques were applied to a model as it is; no seed differs, and intervals are those of another text",
     UNDERTRAINED: f"fewer than {FEWEST_TOKENS_PER_PARAMETER} tokens a parameter: with more, the order can turn",
     "unigram entropy": "the loss of a model that knows how frequent each token is, and nothing else",
     UNRESOLVED: "these seeds cannot tell the effect from none",
@@ -79,7 +86,9 @@ PLAIN = {
 MODELLED = "~"
 """Behind an estimate that is modelled."""
 
-LEGEND = f"{_ABOVE} higher, {_BELOW} lower, {_NONE} no difference, {_OPEN} open: too few seeds to tell"
+LEGEND = (
+    f"{_ABOVE} higher, {_BELOW} lower, {_NONE} no difference, {_OPEN} open: too few seeds, or too little text, to tell"
+)
 
 
 def glossary(_: object = None) -> Iterator[Block]:
@@ -93,8 +102,8 @@ def _alphabetical(entry: tuple[str, str]) -> str:
     return entry[0].lower()
 
 
-_TERMS = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(GLOSSARY, key=len, reverse=True)))})\b", re.IGNORECASE)
-"""Finds a term in a text; of two that begin alike, the longer one."""
+_TERMS = re.compile(rf"\b({'|'.join(map(re.escape, sorted(GLOSSARY, key=len, reverse=True)))})s?\b", re.IGNORECASE)
+"""Finds a term in a text, one or several; of two that begin alike, the longer one."""
 
 
 _MEANINGS = {term.lower(): means for term, means in GLOSSARY.items()}
@@ -104,7 +113,7 @@ def pieces(text: str) -> Iterator[tuple[str, str]]:
     """The text in parts, each with what it means: a term where it stands first, "" for all else."""
     at, told = 0, set()
     for found in _TERMS.finditer(text):
-        term = found[0].lower()
+        term = found[1].lower()
         if term not in told:
             told.add(term)
             yield text[at : found.start()], ""

@@ -57,11 +57,16 @@ def html_page(analysis: Analysis, *, live: int | None = None) -> str:
     return _rendered(
         live,
         title=whole.title if len(sweeps) <= MOST_NAMED else f"What {len(sweeps)} sweeps showed",
-        answer=list(answer.answer(analysis)),
+        opening=list(answer.opening(analysis)),
+        answer=[*answer.best(analysis), *answer.to_know(analysis)],
+        next=list(answer.to_run_next(analysis)),
         picture=_picture(analysis),
+        matrix=[block for sheet in analysis.sheets[:1] for block in answer.composition(sheet.section)],
+        told=next((metric_name(sheet.section.metric) for sheet in analysis.sheets), ""),
         parts=parts,
         mark=next((sheet.section.regime.mark for sheet in analysis.sheets), ""),
         scales={number: sheet.section.scale for number, sheet in enumerate(analysis.sheets, start=1)},
+        sizes={number: answer.size_name(sheet.section.regime) for number, sheet in enumerate(analysis.sheets, start=1)},
         metrics={part.metric: metric_name(part.metric) for part in parts if part.metric},
         variants={
             own.point: own.configuration for sheet in analysis.sheets for own in sheet.section.leaderboard if own.point
@@ -71,7 +76,7 @@ def html_page(analysis: Analysis, *, live: int | None = None) -> str:
 
 def live_page(title: str) -> str:
     """A live page without a report."""
-    return _rendered(0, title=title, answer=[], picture="", parts=[], mark="", scales={}, metrics={}, variants={})
+    return _rendered(0, title=title, parts=[], scales={}, sizes={}, metrics={}, variants={})
 
 
 def _rendered(live: int | None, **content: Any) -> str:
@@ -83,7 +88,7 @@ def _rendered(live: int | None, **content: Any) -> str:
     script = "".join((here / name).read_text(encoding="utf-8") for name in names)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.tests |= {"a_table": lambda block: isinstance(block, Table), "a_text": lambda b: isinstance(b, Text)}
-    environment.filters |= {"glossed": _glossed}
+    environment.filters |= {"glossed": lambda text: _linked(_glossed(text), content["parts"])}
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     page: str = template.render(
         live=live,
@@ -96,13 +101,29 @@ def _rendered(live: int | None, **content: Any) -> str:
 
 
 def _glossed(text: str) -> Markup:
-    """The text with terms of art explained where they stand first in it."""
+    """The text with terms of art explained where they stand first in it; a percent sign stays with its number."""
     from markupsafe import Markup
 
     parts = [
-        Markup('<abbr title="{}">{}</abbr>').format(means, part) if means else part for part, means in pieces(text)
+        Markup('<abbr title="{}">{}</abbr>').format(means, part) if means else part
+        for part, means in ((part.replace(" %", "\u00a0%"), means) for part, means in pieces(text))
     ]
     return Markup("").join(parts)
+
+
+_ONLY = re.compile(r"--only (\w+)")
+"""What a terminal asks for, which a page has below."""
+
+
+def _linked(text: Markup, parts: Sequence[Part]) -> Markup:
+    """The text with links to parts of the page in place of options."""
+    from markupsafe import Markup
+
+    def link(found: re.Match[str]) -> str:
+        part = next((each for each in parts if re.fullmatch(rf"(scale-\d+-)?{found[1]}", each.anchor)), None)
+        return Markup('<a href="#{}">{}</a>').format(part.anchor, part.title) if part else found[0]
+
+    return Markup(_ONLY.sub(link, text))
 
 
 def _picture(analysis: Analysis) -> Markup:

@@ -7,14 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 from bitskip.analysis.effects import NOT_ESTIMABLE
-from bitskip.analysis.regime import UNDERTRAINED
+from bitskip.analysis.regime import UNDERTRAINED, UNTRAINED
 from bitskip.errors import UserError
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.store.folder import stored_design
 from bitskip.store.stored_design import PROGRAMS, read_design
 from bitskip.sweep.located_yaml import Source
 from bitskip.sweep.sweep_file import load_sweep
-from bitskip.trial.config import PRESETS
+from bitskip.trial.config import PRESETS, TrainingConfig
 from bitskip.trial.cost import FEWEST_TOKENS_PER_PARAMETER, non_embedding_parameters
 
 MORE_SEEDS = 2
@@ -40,6 +40,9 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
     ladder = _has_ladder(design)
     if ladder and (left := _unfinished(analysis, design, root)):
         return f"{left} trials of the ladder have not run.", again
+    if regime.mark == UNTRAINED:
+        more = 4 * int((read_design(design).get("base") or {}).get("eval_tokens") or TrainingConfig().eval_tokens)
+        return "More held-out text narrows the intervals.", f"{again} --set base.eval_tokens={more}"
     if section.seeds.paired_sd is None:
         return "No seed was repeated, so nothing has an interval.", f"{again} --set seeds={MORE_SEEDS}"
     if ladder:

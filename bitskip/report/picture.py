@@ -24,14 +24,14 @@ def picture(effects: Sequence[Effect], label: str) -> str:
     # An interval that leaves the drawing is cut at its edge: one wild effect would hide all others.
     reach = 1.3 * max((abs(each.value or 0.0) for each in effects), default=0.0)
     reach = min(max(ends, default=0.0), 2.5 * reach) or 1.0
-    middle, height = WIDTH / 2, ROW * len(effects) + 14
+    middle, height = WIDTH / 2, ROW * len(effects) + 18
 
     def place(value: float) -> float:
         return middle + max(-1.0, min(1.0, value / reach)) * (middle - EDGE)
 
     rows = [_row(each, ROW * at, place) for at, each in enumerate(effects)]
-    zero = f'<path d="M{middle:g} 0V{height - 12}" stroke="currentColor" stroke-width=".7" stroke-dasharray="2 3"/>'
-    foot = f'<text x="{middle:g}" y="{height - 1}" text-anchor="middle" class="s">lower ← 0 → higher</text>'
+    zero = f'<path d="M{middle:g} 0V{height - 16}" stroke="currentColor" stroke-width=".7" stroke-dasharray="2 3"/>'
+    foot = f'<text x="{middle:g}" y="{height - 5}" text-anchor="middle" class="s">lower ← 0 → higher</text>'
     if not rows:
         return ""
     head = f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {WIDTH} {height}">'
@@ -46,7 +46,8 @@ def _row(effect: Effect, top: float, at: Callable[[float], float]) -> str:
     colour = COLOURS.get(plain.mark, "var(--soft)")
     name = html.escape(" × ".join(effect.techniques))
     told = html.escape(f"{show(value)} {plain.mark} {plain.words}")
-    tip = f"{name}: {html.escape(interval_text(value, effect.low, effect.high, show))}, n {effect.seeds}, {plain.words}"
+    within = html.escape(interval_text(value, effect.low, effect.high, show))
+    tip = f"{name}: {within}, {effect.seeds} seeds, {plain.words}"
     line, y = "", top + 24
     if effect.low is not None and effect.high is not None:
         line = f'<path d="M{at(effect.low):.1f} {y:g}H{at(effect.high):.1f}" stroke="{colour}" stroke-width="3"/>'

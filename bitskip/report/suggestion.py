@@ -12,10 +12,11 @@ from ruamel.yaml import YAML
 from bitskip.analysis.factorial import as_plain
 from bitskip.analysis.levels import cell_label, levels_of, without_techniques
 from bitskip.errors import UserError
-from bitskip.report.format import regime_line
+from bitskip.report.format import count_text, regime_line
 from bitskip.report.live import duration
 from bitskip.report.table import Block, Column, Text, tabulate
 from bitskip.sweep.suggest import Suggestion, sweep_documents
+from bitskip.trial.config import model_label
 
 HEADER = "# Written by `bitskip suggest`; run it with `bitskip sweep`.\n"
 
@@ -64,10 +65,18 @@ def _label(suggestion: Suggestion) -> str:
     return cell_label(levels, without_techniques(levels))
 
 
+def _rung(suggestion: Suggestion) -> str:
+    trial = suggestion.trial
+    return f"{model_label(trial.model)}, {count_text(trial.training.tokens)}"
+
+
 def suggestion_blocks(suggestions: Sequence[Suggestion], written: Sequence[Path]) -> list[Block]:
     """A row per trial, then how to run them."""
+    rungs = {(each.regime.parameters, each.regime.tokens) for each in suggestions}
+    where = Column("model, tokens", _rung)
     heads = [
         Column("configuration", _label),
+        *([where] if len(rungs) > 1 else []),
         Column("seed", lambda each: each.trial.seed),
         Column("regime", lambda each: each.regime.mark),
         Column("why", lambda each: each.reason),

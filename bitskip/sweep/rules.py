@@ -33,6 +33,10 @@ class Rule:
         runs = {name: AXES[name].read(trial) for choices in self.wanted for choice in choices for name in choice}
         return self._fits(runs) or self._fits({**runs, **written})
 
+    def matches_as_written(self, written: Mapping[str, Any]) -> bool:
+        """For a cell that can be no trial: what is written is all that is known of it."""
+        return self._fits(written)
+
     def _fits(self, cell: Mapping[str, Any]) -> bool:
         return all(any(choice.items() <= cell.items() for choice in choices) for choices in self.wanted)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.contrasts import Treatment
-from bitskip.analysis.factorial import TUNED, Family, Stratum, families, strata
+from bitskip.analysis.factorial import FEWEST_RATES, TUNED, Family, Stratum, families, strata
 from bitskip.analysis.levels import (
     FACTORS,
     NEUTRAL,
@@ -38,7 +38,7 @@ from bitskip.sweep.d_optimal import d_optimal
 from bitskip.techniques.free_factors import tidy
 from bitskip.techniques.registry import free_factors
 from bitskip.trial.canonical_form import asked_split
-from bitskip.trial.config import AXES, PLACES, TrialConfig, make_trial
+from bitskip.trial.config import AXES, PLACES, RECIPE_AXES, TrialConfig, make_trial
 from bitskip.trial.cost import estimate
 
 if TYPE_CHECKING:
@@ -94,6 +94,15 @@ def _by_family(
         key = id(own) if own else tuple(axes[name] for name in shared)
         grouped.setdefault(key, (own, []))[1].append(trial)
     return list(grouped.values())
+
+
+def without_searches(trials: Iterable[TrialConfig]) -> list[TrialConfig]:
+    """Points of a design: not what ran at FEWEST_RATES recipes or more, all else alike, to choose one of them."""
+    alike: dict[object, list[TrialConfig]] = {}
+    for trial in trials:
+        fixed = tuple(item for item in trial.axes().items() if item[0] not in RECIPE_AXES)
+        alike.setdefault(fixed, []).append(trial)
+    return [trial for same in alike.values() if len(same) < FEWEST_RATES for trial in same]
 
 
 def measured_space(results: Results) -> dict[TrialConfig, tuple[str, ...]]:

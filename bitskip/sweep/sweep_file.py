@@ -270,18 +270,28 @@ def expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
         )
 
     cells: list[tuple[TrialConfig, str | None]] = []  # with the rule that drops it
+    impossible: list[tuple[Cell, str]] = []  # no trial, and dropped by a rule
     for rung, combination in itertools.product(rungs, design.expand(levels, centre)):
         settings = layered(base, *combination, rung)
-        trial = trial_of(("space",), settings)
-        cells.append((trial, next((rule.text for rule in rules if rule.matches(trial, settings)), None)))
-    dropped = Counter(rule for _, rule in cells)
+        try:
+            trial = trial_of(("space",), settings)
+        except UserError:
+            rule = next((rule.text for rule in rules if rule.matches_as_written(settings)), None)
+            if rule is None:
+                raise
+            impossible.append((settings, rule))
+        else:
+            cells.append((trial, next((rule.text for rule in rules if rule.matches(trial, settings)), None)))
+    dropped = Counter(rule for _, rule in [*cells, *impossible])
     kept = [*(trial for _, trial in points), *(trial for trial, rule in cells if rule is None)]
 
     digests: Texts = {}
     points = [(key, with_digest(source, trial, ("points", key), digests)) for key, trial in points]
     crossed_axes = {"ladder": rungs} if ladder else {}
     crossed_axes |= zip(source.mapping(("space",)), levels, strict=True)
-    grid = _grid(source, crossed_axes, cells, _trial(source, ("space",), base, layered(centre, rungs[0])), digests)
+    grid = _grid(
+        source, crossed_axes, cells, impossible, _trial(source, ("space",), base, layered(centre, rungs[0])), digests
+    )
     if not kept:
         reason = "every cell of the space is excluded" if cells else "the space is empty and no points are named"
         raise source.error(("exclude",) if cells else ("space",), f"{reason}: nothing to run")
@@ -321,6 +331,7 @@ def _grid(
     source: Source,
     axes: Mapping[str, Sequence[Cell]],
     cells: Sequence[tuple[TrialConfig, str | None]],
+    impossible: Sequence[tuple[Cell, str]],
     centre: TrialConfig,
     digests: Texts,
 ) -> Grid:
@@ -331,12 +342,15 @@ def _grid(
 
     kept = dict.fromkeys(trial for trial, rule in cells if rule is None)
     excluded = dict.fromkeys((trial, rule) for trial, rule in cells if rule is not None and trial not in kept)
+    never = dict.fromkeys(
+        (tuple(tuple(cell[name] for name in axis) for axis in names), rule) for cell, rule in impossible
+    )
     return Grid(
         axes=tuple(map(str, axes)),
         configurations=tuple(with_digest(source, trial, ("space",), digests) for trial in kept),
         levels=tuple(map(levels_of, kept)),
         centre=levels_of(centre),
-        excluded=tuple((levels_of(trial), rule) for trial, rule in excluded),
+        excluded=(*((levels_of(trial), rule) for trial, rule in excluded), *never),
     )
 
 

@@ -14,6 +14,7 @@ from bitskip.data.sequences import cut
 from bitskip.data.stream import window
 from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, random_model
+from bitskip.model.transfer import rate_share
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.training.devices import END, STATE, STEP, OneDevice, Team
 from bitskip.training.loop import Step, batch_order, precision_context, step_of
@@ -23,13 +24,17 @@ COMPILED_PROGRAMS = 64
 
 
 def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: no decay on norms and embeddings (docs/method.md, model)."""
-    embedding = {id(model.embedding.weight)}
-    decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in embedding]
-    rest = [p for p in model.parameters() if p.ndim < 2 or id(p) in embedding]
+    """AdamW that decays matrices only: no decay on norms and embeddings (docs/method.md, model).
+
+    Its groups have, as `share`, what their rate is of the trial's, and whether their weights decay, these first.
+    """
+    alike: dict[tuple[bool, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        decays = parameter.ndim >= 2 and parameter is not model.embedding.weight
+        alike.setdefault((decays, rate_share(model.sizes, name, parameter.ndim)), []).append(parameter)
     groups = [
-        {"params": decayed, "weight_decay": training.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
+        {"params": own, "weight_decay": training.weight_decay if decays else 0.0, "decays": decays, "share": share}
+        for (decays, share), own in sorted(alike.items(), key=lambda item: not item[0][0])
     ]
     return torch.optim.AdamW(groups, training.lr, (training.beta1, training.beta2), fused=True)
 
@@ -54,8 +59,9 @@ def gradients(trained: OneDevice, step: Step, training: TrainingConfig) -> tuple
     model = trained.model
     model.use(step.techniques)
     for group in trained.optimizer.param_groups:
-        group["lr"] = step.lr
-    trained.optimizer.param_groups[0]["weight_decay"] = step.weight_decay  # of matrices; nothing else decays
+        group["lr"] = step.lr * group["share"]
+        if group["decays"]:
+            group["weight_decay"] = step.weight_decay
     losses = trained.summed(_accumulate(trained, step, training))
     trained.sum_gradients(step.keep)
     norm = trained.clip(training.grad_clip or math.inf)

@@ -55,7 +55,7 @@ def text_facts(
 
     N-grams are counted on as many training sequences as the trial draws, spread evenly over the text: those that it
     draws depend on the seed. Text that the caller has made (`own_text`) is neither known to the cache nor searched: it
-    may be periodic on purpose. Nor is training text that is measured on purpose.
+    may be periodic on purpose. Nor is training text that is measured on purpose, or that nothing is trained on.
     """
     training = trial.training
     budget = min(trial.steps * training.batch_size * training.seq_len, MOST_COUNTED)
@@ -83,7 +83,10 @@ def text_facts(
         return TextFacts(**count(), leak=None)
     known_count = {**known_as, "counted": _places(counted)}
     lines = remembered(cache_folder(), "ngrams", known_count, count) if trial.steps else count()
-    leak = None if on_train else Leak(**remembered(cache_folder(), "leak", {**known_as, "words": 1}, search))
+    untrained = trial.training.training == "none"
+    leak = (
+        None if on_train or untrained else Leak(**remembered(cache_folder(), "leak", {**known_as, "words": 1}, search))
+    )
     return TextFacts(**lines, leak=leak)
 
 

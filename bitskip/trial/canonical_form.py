@@ -62,7 +62,9 @@ def _with_defaults(part: T, names: Iterable[str]) -> T:
 
 def _canonical_model(model: ModelConfig, training: TrainingConfig, defects: PublishedDefects) -> ModelConfig:
     """One of the two scales of initial weights acts, and neither where others take their place; nor do pretrained
-    weights from scratch."""
+    weights from scratch, or muP at its base width and of weights that are there already."""
+    if model.mup_base == model.width or training.training != "scratch":
+        model = _with_defaults(model, ("mup_base",))
     if training.training == "scratch":
         model = _with_defaults(model, ("pretrained", "pretrained_digest"))
     else:

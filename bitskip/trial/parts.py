@@ -50,6 +50,13 @@ class ModelConfig:
         since="0.2",
     )
     init_gain: float = axis(INIT_GAIN, "c of the initial scale c / sqrt(inputs); init fan-in", low=0.0, since="0.2")
+    mup_base: int = axis(
+        0,
+        "muP: the width at which the learning rate was chosen; at others initial scales and rates follow it "
+        "(docs/method.md); 0 = one rate for all parameters",
+        low=0,
+        since="0.2",
+    )
     qk_norm: bool = axis(False, "RMSNorm of every head's queries and keys, before their positions", since="0.2")
     tie_embeddings: bool = axis(False, "the head is the embedding, transposed", since="0.2")
     head_dim: int = axis(0, "width of a head; 0 = width / heads", low=0, since="0.2")

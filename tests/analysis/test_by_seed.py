@@ -122,3 +122,21 @@ def test_losses_by_sequence_are_read_from_the_exits_and_older_rows_have_none():
     assert after.text_se == pytest.approx(0.5 / 8, rel=0.4)
     assert after.value == before.value
     assert after.se == pytest.approx(math.hypot(before.se, after.text_se))
+
+
+def test_the_error_of_untrained_models_is_that_of_another_text():
+    source = np.random.default_rng(6)
+    trials = [make_trial(hadamard=on) for on in (False, True)]
+    losses = [source.normal(3, 0.5, BLOCKS) + 0.4 * on + source.normal(0, 0.1, BLOCKS) for on in (0, 1)]
+    pairs = list(zip(trials, losses, strict=True))
+    rows = [{**trial_row(trial, float(own.mean())), "training": "none"} for trial, own in pairs]
+    exits = [
+        {**row, "sequence_losses": own.tolist() if row["exit_layer"] == row["depth"] else None}
+        for trial, own in pairs
+        for row in exit_rows(trial, float(own.mean()))
+    ]
+    (found,) = main_effects(results_from(rows, exits), estimands=("anchored",))
+    paired = scipy.stats.ttest_rel(losses[1], losses[0])
+    assert (found.low, found.high) == pytest.approx(tuple(paired.confidence_interval()), rel=1e-5)
+    assert found.p_value == pytest.approx(paired.pvalue, rel=1e-3)
+    assert found.more_seeds is None

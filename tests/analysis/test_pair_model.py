@@ -105,7 +105,7 @@ def test_intervals_hold_the_pair_whether_three_techniques_compose_or_not(triple)
     for random in range(150):
         (stratum,) = strata(measured(trials, sigma=0.02, triple=triple, random=random))
         values = {cell.levels: cell.values(METRICS["ppl"]) for cell in stratum.cells}
-        model = PairModel([cell.levels for cell in stratum.cells], values)
+        model = PairModel([cell.levels for cell in stratum.cells], values, stratum.baseline)
         treatments = [("bits", _level("bits", 4)), ("hadamard", _level("hadamard", "bitnet-v2"))]
         weights = moebius(baseline_of(stratum.cells), treatments)
         low, high = model.estimate(weights).interval()
@@ -128,11 +128,27 @@ def test_a_single_effect_is_covered_where_pairs_act_that_its_model_leaves_out():
             rows += [trial_row(make_trial(**axes, seed=s), 3.0 + pairs + source.normal(0, 0.005)) for s in range(3)]
         (stratum,) = strata(results_from(rows))
         values = {cell.levels: cell.values(METRICS["ppl"]) for cell in stratum.cells}
-        model = PairModel([cell.levels for cell in stratum.cells], values, frozenset({"hadamard"}))
+        model = PairModel([cell.levels for cell in stratum.cells], values, stratum.baseline, frozenset({"hadamard"}))
         weights = moebius(baseline_of(stratum.cells), [("hadamard", _level("hadamard", "bitnet-v2"))])
         low, high = model.estimate(weights).interval()
         inside.append(low <= 0.0 <= high)
     assert np.mean(inside) >= 0.9
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_what_is_left_out_is_one_draw_for_each_combination_of_levels(anchored):
+    (stratum,) = strata(measured(grid(**SPACE)))
+    cells = [cell.levels for cell in stratum.cells]
+    model = PairModel(cells, {}, stratum.baseline, frozenset({"bits", "hadamard"}))
+    columns = []
+    for order in (2, 3):
+        for names in itertools.combinations(SPACE, order):
+            for levels in itertools.product(*({own[INDEX[name]] for own in cells} for name in names)):
+                off = any(level == stratum.baseline[INDEX[n]] for n, level in zip(names, levels, strict=True))
+                if set(names) != model.pair and not (anchored and off):
+                    columns.append([tuple(own[INDEX[name]] for name in names) == levels for own in cells])
+    expected = np.array(columns, dtype=float)
+    np.testing.assert_array_equal(model._left_out(cells, anchored, True), expected.T @ expected)
 
 
 def _level(name, value):

@@ -13,7 +13,9 @@ from bitskip.analysis.regime import (
     AT_EDGE,
     AT_OPTIMUM,
     NOT_SEARCHED,
+    NOT_SEARCHED_HERE,
     OFF_OPTIMUM,
+    RATE_NOT_SEARCHED,
     RATE_OPEN,
     UNDERTRAINED,
     Regime,
@@ -110,6 +112,29 @@ def test_a_rate_beyond_which_training_diverges_is_no_edge() -> None:
         for seed in range(2)
     ]
     assert of(results_from(rows))[4e-3].rate == AT_OPTIMUM
+
+
+def test_a_rung_without_the_search_that_others_have_says_so() -> None:
+    inside = {16: {1e-3: 3.2, 2e-3: 3.0, 4e-3: 3.1}}
+    searched = scan(inside).trials.to_pylist()
+
+    def rung(**axes: Any) -> dict[str, Any]:
+        return trial_row(make_trial(**{**LONG, "tokens": 1_000_000, "lr": 2e-3, "seed": 10, **axes}), 2.9)
+
+    def alone(row: dict[str, Any]) -> Regime:
+        tokens, size = row["tokens"], row["non_embedding_params"]
+        found = regimes(strata(results_from([*searched, row])))
+        return next(each for each in found if (each.tokens, each.parameters) == (tokens, size))
+
+    for row in (rung(), rung(batch_size=4), rung(model="nano", tokens=2_000_000)):
+        regime = alone(row)
+        assert (regime.rate, regime.mark) == (NOT_SEARCHED_HERE, RATE_NOT_SEARCHED)
+    for row in (rung(bits=8), rung(seq_len=64), rung(**{"data.vocab_size": 512})):  # no search of it anywhere
+        assert (alone(row).rate, alone(row).mark) == (NOT_SEARCHED, "")
+    (regime,) = regimes(strata(results_from([rung()])))
+    assert (regime.rate, regime.mark) == (NOT_SEARCHED, "")
+    (regime,) = regimes(strata(results_from([{**rung(), "tuned": "lr"}])))
+    assert (regime.rate, regime.mark) == (NOT_SEARCHED_HERE, RATE_NOT_SEARCHED)
 
 
 @pytest.mark.parametrize("output", [TERMINAL, MARKDOWN])

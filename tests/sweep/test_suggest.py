@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from simulated_results import grid, results_from, simulate, trial_row, with_interactions
+from typer.testing import CliRunner
 
+import bitskip
 from bitskip.analysis.levels import NEUTRAL, levels_of
+from bitskip.cli.app import app
 from bitskip.sweep.d_optimal import model_matrix
-from bitskip.sweep.suggest import measured_space, suggest, sweep_documents
+from bitskip.sweep.suggest import measured_space, suggest, sweep_documents, without_searches
 from bitskip.sweep.sweep_file import load_sweep
 from bitskip.trial.config import make_trial
 from bitskip.trial.cost import non_embedding_parameters
@@ -148,3 +151,25 @@ def test_a_suggestion_says_the_regime_of_its_scale():
     parameters = non_embedding_parameters(each.trial.model)
     assert (each.regime.parameters, each.regime.tokens) == (parameters, each.trial.training.tokens)
     assert each.regime.mark == "undertrained"
+
+
+def test_what_a_search_ran_is_no_point_of_a_design():
+    design = grid(bits=(16, 8), lr=(3e-3,), tokens=(800_000,))
+    search = grid(bits=(16, 8), lr=(1e-3, 2e-3, 4e-3))
+    assert without_searches([*design, *search]) == design
+    assert without_searches(grid(bits=(16, 8, 4), lr=(1e-3, 2e-3), seed=(0, 1, 2))) != []
+
+
+def test_suggestions_for_a_ladder_are_its_points_and_say_their_rung(tmp_path):
+    ladder = "ladder: {models: [femto, pico], tokens: [100_000]}\nspace: {bits: [16, 4], hadamard: [none, bitnet-v2]"
+    for name, rates in (("ladder", ""), ("rates", ", lr: [1e-3, 2e-3, 4e-3]")):
+        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\n{ladder}{rates}}}\n")
+        trials = load_sweep(tmp_path / f"{name}.yaml").trials
+        rows = [trial_row(trial, 3.0, sweep=name) for trial in trials]
+        bitskip.save_results(rows, tmp_path / "results" / name)
+        (tmp_path / "results" / name / "sweep.yaml").write_text((tmp_path / f"{name}.yaml").read_text())
+    words = ["suggest", "--results", str(tmp_path / "results"), "-n", "4", "-o", str(tmp_path / "next.yaml")]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0, told.output
+    assert "femto, 100 k" in told.output
+    assert {trial.training.lr for trial in load_sweep(tmp_path / "next.yaml").trials} == {3e-3}

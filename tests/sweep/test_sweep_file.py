@@ -231,6 +231,15 @@ def test_exclusion_spares_named_points_takes_lists_and_notes_idle_rules(load):
     assert sweep.notes == ("the rule {bits: 2} excludes nothing",)
 
 
+def test_exclusion_takes_out_what_can_be_no_trial(load):
+    space = {"weights": ["full", "ternary"], "weight_bits": [16, 4]}
+    sweep = load({"space": space, "exclude": [{"weights": "ternary", "weight_bits": 4}]})
+    assert {(t["weights"], t["weight_bits"]) for t in sweep.trials} == {("full", 16), ("full", 4), ("ternary", 16)}
+    assert list(sweep.excluded.values()) == [1]
+    with pytest.raises(UserError, match="exclude each other"):
+        load({"space": space, "exclude": [{"weights": "full", "weight_bits": 4}]})
+
+
 def test_an_alternative_that_names_several_axes_matches_as_a_whole(load):
     model = [{"preset": "nano", "layers": 8}, "nano", "micro"]  # the first has micro's depth and nano's widths
     sweep = load({"space": {"model": model}, "exclude": [{"model": ["nano", "micro"]}]})

@@ -106,9 +106,10 @@ def main_effects(sheet: Sheet) -> Content:
     def draw(axes: Any) -> None:
         shift = {"averaged": -0.13, "anchored": 0.13}
         places = [{**row, "y": names.index(row["techniques"]) + shift[row["estimand"]]} for row in rows]
-        for row in places:
-            if row["low"] is not None:
-                axes.plot([row["low"], row["high"]], [row["y"]] * 2, color=looks[row["estimand"]][1], linewidth=1.6)
+        known = [row for row in places if row["low"] is not None]
+        y, low, high = ([row[name] for row in known] for name in ("y", "low", "high"))
+        colours = [looks[row["estimand"]][1] for row in known]
+        style.tips(axes.hlines(y, low, high, colors=colours, linewidths=1.6), map(_tip, known))
         style.scatter(axes, places, ("log_ratio", "y"), _tip, lambda row: row["estimand"], looks, s=26)
         axes.axvline(0, color=style.ink(), linewidth=0.8)
         style.list_down(axes, names)
@@ -143,11 +144,12 @@ def interactions(sheet: Sheet) -> Content:
             for at, second in enumerate(dict.fromkeys(row["second"] for row in rows)):
                 chosen = [row for row in rows if row["second"] == second]
                 x = [first.index(row["first"]) + 0.04 * at for row in chosen]
-                colour = colours[at % 4]
-                axes.plot(x, [row["ppl"] for row in chosen], label=second, **style.look(second, at, colour))
-                for place, row in zip(x, chosen, strict=True):
-                    if row["low"] is not None:
-                        axes.plot([place, place], [row["low"], row["high"]], linewidth=1, color=colour)
+                look = style.look(second, at, colours[at % 4])
+                texts = [f"{pair[0]} {row['first']} + {second}: perplexity {row['ppl']:.4g}" for row in chosen]
+                style.line(axes, x, [row["ppl"] for row in chosen], second, texts, look)
+                if chosen[0]["low"] is not None:
+                    low, high = ([row[end] for row in chosen] for end in ("low", "high"))
+                    style.tips(axes.vlines(x, low, high, colors=look["color"], linewidths=1), texts)
             axes.set_xticks(range(len(first)), [_folded(name) for name in first])
             axes.set(xlim=(-0.3, len(first) - 0.6), title=f"{pair[0]} x {pair[1]}", ylabel="perplexity")
             axes.legend(fontsize=7)

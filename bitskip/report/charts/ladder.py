@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,31 +122,32 @@ def _draw(axes: Any, rows: Rows, x: str, scaled: Any) -> None:
         if law:
             xs = [row[x] for row in law]
             low, mean, high = ([scaled(row[end]) for row in law] for end in ("low", "value", "high"))
-            axes.fill_between(xs, low, high, color=look["color"], alpha=0.15, linewidth=0)
-            axes.plot(xs, mean, color=look["color"], linestyle=look["linestyle"], linewidth=1)
-        for row in own:
-            if row["kind"] == LAW:
+            told = f"{law[0]['effect']}, {'size ' * (key == 'size')}{name}: the law that fits"
+            style.tips(axes.fill_between(xs, low, high, color=look["color"], alpha=0.15, linewidth=0), [told])
+            (fitted,) = axes.plot(xs, mean, color=look["color"], linestyle=look["linestyle"], linewidth=1)
+            style.tips(fitted, [told])
+        for kind, marker, size, width in ((MEASURED, look["marker"], 16, 1.2), (HELD_OUT, "s", 49, 0.7)):
+            points = [row for row in own if row["kind"] == kind]
+            if not points:
                 continue
-            value, low, high = (scaled(row[end]) for end in ("value", "low", "high"))
-            held = row["kind"] == HELD_OUT
-            hollow = held or bool(row["mark"])
-            axes.errorbar(
-                [row[x]],
-                [value],
-                yerr=[[value - low], [high - value]],
-                color=look["color"],
-                marker="s" if held else look["marker"],
-                ms=7 if held else 4,
-                markerfacecolor="none" if hollow else look["color"],
-                linestyle=":" if held else "none",
-                elinewidth=0.7 if held else 1.2,
-                capsize=2,
-                label=None if held or row is not next(r for r in own if r["kind"] == MEASURED) else name,
-            )
+            xs, texts = [row[x] for row in points], [_tip(row, scaled) for row in points]
+            values, low, high = ([scaled(row[end]) for row in points] for end in ("value", "low", "high"))
+            filled = [look["color"] if kind == MEASURED and not row["mark"] else "none" for row in points]
+            style.tips(axes.vlines(xs, low, high, colors=look["color"], linewidths=width), texts)
+            marks = axes.scatter(xs, values, s=size, marker=marker, facecolors=filled, edgecolors=look["color"])
+            style.tips(marks, texts)
+            if kind == MEASURED:
+                axes.plot([], [], color=look["color"], marker=marker, ms=4, linestyle=look["linestyle"], label=name)
     axes.axhline(0.0, color=style.ink(), linewidth=0.8)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(style.count)
     style.legend(axes, title=None)
+
+
+def _tip(row: Mapping[str, Any], scaled: Callable[[float], float]) -> str:
+    value, low, high = (scaled(row[end]) for end in ("value", "low", "high"))
+    place = f"{row['effect']}, size {row['size']}, {row['tokens_per_parameter']:.3g} tokens a parameter"
+    return f"{place}: {value:+.1f} ({low:+.1f} to {high:+.1f}), {row['kind']}{', ' * bool(row['mark'])}{row['mark']}"
 
 
 @LADDER.chart("loss-by-compute", "Loss against training compute")
@@ -167,14 +168,17 @@ def loss_by_compute(analysis: Analysis) -> Content | None:
     def draw(axes: Any) -> None:
         for at, name in enumerate(names):
             own = sorted((row for row in rows if row["configuration"] == name), key=lambda row: row["flops"])
-            look = (
-                style.look(name, at, style.MANY[at % len(style.MANY)])
-                if at < MOST_CONFIGURATIONS
-                else {"color": style.GREY, "marker": ".", "ms": 3}
-            )
-            look |= {"linestyle": "none", "label": name if at < MOST_CONFIGURATIONS else None}
-            (points,) = axes.plot([row["flops"] for row in own], [row["loss"] for row in own], **look)
-            style.tips(points, [name])
+            look = {"color": style.GREY, "marker": "."}
+            if at < MOST_CONFIGURATIONS:
+                own_look = style.look(name, at, style.MANY[at % len(style.MANY)])
+                look = {"color": own_look["color"], "marker": own_look["marker"], "label": name}
+            points = axes.scatter([row["flops"] for row in own], [row["loss"] for row in own], s=16, **look)
+            texts = [
+                f"{name}, size {count_text(row['parameters'])}, {row['tokens'] / row['parameters']:.3g} tokens a "
+                f"parameter: loss {row['loss']:.4g}"
+                for row in own
+            ]
+            style.tips(points, texts)
         best = sorted((row for row in rows if row["frontier"]), key=lambda row: row["flops"])
         axes.plot([row["flops"] for row in best], [row["loss"] for row in best], color=style.ink(), linewidth=1)
         style.label(axes, "training compute, FLOPs", "loss, nats a token", log="x")

@@ -45,7 +45,8 @@ def rotation_by_layer(sheet: Sheet) -> Content:
         names = list(dict.fromkeys(row["configuration"] for row in rows))
         labels = {"kurtosis": "kurtosis before the quantizer", "snr_db": "quantization SNR, dB"}
         for axes, (column, label) in zip(panels, labels.items(), strict=True):
-            style.lines(axes, rows, names, "layer", column)
+            tip = ("{configuration}, block {layer}: " + label + " {" + column + ":.3g}").format_map
+            style.lines(axes, rows, names, "layer", column, tip)
             style.label(axes, "block", label, whole=True)
             style.legend(axes)
 
@@ -75,8 +76,10 @@ def gradient_cosines(sheet: Sheet) -> Content:
         names = list(dict.fromkeys(row["configuration"] for row in rows))
         last = max(row["step"] for row in rows)
         in_blocks = [row for row in rows if row["part"] == "blocks" and row["step"] == last]
-        style.lines(head, [row for row in rows if row["part"] == "head"], names, "step", "cosine")
-        style.lines(blocks, in_blocks, names, "layer", "cosine")
+        in_head = [row for row in rows if row["part"] == "head"]
+        for axes, own, x, place in ((head, in_head, "step", "step"), (blocks, in_blocks, "layer", "block")):
+            tip = ("{configuration}, " + place + " {" + x + "}: {cosine:.3g}").format_map
+            style.lines(axes, own, names, x, "cosine", tip)
         style.label(head, "training step", "cosine", title="in the shared head")
         style.label(blocks, "block", title="in the blocks, last sample", whole=True)
         for axes in panels:

@@ -29,7 +29,7 @@ NOTE = (
 def pareto_speed(sheet: Sheet) -> Content:
     """{what}; lower and further right is better. {note}"""
     column = "decode_tokens_per_second"
-    return _pareto(sheet, column, "decoded tokens/s, batch 1", lambda row, at: at.get(column), largest=True)
+    return _pareto(sheet, column, "decoded tokens/s, batch 1", "tokens/s", lambda row, at: at.get(column), largest=True)
 
 
 @PARETO.chart("pareto-bytes", "Perplexity against weight bytes")
@@ -46,11 +46,11 @@ def pareto_bytes(sheet: Sheet) -> Content:
             found[key] = exit_weight_bytes(trial, at["exit_layer"])
         return found[key]
 
-    return _pareto(sheet, "weight_bytes", "bytes to store the weights in use", bytes_at, largest=False)
+    return _pareto(sheet, "weight_bytes", "bytes to store the weights in use", "bytes", bytes_at, largest=False)
 
 
 def _pareto(
-    sheet: Sheet, column: str, label: str, read: Callable[[Row, Row], float | None], *, largest: bool
+    sheet: Sheet, column: str, label: str, unit: str, read: Callable[[Row, Row], float | None], *, largest: bool
 ) -> Content:
     rows = _every_exit(sheet, read, column)
     best = front([(row[column] if largest else -row[column], row["ppl"]) for row in rows])
@@ -62,7 +62,7 @@ def _pareto(
         seed = "" if row["seed"] is None else f", seed {row['seed']}"
         value = f"{row[column]:,.0f}".replace(",", " ")
         where = f"exit {row['exit_layer']} of {row['depth']}"
-        return f"{row['configuration']}{seed}, {where}: perplexity {row['ppl']:.4g}, {value} {label}"
+        return f"{row['configuration']}{seed}, {where}: perplexity {row['ppl']:.4g}, {value} {unit}"
 
     def draw(axes: Any) -> None:
         looks = {

@@ -80,17 +80,12 @@ def _place(scale: Any) -> tuple[Any, ...]:
 
 def _draw(axes: Any, rows: Rows, look: dict[str, Any], curve: Parabola | None) -> None:
     colour, name = look["color"], rows[0]["configuration"]
-    axes.plot(
-        [row["lr"] for row in rows],
-        [row["loss"] for row in rows],
-        color=colour,
-        marker=look["marker"],
-        ms=3.5,
-        linestyle="none",
-        label=name,
-    )
+    rates, losses = ([row[column] for row in rows] for column in ("lr", "loss"))
+    points = axes.scatter(rates, losses, color=colour, marker=look["marker"], s=12, label=name)
+    style.tips(points, map("{configuration}, rate {lr:g}: loss {loss:.4g}".format_map, rows))
     if curve is not None:
-        rates = np.geomspace(curve.rates[0], curve.rates[-1], 30)
-        axes.plot(rates, [curve.at(rate) for rate in rates], color=colour, linestyle=look["linestyle"], linewidth=1)
+        rates = np.geomspace(curve.rates[0], curve.rates[-1], 30).tolist()
+        (fitted,) = axes.plot(rates, list(map(curve.at, rates)), color=colour, linestyle=look["linestyle"], linewidth=1)
+        style.tips(fitted, [name])
         ring = axes.scatter([curve.optimum], [curve.at(curve.optimum)], s=40, facecolors="none", edgecolors=colour)
         style.tips(ring, [f"{name}: best rate {curve.optimum:.3g}"])

@@ -86,11 +86,21 @@ def scatter(
             tips(axes.scatter(x, y, label=label, color=colour, marker=marker, **marks), map(tip, own))
 
 
-def lines(axes: Any, rows: Sequence[Row], names: Sequence[str], x: str, y: str) -> None:
+def lines(axes: Any, rows: Sequence[Row], names: Sequence[str], x: str, y: str, tip: Callable[[Row], str]) -> None:
     """A line a configuration through its rows that have `y`; its look follows from its place in `names`."""
     for at, name in enumerate(names):
         if own := [row for row in rows if row["configuration"] == name and row.get(y) is not None]:
-            axes.plot([row[x] for row in own], [row[y] for row in own], label=name, **look(name, at))
+            line(axes, [row[x] for row in own], [row[y] for row in own], name, map(tip, own), look(name, at))
+
+
+def line(
+    axes: Any, x: Sequence[float], y: Sequence[float], name: str, texts: Iterable[str], own: Mapping[str, Any]
+) -> None:
+    """A line with its name, and a mark a point, each with its tip."""
+    (drawn,) = axes.plot(x, y, label=name, markevery=[], **own)  # its marker is the legend's
+    tips(drawn, [name])
+    marks = axes.scatter(x, y, color=own["color"], marker=own["marker"], s=own["ms"] ** 2, zorder=drawn.zorder)
+    tips(marks, texts)
 
 
 def label(axes: Any, x: str, y: str = "", log: str = "", whole: bool = False, **settings: Any) -> None:
@@ -161,8 +171,12 @@ _LINK = re.compile(rf"<a xlink:href=([\"']){TIP}(.*?)\1(?: target=\"[^\"]*\")?>"
 
 def svg_of(figure: Figure, name: str, label: str) -> str:
     """The figure as an element of an HTML page: theme colours, ids of its own, tips as titles. `label` is its text."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     sink = io.StringIO()
-    figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    # `savefig` would draw the figure twice, once only for its layout.
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(sink, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = sink.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)

@@ -37,8 +37,9 @@ def exit_profiles(sheet: Sheet) -> Content:
     def draw(panels: Any) -> None:
         names = [profile.name for profile in profiles]
         shown = [{**row, "gain": None if (gain := row["speed_gain"]) is None else 100 * gain} for row in rows]
+        tip = "{configuration}, exit {exit_layer}: perplexity {ppl:.4g}".format_map
         for axes, y in zip(panels, ("ppl", "gain"), strict=True):
-            style.lines(axes, shown, names, "exit_layer", y)
+            style.lines(axes, shown, names, "exit_layer", y, tip)
             for row in (row for row in shown if row["best"] and row[y] is not None):
                 colour = style.look(row["configuration"], names.index(row["configuration"]))["color"]
                 axes.scatter([row["exit_layer"]], [row[y]], s=110, facecolors="none", edgecolors=colour, linewidths=1.6)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bitskip.analysis.effects import JOINT_VERDICTS, PRIMARY, UNRESOLVED, Effect
 from bitskip.analysis.metrics import METRICS
-from bitskip.analysis.regime import SCALE_NOT_KNOWN, Regime
+from bitskip.analysis.regime import SCALE_NOT_KNOWN, UNTRAINED, Regime
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.report.format import (
     THREE_DIGITS,
@@ -38,14 +38,30 @@ LONGEST = 44
 
 def answer(analysis: Analysis) -> Iterator[Block]:
     """At most forty lines of eighty columns, about the scale with most trials, or the foremost rung of a ladder."""
+    yield from opening(analysis)
+    yield from best(analysis)
+    for sheet in analysis.sheets[:1]:
+        yield from composition(sheet.section)
+    yield from to_know(analysis)
+    yield from to_run_next(analysis)
+
+
+def opening(analysis: Analysis) -> Iterator[Block]:
+    """What was run, and what must be seen before its numbers."""
     if not analysis.report.overview.trials:
         yield Text(["No trials yet."])
     else:
         yield Text([_run_line(analysis), *_warnings(analysis)], tone="strong")
-        for sheet in analysis.sheets[:1]:
-            yield from _best(sheet.section)
-            yield from composition(sheet.section)
-            yield Text(list(sentences(analysis, sheet)), "What to know", points=True)
+
+
+def to_know(analysis: Analysis) -> Iterator[Block]:
+    """The sentences that a colleague must know."""
+    for sheet in analysis.sheets[:1]:
+        yield Text(list(sentences(analysis, sheet)), "What to know", points=True)
+
+
+def to_run_next(analysis: Analysis) -> Iterator[Block]:
+    """A reason and a command."""
     reason, command = next_run(analysis)
     yield Text([reason], "What to run next")
     yield Text([command], tone="code")
@@ -54,16 +70,21 @@ def answer(analysis: Analysis) -> Iterator[Block]:
 def _run_line(analysis: Analysis) -> str:
     found, sections = analysis.report.overview, analysis.report.sections
     sweeps = found.sweeps[0] if len(found.sweeps) == 1 else f"{len(found.sweeps)} sweeps"
-    where = f"; {sections[0].scale}" if len(sections) == 1 else f"; {len(sections)} scales" if sections else ""
+    where = f"; {_scale(sections[0])}" if len(sections) == 1 else ""
     ok = found.status.get(Status.OK, 0)
-    return f"{sweeps}: {ok} of {found.trials} trials finished, {duration_text(found.train_seconds)}{where}"
+    return f"{sweeps}: {ok} of {found.trials} trials finished, {duration_text(found.train_seconds)} of training{where}"
+
+
+def _scale(section: Section) -> str:
+    """With the word that nothing said of it goes without."""
+    return ", ".join(filter(None, (section.scale, section.regime.mark)))
 
 
 def _warnings(analysis: Analysis) -> Iterator[str]:
     """A line each for what else must be seen."""
     sections, problems = analysis.report.sections, analysis.report.overview.problems
     if len(sections) > 1:
-        yield f"Shown: {sections[0].scale}. The others: --only scales."
+        yield f"Shown: {_scale(sections[0])}. {len(sections) - 1} other scales: --only scales."
     failed = sum(len(each.failures) for each in sections)
     if sections and not sections[0].finished:
         yield f"No trial finished: all {sections[0].trials} failed. Why: --only failures."
@@ -74,17 +95,18 @@ def _warnings(analysis: Analysis) -> Iterator[str]:
         yield f"Not read as stored: {problems[0]}.{more}"
 
 
-def _best(section: Section) -> Iterator[Block]:
+def best(analysis: Analysis) -> Iterator[Block]:
     """The best configuration, then the best of those with smaller weights."""
     heads: list[Column[Standing]] = [
         Column("configuration", lambda each: _cut(_whole_name(each), LONGEST)),
         Column("perplexity", lambda each: each.ppl, short="ppl"),
         Column("± sd", lambda each: number(each.ppl_sd, spread_text)),
-        Column("n", lambda each: each.seeds),
+        Column("seeds", lambda each: each.seeds),
         Column("weights", lambda each: number(each.weight_bytes, bytes_text)),
         Column("", lambda each: "below counting" if each.below_counting else ""),
     ]
-    yield from tabulate("Best for its size", frontier(section.leaderboard)[:MOST_BEST], heads)
+    for sheet in analysis.sheets[:1]:
+        yield from tabulate("Best for its size", frontier(sheet.section.leaderboard)[:MOST_BEST], heads)
 
 
 def frontier(board: Sequence[Standing]) -> list[Standing]:
@@ -147,7 +169,7 @@ def composition(section: Section) -> Iterator[Block]:
         *map(beyond, names[:-1]),
     ]
     unit = "%" if logarithmic else METRICS[section.metric].unit
-    title = f"Change of {metric_name(section.metric)} in {unit}: alone, and two together beyond that"
+    title = f"Change of {metric_name(section.metric)} in {unit}: alone, and two together beyond what each does alone"
     known = {name for techniques in (*alone, *pairs) for name in techniques}
     told = (*alone.values(), *pairs.values())
     more = f", {MODELLED} modelled" if any(each.estimand == "modelled" for each in told) else ""
@@ -179,10 +201,10 @@ def strongest(section: Section) -> list[Effect]:
 
 def _interval_columns() -> list[Column[Effect]]:
     return [
-        Column("strongest (95 %)", lambda each: _cut(_name(each), 30)),
-        Column("", lambda each: Number(_change(each), each.value)),
-        Column("n", lambda each: each.seeds),
-        Column("", lambda each: PLAIN[each.verdict].words),
+        Column("strongest", lambda each: _cut(_name(each), 30)),
+        Column("change (95 % interval)", lambda each: Number(_change(each), each.value), short="(95 % interval)"),
+        Column("seeds", lambda each: each.seeds, short="n"),
+        Column("verdict", lambda each: PLAIN[each.verdict].words),
     ]
 
 
@@ -211,6 +233,11 @@ def sentences(analysis: Analysis, sheet: Sheet) -> Iterator[str]:
     yield f"{where_to_exit(section.exits)} {here}."
 
 
+def size_name(regime: Regime) -> str:
+    """Parameters without embedding; empty where they are not known."""
+    return count_text(regime.parameters) if regime.known else ""
+
+
 def _where(found: Sequence[Regime]) -> str:
     """Sizes, tokens a parameter and every mark of some scales."""
 
@@ -220,6 +247,8 @@ def _where(found: Sequence[Regime]) -> str:
     if not all(each.known for each in found):
         return f"({SCALE_NOT_KNOWN})"
     size = reach([each.parameters for each in found], count_text)
+    if all(each.mark == UNTRAINED for each in found):
+        return f"({size} parameters, {UNTRAINED}, intervals over pieces of the held-out text)"
     budget = reach([each.tokens_per_parameter for each in found], THREE_DIGITS)
     marks = [each.mark for each in found]
     told = ", ".join(dict.fromkeys(filter(None, marks))) + (" in part" if any(marks) and not all(marks) else "")
@@ -247,8 +276,8 @@ def together(section: Section, subject: Effect | None) -> str:
     if subject.verdict == UNRESOLVED:
         more = "1 more seed" if subject.more_seeds == 1 else f"{subject.more_seeds} more seeds"
         words = f"open, {more} would settle it" if subject.more_seeds else "open"
-    told = f"{' with '.join(subject.techniques)}: {_change(subject)} beyond each alone, n={subject.seeds}, {words}"
-    return f"{told}; {decided} of {len(pairs)} pairs are decided"
+    told = f"{' with '.join(subject.techniques)}: {_change(subject)} beyond what each does alone"
+    return f"{told}, {subject.seeds} seeds, {words}; {decided} of {len(pairs)} pairs are decided"
 
 
 def with_size(analysis: Analysis, sheet: Sheet, subject: Effect | None) -> str:
@@ -289,11 +318,11 @@ def where_to_exit(profiles: Sequence[ExitProfile]) -> str:
 
     early = [each for each in known if (each.best_exit or 0) < len(each.exits)]
     if not early:
-        return f"Exit nowhere early: every earlier exit costs over {within} of perplexity"
-    best = max(early, key=gain)
-    chosen, last = best.exits[(best.best_exit or 1) - 1], best.exits[-1]
-    cost = share_text(chosen.ppl / last.ppl - 1)
+        return f"No early exit pays: every earlier exit costs over {within} of perplexity"
+    chosen = max(early, key=gain)
+    at_exit, last = chosen.exits[(chosen.best_exit or 1) - 1], chosen.exits[-1]
+    cost = share_text(at_exit.ppl / last.ppl - 1)
     return (
-        f"Leave {_cut(best.name, LONGEST)} after block {chosen.exit_layer} of {len(best.exits)}: "
-        f"{share_text(gain(best), 0)} speed for {cost} perplexity ({number_text(chosen.ppl)})"
+        f"Exit {_cut(chosen.name, LONGEST)} after block {at_exit.exit_layer} of {len(chosen.exits)}: "
+        f"{share_text(gain(chosen), 0)} speed for {cost} perplexity ({number_text(at_exit.ppl)})"
     )

@@ -11,7 +11,7 @@ from typing import Any
 from bitskip.analysis.effects import JOINT_VERDICTS, Effect
 from bitskip.analysis.levels import cell_label
 from bitskip.analysis.metrics import METRICS, Row
-from bitskip.analysis.regime import Regime
+from bitskip.analysis.regime import Regime, regimes
 from bitskip.analysis.verdicts import BELOW_COUNTING
 from bitskip.paper.claims import CONTRADICTED, SUPPORTED, UNRESOLVED, JudgedClaim
 from bitskip.report.format import (
@@ -43,7 +43,7 @@ MOST = 3
 TRIAL_COLUMNS = {
     "configuration": "configuration", "variant": "point", "seed": "seed", "status": "status", "perplexity": "ppl",
     "bits/byte": "bpb", "best exit": "best_exit", "tokens/s": "tokens_per_second", "minutes": "minutes",
-    "scale": "scale", "sweep": "sweep", "trial": "trial_id",
+    "size": "size", "scale": "scale", "sweep": "sweep", "trial": "trial_id",
 }  # fmt: skip
 """Names in the table of all trials, and what they are of a row."""
 
@@ -238,12 +238,15 @@ def all_trials(analysis: Analysis) -> Iterator[Block]:
     """Every trial, to sort and to filter; those with defects, too."""
     rows = []
     for stratum in analysis.everything:
+        (regime,) = regimes([stratum])
+        size = count_text(regime.parameters) if regime.known else ""
         for cell in stratum.cells:
             label = EVERYTHING_OFF if cell.levels == stratum.baseline else cell_label(cell.levels, stratum.baseline)
             for row in cell.rows:
                 status = "ok" if row["status"] == Status.OK else f"{row['status']}: {row.get('reason') or '-'}"
                 minutes = round((row.get("train_seconds") or 0.0) / 60, 1)
-                shown = {"configuration": label, "status": status, "minutes": minutes, "scale": stratum.label}
+                shown = {"configuration": label, "status": status, "minutes": minutes, "size": size}
+                shown["scale"] = stratum.label
                 rows.append({**row, **shown})
 
     def column(name: str, key: str) -> Column[Row]:
