@@ -32,7 +32,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 UNITS = (*LOSSES, *BOUNDS)
 
-OWN_NAMES = ("ppl", "validation_ppl", "bpb", "speed_gain")
+OWN_NAMES = ("ppl", "validation_ppl", "bpb", "speed_gain", "domain_bpb", "task_accuracy", "gold_bpb")
 """Metrics of bitskip's own (`analysis.metrics`)."""
 
 
