@@ -14,7 +14,6 @@ from bitskip.data.sequences import cut
 from bitskip.data.stream import window
 from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, random_model
-from bitskip.model.transfer import rate_share
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.training.devices import END, STATE, STEP, OneDevice, Team
 from bitskip.training.loop import Step, batch_order, precision_context, step_of
