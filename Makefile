@@ -2,10 +2,12 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 BENCH ?=
+# Installed core: pyarrow 170, scipy 143, numpy 73, compiled files of all included.
+MOST_MIB ?= 450
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install quickstart test explore chaos fuzz lint types bench bench-all
+.PHONY: site wheel install quickstart test explore chaos fuzz lint types bench bench-all
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -32,6 +34,27 @@ chaos: install
 # 1,000 damaged files of each kind that is read; FUZZ_SEED=1 takes others.
 fuzz: install
 	FUZZ_CASES=1000 $(BIN)/pytest -s -n 2 tests/fuzz
+
+# The documentation as a site in build/site; a broken link or a docstring that is not there is an error.
+site:
+	$(PYTHON) -m venv build/docs-venv
+	build/docs-venv/bin/pip install --quiet --constraint constraints.txt $(PIP_ARGS) mkdocs-material "mkdocstrings[python]"
+	NO_MKDOCS_2_WARNING=1 build/docs-venv/bin/mkdocs build --quiet --strict
+
+# The wheel alone in an empty environment, outside the checkout: the tutorial, what an extra brings, and the size in MiB.
+EMPTY := build/empty
+wheel:
+	rm -rf $(EMPTY) && mkdir -p $(EMPTY)
+	$(PYTHON) -m venv $(EMPTY)/venv
+	$(EMPTY)/venv/bin/pip install --quiet --constraint constraints.txt $(PIP_ARGS) .
+	cd $(EMPTY) && unset PYTHONPATH && export BITSKIP_CACHE=cache && \
+	venv/bin/bitskip report > report.txt && \
+	venv/bin/bitskip explain "bits 4 x hadamard" > explain.txt && \
+	venv/bin/bitskip predict --bits 4 --hadamard && \
+	venv/bin/bitskip suggest -n 4 > suggest.txt && \
+	{ venv/bin/bitskip sweep quickstart 2>&1 || true; } | grep "bitskip\[train\]"
+	size=$$(du -sm --exclude=pip --exclude=setuptools --exclude=pkg_resources $(EMPTY)/venv/lib | cut -f1); \
+	echo "installed: $$size MiB"; test $$size -le $(MOST_MIB)
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Where the best learning rate lies by width, with one rate for all parameters and with muP (docs/method.md).
 
-python benchmarks/mup.py [--widths 32 64 128] [--steps 600] [--seeds 2] [--bits 16]
+python benchmarks/mup.py [--widths 32 64] [--steps 240] [--seeds 1] [--bits 16]
 
 Heads are 16 wide at every width, depth and steps are the same, initial weights by fan-in. The optimum is the lowest
 point of a parabola in log2 of the rate through the best rate and its neighbours, as `bitskip tune` has it.
@@ -17,7 +17,7 @@ import bitskip
 from bitskip.analysis.rates import parabola
 from bitskip.trial.config import TrialConfig
 
-RATES = [2.0**power for power in range(-9, -2)]
+RATES = [2.0**power for power in range(-8, -2)]
 ARMS = {"one rate": 0, "muP": 32}
 """`model.mup_base` of each; the smallest width is the same model in both."""
 
@@ -45,9 +45,9 @@ def loss(width: int, base: int, rate: float, seed: int, args: argparse.Namespace
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 128])
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--widths", type=int, nargs="+", default=[32, 64])
+    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--bits", type=int, default=16)
     args = parser.parse_args()
     print("| rates | width | " + " | ".join(f"2^{math.log2(rate):g}" for rate in RATES) + " | best rate |", flush=True)

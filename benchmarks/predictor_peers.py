@@ -30,8 +30,9 @@ from truths import SCENARIOS, Array, Draw, Space, draw
 import bitskip
 from bitskip import make_trial
 from bitskip.errors import UserError
-from bitskip.store.schema import arrow_schema, trial_columns
+from bitskip.store.schema import arrow_schema
 from bitskip.store.tables import Results
+from bitskip.store.trial_columns import trial_columns
 
 MOST_ASKED = 24
 """Left-out cells that are predicted in a draw."""

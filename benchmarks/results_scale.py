@@ -22,8 +22,8 @@ from bitskip import load_results, load_sweep
 from bitskip.engine.status import Lookout
 from bitskip.store.compaction import COMPACT_EVERY, compact_if_due
 from bitskip.store.ledger import Ledger
-from bitskip.store.schema import trial_columns
 from bitskip.store.tables import committed, write_trial
+from bitskip.store.trial_columns import trial_columns
 from bitskip.sweep.sweep_file import Sweep
 from bitskip.trial.config import TrialConfig
 

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from bitskip import make_trial
 from bitskip.store.parquet_files import COMPACT_PREFIX
-from bitskip.store.schema import arrow_schema, trial_columns
+from bitskip.store.schema import arrow_schema
+from bitskip.store.trial_columns import trial_columns
 
 SEEDS, LAYERS = 3, 6
 AXES = {

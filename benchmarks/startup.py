@@ -16,8 +16,8 @@ from pathlib import Path
 from harness import Row, row
 
 from bitskip import make_trial
-from bitskip.store.schema import trial_columns
 from bitskip.store.tables import write_trial
+from bitskip.store.trial_columns import trial_columns
 
 RUNS = 7
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bitskip.ops.quantizers import quantize_activations as quantize_activations
     from bitskip.ops.quantizers import ternarize as ternarize
     from bitskip.predict.predictor import fit_predictor as fit_predictor
+    from bitskip.report.charts import figures as figures
     from bitskip.scaling.contrast_laws import fit_scaling as fit_scaling
     from bitskip.store.save import save_results as save_results
     from bitskip.store.tables import load_results as load_results
@@ -47,6 +48,7 @@ _WHERE = {
     "composition_effects": "analysis.effects",
     "fit_predictor": "predict.predictor",
     "fit_scaling": "scaling.contrast_laws",
+    "figures": "report.charts",
     # Arithmetic
     "ternarize": "ops.quantizers",
     "quantize_activations": "ops.quantizers",

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bitskip.store.schema import arrow_schema, trial_columns
+from bitskip.store.schema import arrow_schema
 from bitskip.store.tables import Results
+from bitskip.store.trial_columns import trial_columns
 from bitskip.trial.config import TrialConfig, make_trial
 
 VECTOR_FIELDS = ("loss", "ppl", "bpb")

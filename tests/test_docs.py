@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bitskip.report.axes import axes_document
 from bitskip.report.markdown import markdown
-from bitskip.store.schema import TABLES, Status, axis_columns, columns
+from bitskip.store.schema import APPENDED, TABLES, Status, axis_columns, columns
 
 DOCS = Path(__file__).parent.parent / "docs"
 AXES_PAGE, MEASURES_PAGE = DOCS / "axes.md", DOCS / "measures.md"
@@ -20,7 +20,7 @@ def columns_section() -> str:
         "",
         "Of the Parquet files in a sweep's folder, one folder a table. What is not known, or does not apply, is NULL.",
     ]
-    for table in TABLES:
+    for table in (*TABLES, *APPENDED):
         lines += ["", f"### `{table}`", ""]
         if table == "trials":
             lines += ["And every [axis](axes.md), dots in its name as underscores, between `tuned` and `artefact`.", ""]

@@ -43,15 +43,16 @@ def variance_over_seeds(settings: Sequence[Mapping[int, float]]) -> tuple[float,
     return scale * float(residuals @ residuals), expected**2 / float((squared**2).sum())
 
 
-def variance_over_text(sequences: Array) -> tuple[float, float]:
+def variance_over_text(sequences: Array, most: int | None = BLOCKS) -> tuple[float, float]:
     """(variance, degrees of freedom) that the choice of the held-out text adds to a contrast, the same for all seeds.
 
     `sequences` [seeds, sequences] is what each seed adds to the contrast's value on each sequence; the sum over seeds
     and mean over sequences is the value. Pieces of consecutive sequences are drawn anew in closed form of a bootstrap:
-    their variance, less what is chance within seeds and is in the variance over seeds already.
+    their variance, less what is chance within seeds and is in the variance over seeds already. There are `most` of
+    them; None draws each by itself, as items of a task are.
     """
     seeds, length = sequences.shape
-    blocks = min(BLOCKS, length)
+    blocks = min(most or length, length)
     if blocks < 2:
         return 0.0, 1.0
     edges = np.linspace(0, length, blocks + 1).astype(int)

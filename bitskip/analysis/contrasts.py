@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bitskip.analysis.by_seed import variance_over_seeds, variance_over_text
+from bitskip.analysis.by_seed import BLOCKS, variance_over_seeds, variance_over_text
 from bitskip.analysis.design_matrix import Array
 from bitskip.analysis.factorial import Stratum
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Level, Levels, inert, with_level
@@ -27,7 +27,7 @@ Values = Mapping[Levels, Mapping[int, float]]
 """Finished trials' values by cell and seed."""
 
 Sequences = Mapping[Levels, Mapping[int, Array]]
-"""Their losses on every held-out sequence, in nats per token."""
+"""Their values on every piece of held-out text whose mean they are, such as losses of sequences."""
 
 
 def treatment_combinations(stratum: Stratum, order: int) -> list[tuple[Treatment, ...]]:
@@ -64,12 +64,17 @@ def shared_seeds(weights: Weights, values: Values) -> set[int]:
 
 
 def estimate(
-    contrasts: Sequence[Weights], values: Values, noise: SeedNoise | None = None, text: Sequences | None = None
+    contrasts: Sequence[Weights],
+    values: Values,
+    noise: SeedNoise | None = None,
+    text: Sequences | None = None,
+    most_blocks: int | None = BLOCKS,
 ) -> Estimate | None:
     """Mean of the contrasts, each over its shared seeds; None where the cells of one of them share no seed.
 
     Its error is that of its own values by seed (`by_seed`), or, with `noise`, that of independent trials of this
-    variance. `text`, losses by held-out sequence, adds what another text would change.
+    variance. `text`, values by piece of what was measured, adds what another text would change, as means of
+    `most_blocks` of them vary.
     """
     settings: list[dict[int, float]] = []
     by_trial: dict[tuple[int, Levels], float] = {}
@@ -91,14 +96,16 @@ def estimate(
     if found is None:
         return Estimate(value, None, 0, fewest)
     parts = [found]
-    of_text = _over_text(by_trial, text or {})
+    of_text = _over_text(by_trial, text or {}, most_blocks)
     if of_text is not None:
         parts.append(of_text)
     return of_parts(value, parts, fewest, None if of_text is None else math.sqrt(of_text[0]))
 
 
-def _over_text(by_trial: Mapping[tuple[int, Levels], float], text: Sequences) -> tuple[float, float] | None:
-    """None unless every trial has the losses of the same sequences."""
+def _over_text(
+    by_trial: Mapping[tuple[int, Levels], float], text: Sequences, most_blocks: int | None
+) -> tuple[float, float] | None:
+    """None unless every trial has the values of the same pieces."""
     losses = [text.get(levels, {}).get(seed) for seed, levels in by_trial]
     known = [own for own in losses if own is not None]
     if not known or len(known) < len(losses) or len({len(own) for own in known}) > 1:
@@ -107,4 +114,4 @@ def _over_text(by_trial: Mapping[tuple[int, Levels], float], text: Sequences) ->
     rows = np.zeros((len(seeds), len(known[0])))
     for (seed, _), weight, own in zip(by_trial, by_trial.values(), known, strict=True):
         rows[seeds.index(seed)] += weight * own
-    return variance_over_text(rows)
+    return variance_over_text(rows, most_blocks)

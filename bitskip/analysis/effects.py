@@ -29,10 +29,12 @@ from bitskip.analysis.contrasts import (
     treated,
     treatment_combinations,
 )
+from bitskip.analysis.effect import Effect as Effect
+from bitskip.analysis.effect import Effects as Effects
 from bitskip.analysis.factorial import TUNED, Cell, Stratum, strata
 from bitskip.analysis.levels import INDEX, TECHNIQUES, Levels, cell_label, level_label, with_level
 from bitskip.analysis.looks import added_seeds, price
-from bitskip.analysis.metrics import Metric, metric_named
+from bitskip.analysis.metrics import METRICS, Metric, metric_named
 from bitskip.analysis.missing import shifts
 from bitskip.analysis.multiple_testing import benjamini_hochberg, headlines, holm
 from bitskip.analysis.pair_model import PairModel
@@ -56,51 +58,9 @@ JOINT_VERDICTS = ("super-additive", "sub-additive", "additive", UNRESOLVED)
 """95 % interval above zero, below zero, 90 % interval inside the margin (two one-sided tests), else."""
 
 
-@dataclass(frozen=True)
-class Effect:
-    """The effect of one technique, or of several together beyond that of all their smaller combinations.
-
-    `value`, `se`, `low`, `high` (95 %, for this comparison alone) and `detectable` (found with 80 % power) are in
-    `unit`; `percent` is the value as a change of the metric where its additive scale is a logarithm. `seeds` is the
-    smallest number of seeds shared by the cells of a difference, `contexts` the number of settings of the other
-    techniques averaged over, or of cells that a modelled effect rests on. `p_adjusted` accounts for all comparisons
-    of the `family`. `more_seeds` is how many more would settle the verdict if the estimate stays; None if it is
-    settled or out of reach. `crossover`: one technique's effect changes sign with the other, which no change of
-    scale removes. `reference` names the level that takes the baseline's place in a nested effect. `reason` says
-    what is missing. `rates` says at which learning rates: the error of having chosen them is not in the interval
-    (`analysis.rates` has effects at each arm's best). `text_se` is the part of `se` that another held-out text
-    would bring, where losses by sequence were kept.
-    """
-
-    techniques: tuple[str, ...]
-    estimand: str
-    stratum: str
-    metric: str
-    unit: str
-    verdict: str
-    value: float | None = None
-    se: float | None = None
-    low: float | None = None
-    high: float | None = None
-    df: float = 0
-    seeds: int = 0
-    contexts: int = 0
-    percent: float | None = None
-    p_value: float | None = None
-    p_adjusted: float | None = None
-    family: str = ""
-    detectable: float | None = None
-    more_seeds: int | None = None
-    crossover: bool = False
-    reference: str = ""
-    reason: str = ""
-    rates: str = ""
-    text_se: float | None = None
-
-
 def composition_effects(
     results: Results,
-    metric: str = "ppl",
+    metric: str | None = None,
     *,
     order: int = 2,
     estimands: Sequence[str] = ESTIMANDS,
@@ -109,25 +69,28 @@ def composition_effects(
     include_artefacts: bool = False,
     variance: str = "own",
     seed_sd: float | None = None,
-) -> list[Effect]:
+) -> Effects:
     """Interactions of `order` techniques, per stratum; of two: I = l(AB) - l(A) - l(B) + l(0).
 
-    Above zero is interference (worse together than the sum), below zero masking or synergy. Anchored effects come
-    first; averaged ones follow where some setting of the other techniques has all cells; nested ones where the anchored
-    is not estimable. `margin` is the half-width of 'additive' on the metric's additive scale, 2 % for perplexity.
+    Of a loss, above zero is interference (worse together than the sum), below zero masking or synergy. Anchored effects
+    come first; averaged ones follow where some setting of the other techniques has all cells; nested ones where the
+    anchored is not estimable. Without `metric` each stratum has its own: perplexity, or what another trainer measured.
+    `margin` is the half-width of 'additive' on the metric's additive scale, 2 % for perplexity.
     `variance` is that of the contrast's `own` values by seed, or the residual one of the whole stratum, `pooled`, which
     supposes independent and equally noisy trials; `seed_sd` replaces it where nothing was repeated. Raises UserError
     for an unknown metric.
     """
-    measure = metric_named(metric)
-    return [
+    if metric is not None:
+        metric_named(metric)
+    return Effects(
         effect
         for stratum in strata(results, exit_layer=exit_layer, include_artefacts=include_artefacts)
-        for effect in stratum_effects(stratum, metric, measure, order, estimands, margin, variance, seed_sd)
-    ]
+        for name in [metric or stratum.metric]
+        for effect in stratum_effects(stratum, name, METRICS[name], order, estimands, margin, variance, seed_sd)
+    )
 
 
-def main_effects(results: Results, metric: str = "ppl", **options: Any) -> list[Effect]:
+def main_effects(results: Results, metric: str | None = None, **options: Any) -> Effects:
     """Difference of every level of every technique to its baseline level, per stratum.
 
     Options are those of `composition_effects`. The averaged estimand uses matched pairs: cells that differ in that one
@@ -154,8 +117,9 @@ def stratum_effects(
     text = {cell.levels: cell.sequences(metric) for cell in stratum.cells}
     if not stratum.trained and any(text.values()):
         noise = known_noise(0.0)  # the held-out text is all that chance chose
-    missing = shifts(stratum.cells, values) if metric.logarithmic else {}
-    measure = _Measure(stratum, values, noise, text, missing)
+    missing = shifts(stratum.cells, values) if metric.is_loss or metric.foreign else {}
+    missing = {levels: -metric.better * shift for levels, shift in missing.items()}
+    measure = _Measure(stratum, values, noise, text, missing, metric.most_blocks)
     combinations = treatment_combinations(stratum, order)
     measured = [measure.of(treatments, estimand) for estimand in estimands for treatments in combinations]
     contrasts = [contrast for contrast in measured if contrast is not None]
@@ -193,6 +157,7 @@ class _Measure:
     noise: SeedNoise | None
     text: Sequences
     missing: Mapping[Levels, float]
+    most_blocks: int | None
 
     def of(self, treatments: tuple[Treatment, ...], estimand: str) -> _Contrast | None:
         """None where there is nothing to say: no setting to average over, or nothing that differs.
@@ -215,7 +180,7 @@ class _Measure:
         return _Contrast(treatments, estimand, found, anchored, self._looks(anchored), crossover=crossover)
 
     def _estimate(self, *contrasts: Weights) -> Estimate | None:
-        found = estimate(contrasts, self.values, self.noise, self.text)
+        found = estimate(contrasts, self.values, self.noise, self.text, self.most_blocks)
         if found is None or not self.missing:
             return found
         shift = sum(weight * self.missing.get(own, 0.0) for weights in contrasts for own, weight in weights.items())
@@ -398,4 +363,4 @@ def compare(metric: Metric, cell: Cell, reference: Cell) -> Estimate | None:
     text = {each.levels: each.sequences(metric) for each in cells}
     untrained = all(row.get("training") == "none" for each in cells for row in each.rows)
     noise = known_noise(0.0) if untrained and any(text.values()) else None
-    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise, text)
+    return estimate([{cell.levels: 1.0, reference.levels: -1.0}], values, noise, text, metric.most_blocks)

@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.design_matrix import Array
+from bitskip.analysis.evaluated import evaluated_pieces
 from bitskip.analysis.levels import FACTORS, INDEX, NEUTRAL, TECHNIQUES, Levels, levels_of, scale_axes, size_axes
-from bitskip.analysis.metrics import Metric, Row
+from bitskip.analysis.metrics import SEQUENCES as SEQUENCES
+from bitskip.analysis.metrics import Metric, Row, usual_metric
 from bitskip.store.schema import Status
 from bitskip.techniques import registry
 from bitskip.techniques.base import plain
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bitskip.store.tables import Results
-
-SEQUENCES = "sequence_losses"
-"""Column of exits, and key of a trial's row here: nats per token of every held-out sequence."""
 
 FEWEST_RATES = 3
 """Values of a recipe's axis that make a search."""
@@ -63,11 +62,9 @@ class Cell:
         return _values(self.search, metric)
 
     def sequences(self, metric: Metric) -> dict[int, Array]:
-        """Finished trials' losses on every held-out sequence, by seed; none where the metric is no loss."""
-        if not metric.logarithmic:
-            return {}
+        """Finished trials' values on every piece of what the metric is the mean of, by seed; none where it has none."""
         finished = (row for row in self.rows if row["status"] == Status.OK)
-        return {row["seed"]: row[SEQUENCES] for row in finished if row.get(SEQUENCES) is not None}
+        return {row["seed"]: found for row in finished if (found := metric.blocks(row)) is not None}
 
     def above(self, line: str) -> float | None:
         """Mean over finished trials of loss less what counting achieves, such as `bigram_loss`; None if not known."""
@@ -105,6 +102,11 @@ class Stratum:
     @property
     def tuned(self) -> tuple[str, ...]:
         return tuned_axes(self.scale)
+
+    @property
+    def metric(self) -> str:
+        """What its trials are judged by where no metric is named."""
+        return usual_metric(row for cell in self.cells for row in cell.rows)
 
     def settings(self, levels: Levels) -> dict[str, Any]:
         """A value of every axis that is no technique, at a configuration.
@@ -195,6 +197,9 @@ def strata(results: Results, *, exit_layer: int | None = None, include_artefacts
         rows = _at_exit(rows, results, exit_layer)
     sequences = sequence_losses(results.exits, exit_layer)
     rows = [{**row, SEQUENCES: sequences.get(row["trial_id"])} for row in rows] if sequences else rows
+    if len(results.evaluations):
+        pieces = evaluated_pieces(results.evaluations, exit_layer)
+        rows = [row | pieces.get(row["trial_id"], {}) for row in rows]
     grouped: dict[tuple[Any, ...], dict[Levels, dict[int, Row]]] = {}
     scales: dict[tuple[Any, ...], dict[str, Any]] = {}
     rows.sort(key=lambda row: (str(row.get("started_at") or ""), str(row["trial_id"])))

@@ -46,7 +46,7 @@ def report(
         list[str] | None,
         typer.Option(metavar="TOPIC", help="effects, exits, claims, mechanisms, glossary …; repeatable."),
     ] = None,
-    metric: MetricOption = "ppl",
+    metric: MetricOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what the trials have measured: one screen, or the topics that are asked for."""
@@ -118,7 +118,7 @@ def predict(
         float | None, typer.Option(help="Non-embedding parameters of another scale, by laws over a ladder.")
     ] = None,
     others: SetOption = None,
-    metric: MetricOption = "ppl",
+    metric: MetricOption = None,
     force: Annotated[bool, typer.Option("--force", help="Answer outside the measured space, too.")] = False,
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
@@ -181,7 +181,7 @@ def predict(
 def _predict_at_scale(
     results: Path,
     axes: dict[str, Any],
-    metric: str,
+    metric: str | None,
     exit_layer: int | None,
     parameters: float,
     force: bool,
@@ -199,16 +199,15 @@ def _predict_at_scale(
         raise UserError("--parameters does not go with --model or --exit-layer: it is of full models of any shape")
     treatments, scale = techniques_in(axes)
     loaded = load_results(results)
-    found = at_scale(
-        fit_scaling(loaded, metric, **scale), treatments, parameters=parameters, tokens=float(tokens), force=force
-    )
+    scaling = fit_scaling(loaded, metric, **scale)
+    found = at_scale(scaling, treatments, parameters=parameters, tokens=float(tokens), force=force)
     if as_json:
-        print(json.dumps(found.to_json_object(metric)))
+        print(json.dumps(found.to_json_object(scaling.metric_name)))
         return
     from bitskip.report.at_scale import at_scale_blocks
 
     tell_problems(loaded.problems)
-    print_blocks(at_scale_blocks(found, metric))
+    print_blocks(at_scale_blocks(found, scaling.metric_name))
     tell_next("report", results, "--only", "ladder")
 
 

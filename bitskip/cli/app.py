@@ -117,7 +117,9 @@ ResultsArgument = Annotated[
     Path, typer.Argument(parser=place, metavar="[DIR]", help="A sweep's results, or a folder of several.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-MetricOption = Annotated[str, typer.Option(help="What is asked for: ppl, bpb, speed_gain …")]
+MetricOption = Annotated[
+    str | None, typer.Option(help="What is asked for: ppl, bpb, speed_gain …; else perplexity, or what was measured.")
+]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Override a value; repeatable.")]
 ProfileOption = Annotated[str | None, typer.Option(help="A profile of the file, merged over the rest.")]
 MaxTrialsOption = Annotated[int | None, typer.Option(help="Run at most so many trials now.", min=1)]

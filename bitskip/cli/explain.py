@@ -27,7 +27,7 @@ def explain(
         list[str],
         typer.Argument(metavar="TERM|TRIAL|EFFECT", help="anchored; 3f2a9c; bits 4 x hadamard. Axes are terms, too."),
     ],
-    metric: MetricOption = "ppl",
+    metric: MetricOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from bitskip.cli.app import DEFAULT_RESULTS, JsonOption, ResultsOption, app
+from bitskip.cli.app import DEFAULT_RESULTS, JsonOption, ResultsOption, app, tell_next
 from bitskip.errors import UserError
+from bitskip.store.filesystem import shown
 
 Pairs = list[str] | None
 
@@ -18,7 +19,7 @@ Pairs = list[str] | None
 @app.command(name="import")
 def import_(
     file: Annotated[Path, typer.Argument(help="Table of runs, a row each: .csv, .tsv, .jsonl or .parquet.")],
-    metric: Annotated[str, typer.Option(metavar="COLUMN", help="What was measured, per token.")],
+    metric: Annotated[str, typer.Option(metavar="COLUMN", help="What was measured; a loss per token.")],
     seed: Annotated[str | None, typer.Option(metavar="COLUMN", help="What tells repetitions apart.")] = None,
     mapping: Annotated[
         Pairs, typer.Option("--map", metavar="COLUMN=AXIS", help="A column's name as a factor, or an axis of bitskip.")
@@ -29,7 +30,13 @@ def import_(
     baseline: Annotated[
         Pairs, typer.Option(metavar="FACTOR=LEVEL", help="The level that effects count from; repeatable.")
     ] = None,
-    unit: Annotated[str, typer.Option(help="Of the metric: nats, bits or perplexity.")] = "nats",
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Of the metric: nats, bits or perplexity of a loss; share, percent, positive or number."),
+    ] = None,
+    higher_is_better: Annotated[
+        bool, typer.Option("--higher-is-better", help="The metric is no loss but an accuracy, a speed, …")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Folder below the results; else the file's name.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
@@ -47,6 +54,7 @@ def import_(
         only=[name.strip() for name in columns.split(",")] if columns else None,
         baselines=_pairs(baseline, "--baseline"),
         unit=unit,
+        higher_is_better=higher_is_better,
         name=name,
     )
     if as_json:
@@ -54,6 +62,7 @@ def import_(
         return
     for line in imported_lines(found):
         print(line)
+    tell_next("report", shown(found.folder))
 
 
 def _pairs(given: Iterable[str] | None, option: str) -> dict[str, str]:

@@ -49,6 +49,7 @@ def train(
     trial = make_trial(**settings_of(settings or ()))
     from bitskip.data import load_data, training_tokens
     from bitskip.data.corpora import pinned, summaries
+    from bitskip.data.evaluations import with_digests
     from bitskip.engine.job import Job
     from bitskip.engine.worker import check_device, run_job
     from bitskip.store.schema import FAILED, FINISHED
@@ -56,7 +57,7 @@ def train(
     from bitskip.training.held_out import check_text
     from bitskip.trial.pretrained import pretrained_digest
 
-    trial = replace(trial, data=pinned(trial.data))
+    trial = replace(trial, data=pinned(trial.data), training=with_digests(trial.training))
     if trial.model.pretrained:
         trial = replace(trial, model=replace(trial.model, pretrained_digest=pretrained_digest(trial.model.pretrained)))
     check_device(device)

@@ -21,16 +21,17 @@ import bitskip
 from bitskip.data.cache import cache_folder
 from bitskip.data.corpora import summaries
 from bitskip.engine.executors import knock
-from bitskip.engine.status import is_alive, watched_folders
+from bitskip.engine.lookouts import watched_folders
+from bitskip.engine.status import is_alive
 from bitskip.errors import UserError
 from bitskip.extras import EXTRA_OF, installed
 from bitskip.store import filesystem
 from bitskip.store.compaction import COMPACT_EVERY, compact
 from bitskip.store.folder import SweepFolder
 from bitskip.store.heartbeat import remove_running, running_trials
+from bitskip.store.inspection import inspect_folder
 from bitskip.store.provenance import provenance
 from bitskip.store.schema import COMMIT_TABLE, FINISHED
-from bitskip.store.tables import inspect_folder
 from bitskip.sweep.resources import local_cores, local_gpus
 from bitskip.sweep.sweep_file import Sweep, load_sweep
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitskip.store.schema import Status, attempt_columns
+from bitskip.store.schema import Status
 from bitskip.store.tables import Failure
+from bitskip.store.trial_columns import attempt_columns
 from bitskip.sweep.program import Program
 from bitskip.sweep.resources import Resources
 from bitskip.techniques.registry import named_modules

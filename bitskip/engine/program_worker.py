@@ -1,7 +1,8 @@
 """Run a trial that a command or a function trains, and commit what it gave back: a failure is a row, as of any trial.
 
 A command is a process group of its own, which ends with its worker; what it prints is in the trial's log. The last line
-that is a JSON object has its metrics, or the file that it was asked to write as `{result}`.
+that is a JSON object has its metrics, or the file that it was asked to write as `{result}`; those with a `step` are
+points of its curve.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ctypes
 import importlib
 import inspect
 import json
+import math
 import os
 import platform
 import resource
@@ -26,9 +28,9 @@ from typing import Any
 
 from bitskip.engine.attempt import attempted, failure, provenance, time_limit
 from bitskip.engine.job import Job
+from bitskip.engine.script_curve import ScriptCurve
 from bitskip.errors import UserError, nearest
 from bitskip.store.folder import SweepFolder
-from bitskip.store.foreign_metric import measured
 from bitskip.store.heartbeat import Report, reporting, traceback_lines
 from bitskip.store.schema import FINISHED, Outcome, columns_of
 from bitskip.store.tables import write_trial
@@ -51,27 +53,33 @@ def run_job(job: Job) -> dict[str, Any]:
     assert program is not None
     device = f"{job.device} ({platform.machine()}, {os.cpu_count()} cores)"
     checkpoint = place.checkpoints / trial.trial_id
-    with reporting(job.folder, trial.trial_id, job.sweep, job.point, 1, 0, device) as report:
+    with reporting(job.folder, trial.trial_id, job.sweep, job.point, 0, 0, device) as report:
         row = job.columns() | provenance(job, device)
-        began = time.perf_counter()
+        began, curve = time.perf_counter(), ScriptCurve(program.measure)
         try:
             checkpoint.mkdir(parents=True, exist_ok=True)
             report.training(0, None)
             with time_limit(job.time_limit), tempfile.TemporaryDirectory() as scratch:
                 given = {"trial_id": trial.trial_id, "checkpoint": checkpoint, "result": Path(scratch, "result.json")}
                 values = settings_of(trial) | {name: str(path) for name, path in given.items()}
-                found = _ran(program, values, report) if program.command else _called(program, values)
+                found = _ran(program, values, report, curve) if program.command else _called(program, values)
             row |= _outcome(program, found, report)
+            curve.take(found.get("curve") or ())
         except Exception as error:
             row |= job.failed(*failure(job, error))
             report.note(traceback_lines(error))
         row["train_seconds"] = time.perf_counter() - began
         row["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-        write_trial(job.folder, row)
+        write_trial(job.folder, row, curves=curve.rows())
         if row["status"] in FINISHED:
             shutil.rmtree(checkpoint, ignore_errors=True)
-        report.note(f"{row['status']} after {row['train_seconds']:.1f} s: {row.get('reason') or row.get('loss')}")
+        report.note(f"{row['status']} after {row['train_seconds']:.1f} s: {_result(row, program)}")
     return row
+
+
+def _result(row: Mapping[str, Any], program: Program) -> str:
+    value = row.get("loss") if program.measure.is_loss else row.get("measured")
+    return str(row.get("reason") or f"{program.measure.name} {value}")
 
 
 def check_program(program: Program) -> None:
@@ -87,29 +95,36 @@ def _outcome(program: Program, found: Any, report: Report) -> dict[str, Any]:
     """Loss and status, and what else is a column of results; the rest is in the log."""
     if not isinstance(found, Mapping):
         raise UserError(f"what it gave back is no object of metrics but {found!r}"[:200])
-    if program.metric not in found:
-        raise UserError(f"its metrics have no '{program.metric}'{nearest(program.metric, found)} ({', '.join(found)})")
-    value = float("nan") if found[program.metric] is None else found[program.metric]
+    name = program.measure.name
+    if name not in found:
+        raise UserError(f"its metrics have no '{name}'{nearest(name, found)} ({', '.join(found)})")
+    value = float("nan") if found[name] is None else found[name]
     kinds = {each.name: each.kind for each in columns_of(Outcome)}
     taken = {
         name: kinds[name](number) for name, number in found.items()
         if kinds.get(name) in (int, float) and isinstance(number, int | float) and not isinstance(number, bool)
     }  # fmt: skip
-    report.note(f"metrics {json.dumps(dict(found), default=str)}")
-    return taken | measured(value, program.metric, program.unit)
+    told = {name: value for name, value in found.items() if name != "curve"}
+    report.note(f"metrics {json.dumps(told, default=str)}")
+    return taken | program.measure.measured(value)
 
 
-def _ran(program: Program, values: Mapping[str, Any], report: Report) -> Any:
+def _ran(program: Program, values: Mapping[str, Any], report: Report, curve: ScriptCurve) -> Any:
     """The metrics of a command. Raises UserError, with its last line, where it failed or gave back none."""
     words = program.words(values)
     report.note(f"command {words}")
-    last, metrics = "", None
+    last, metrics, newest = "", None, None
     with _process(words) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if text := line.strip():
-                last, metrics = text, _object(text) or metrics
+                last, found = text, _object(text)
                 report.note(text)
+                newest = found or newest
+                if found and (point := curve.add(found)):
+                    report.step(point["step"], "", point["train_loss"] or point["val_loss"] or math.nan)
+                elif found:
+                    metrics = found
             report.alive()
         status = process.wait()
     if status:
@@ -120,6 +135,7 @@ def _ran(program: Program, values: Mapping[str, Any], report: Report) -> Any:
             return json.loads(Path(values["result"]).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"its command wrote no JSON to {{result}}: {error}") from None
+    metrics = metrics or newest
     if metrics is None:
         raise UserError('its command printed no JSON object, such as {"loss": 3.1}; its last line: ' + repr(last[:200]))
     return metrics

@@ -49,7 +49,7 @@ NO_ROOM = re.compile(r"(?:\[Errno|os error) (?:28|30|122)\b")
 """Disk full, read-only file system, quota exceeded: as Python and as safetensors write them."""
 
 ROOM = "free some space or mend the folder"
-SHOWN = ("trial_id", "status", "reason", "loss", "ppl", "train_seconds", "eval_seconds")
+SHOWN = ("trial_id", "status", "reason", "loss", "ppl", "metric", "measured", "train_seconds", "eval_seconds")
 
 
 class Listener(Protocol):

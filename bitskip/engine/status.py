@@ -38,8 +38,8 @@ SIBLINGS_SECONDS = 10.0
 """How often the folders beside a sweep's are listed anew."""
 
 _COLUMNS = (
-    "configuration_id", "point", "seed", "model", "tokens", "reason", "ppl", "train_seconds", "eval_seconds",
-    "shared_seconds",
+    "configuration_id", "point", "seed", "model", "tokens", "reason", "ppl", "metric", "measured", "train_seconds",
+    "eval_seconds", "shared_seconds",
 )  # fmt: skip
 
 
@@ -72,6 +72,21 @@ class Ended:
     reason: str | None
     ppl: float | None
     seconds: float
+    metric: str | None = None
+    measured: float | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], what: str) -> Ended:
+        """From the columns of its row, which may lack some."""
+        known = {name: row.get(name) for name in ("reason", "ppl", "metric", "measured")}
+        return cls(trial_id=row["trial_id"], what=what, status=row["status"], seconds=_seconds(row), **known)
+
+    @property
+    def result(self) -> str:
+        """What it came to, with its name and without; empty for none."""
+        if self.metric:
+            return f"{self.metric} {self.measured:.4g}"
+        return "" if self.ppl is None else f"perplexity {self.ppl:.2f}"
 
 
 @dataclass(frozen=True)
@@ -157,7 +172,13 @@ class Lookout:
         counts = Counter(states.get(key, "waiting") for key in known)
         total = max(len(known), self._promised())
         ended = [self._ended(row) for key, row in rows.items() if key in known]
-        results = [each for each in ended if each.status == Status.OK and each.ppl is not None]
+        program = self.design.program if self.design else None
+        sign = -1 if program and program.measure.higher_is_better else 1
+        results = {
+            each: sign * value
+            for each in ended
+            if each.status == Status.OK and (value := each.measured if each.metric else each.ppl) is not None
+        }
         errors = [row for key, row in rows.items() if key in known and row["status"] not in FINISHED]
         newest = max(errors, key=lambda row: row["started_at"].timestamp() if row["started_at"] else 0.0, default=None)
         configurations, seeds = _grid(self.trials or {key: _Trial.of_row(row) for key, row in own.items()}, states)
@@ -171,7 +192,7 @@ class Lookout:
             kept=len(own.keys() - known),
             running=active,
             finished=tuple(each for each in ended if each.trial_id in own),
-            best=min(results, key=lambda each: each.ppl or 0.0, default=None),
+            best=min(results, key=results.__getitem__, default=None),
             last_error=self._ended(newest) if newest else None,
             remaining_seconds=self._remaining(rows, states, active, total - len(known)) if alive else None,
             alive=alive,
@@ -239,7 +260,7 @@ class Lookout:
     def _ended(self, row: Mapping[str, Any]) -> Ended:
         known = self.trials.get(row["trial_id"]) or _Trial.of_row(row)
         what = f"{known.label}, seed {row['seed']}"
-        return Ended(row["trial_id"], what, row["status"], row["reason"], row["ppl"], _seconds(row))
+        return Ended.of(row, what)
 
     def _remaining(
         self,
@@ -325,7 +346,7 @@ def _state(row: Mapping[str, Any], begun: float | None) -> str:
 
 def _seconds(row: Mapping[str, Any]) -> float:
     """What a trial took by itself: without the steps that it took over from another."""
-    return (row["train_seconds"] or 0.0) + (row["eval_seconds"] or 0.0) - (row["shared_seconds"] or 0.0)
+    return (row.get("train_seconds") or 0.0) + (row.get("eval_seconds") or 0.0) - (row.get("shared_seconds") or 0.0)
 
 
 def _left(running: Running) -> float | None:
@@ -345,43 +366,3 @@ def is_alive(folder: Path, running: Iterable[Running]) -> bool:
     if any(time.time() - each.updated_at < FRESH_SECONDS and not each.lost() for each in running):
         return True
     return is_locked(folder)
-
-
-def watched_folders(path: Path) -> list[Path]:
-    """The sweep folders at or right below a path, those that have no result yet included.
-
-    Raises UserError if there is none.
-    """
-
-    def holds_a_sweep(folder: Path) -> bool:
-        here = SweepFolder(folder).design.exists() or SweepFolder(folder).heartbeats.exists()
-        return here or holds_rows(folder)
-
-    filesystem.fetch_designs(path)
-    if path.is_file():
-        raise UserError(f"{path}: is a file, not a results folder")
-    if not path.is_dir() and not filesystem.is_folder(path):
-        message = "no such folder; run `bitskip sweep` first or name a results folder"
-        raise UserError(f"{filesystem.shown(path)}: {message}")
-    inside = {*filesystem.folders_in(path), *(path.iterdir() if path.is_dir() else ())}
-    found = [path] if holds_a_sweep(path) else sorted(child for child in inside if holds_a_sweep(child))
-    if not found:
-        raise UserError(f"{filesystem.shown(path)}: no sweep in it or one level below; run `bitskip sweep` first")
-    return found
-
-
-class Lookouts:
-    """Looks at every sweep at or right below a path, those that come later included.
-
-    Raises UserError where there is none.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._lookouts = path, dict[Path, Lookout]()
-        watched_folders(path)
-
-    def look(self) -> list[Snapshot]:
-        """The sweeps as their files show them now."""
-        for folder in watched_folders(self.path):
-            self._lookouts.setdefault(folder, Lookout(folder))
-        return [lookout.look() for lookout in self._lookouts.values()]

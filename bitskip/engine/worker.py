@@ -60,7 +60,7 @@ def run_job(
     steps, tokens = step_count(training), training.batch_size * training.seq_len
     place = SweepFolder(job.folder)
     checkpoint = place.checkpoint(trial.trial_id)
-    device = _device_name(job.device)
+    device = device_name(job.device)
     if team:
         device = f"{team.size} x {device}, {team.strategy}"
     with reporting(job.folder, trial.trial_id, job.sweep, job.point, steps, tokens, device) as report:
@@ -74,7 +74,7 @@ def run_job(
             if on_point:
                 on_point(point, steps)
 
-        parts: tuple[Any, ...] = ((), (), ())
+        parts: tuple[Any, ...] = ()
         try:
             check_device(job.device)
             with time_limit(job.time_limit):
@@ -96,7 +96,7 @@ def run_job(
             report.note(traceback_lines(error))
         else:
             row |= as_row(result)
-            parts = result.exits, result.curve, result.layers
+            parts = result.exits, result.curve, result.layers, result.evaluations
         row["peak_memory_bytes"] = _peak_memory(job.device)
         write_trial(job.folder, row, *([as_row(entry) for entry in part] for part in parts))
         if row["status"] in FINISHED:
@@ -154,7 +154,8 @@ def _peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """The GPU's name, or the kind and number of the CPU's cores."""
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return f"{device} ({platform.machine()}, {os.cpu_count()} cores)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from bitskip.errors import UserError, nearest
 from bitskip.interop.tables import PREFIXES, Cell, Table, missing, read_table
 from bitskip.store.filesystem import publish_design, shown
 from bitskip.store.folder import SweepFolder
-from bitskip.store.foreign_metric import check_unit, measured
+from bitskip.store.foreign_metric import BOUNDS, Measure, declare_measure
 from bitskip.store.save import save_results
 from bitskip.store.schema import COMMIT_TABLE, Status, columns
 from bitskip.store.tables import holds_rows
@@ -36,11 +37,12 @@ FEWEST_NAMES = 8
 
 @dataclass(frozen=True)
 class Imported:
-    """What was stored where: factors with their levels, axes of bitskip with their values, the columns left out."""
+    """What was stored where: the measure, factors with their levels, axes of bitskip, the columns left out."""
 
     folder: Path
     rows: int
     failed: int
+    measure: Measure
     seeds: int
     factors: Mapping[Factor, Sequence[Value]]
     axes: Mapping[str, Sequence[Value]]
@@ -56,19 +58,23 @@ def import_results(
     mapping: Mapping[str, str] | None = None,
     only: Sequence[str] | None = None,
     baselines: Mapping[str, str] | None = None,
-    unit: str = "nats",
+    unit: str | None = None,
+    higher_is_better: bool = False,
     name: str | None = None,
 ) -> Imported:
     """Store a table of runs, a row each, as `results/NAME`, which all that reads results reads.
 
     `metric` and `seed` are columns; `mapping` renames others to factors or to axes of bitskip, `only` names the columns
     that are factors (all others are not), `baselines` maps factors to the level that effects count from. `unit` is the
-    metric's: nats or bits per token, or perplexity. A row without a number in `metric` is a failed training.
+    metric's: of a loss nats (by default) or bits per token, or perplexity; of anything else share, percent, positive or
+    number, by default the first that its numbers fit where `higher_is_better`. A row without a number in `metric` is a
+    failed training.
     Raises UserError, naming column or row, for what cannot be imported; nothing is stored then.
     """
     table = read_table(file)
-    check_unit(unit, "--unit")
     metric = table.column(metric, "--metric")
+    unit = unit or (_fitting(metric, [row[metric] for row in table.rows]) if higher_is_better else "nats")
+    measure = Measure.read(_bare(metric), unit, higher_is_better, "--unit")
     seed = None if seed is None else table.column(seed, "--seed")
     folder = results / _name_of(name or file.stem)
     if holds_rows(folder) or SweepFolder(folder).design.exists():
@@ -84,17 +90,19 @@ def import_results(
     _refuse_twins(levels, seeds, seed)
     scale = _scale(levels, folder.name)
     declare_factors(factors.values())
-    outcomes = [_measured(number, row[metric], metric, unit) for number, row in enumerate(table.rows, start=1)]
+    declare_measure(measure)
+    outcomes = [_measured(number, row[metric], measure) for number, row in enumerate(table.rows, start=1)]
     rows = [
         {**scale, **{axis: own[at] for axis, own in levels.items()}, "seed": seeds[at], **found}
         for at, found in enumerate(outcomes)
     ]
-    _store(rows, folder, _design(folder.name, table, factors, levels, scale, seeds))
+    _store(rows, folder, _design(folder.name, table, measure, factors, levels, scale, seeds))
     values = {axis: sorted(set(own), key=lambda value: (isinstance(value, str), value)) for axis, own in levels.items()}
     return Imported(
         folder=folder,
         rows=len(rows),
-        failed=sum(row["loss"] is None for row in rows),
+        failed=sum(row["status"] != Status.OK for row in rows),
+        measure=measure,
         seeds=len(set(seeds)),
         factors={factor: values[axis] for axis, factor in factors.items()},
         axes={axis: own for axis, own in values.items() if axis not in factors},
@@ -142,9 +150,13 @@ def _chosen(
 
 def _axis_name(column: str) -> str:
     """`lora_rank` for `params.lora-rank`, `delay` for `delay (ms)`."""
-    bare = next((column.removeprefix(prefix) for prefix in PREFIXES if column.startswith(prefix)), column)
-    name = re.sub(r"\W+", "_", re.sub(UNIT, "", bare), flags=re.ASCII).strip("_")
+    name = re.sub(r"\W+", "_", re.sub(UNIT, "", _bare(column)), flags=re.ASCII).strip("_")
     return name if name[:1].isalpha() else f"x_{name}"
+
+
+def _bare(column: str) -> str:
+    """`val_accuracy` for `metrics.val_accuracy`."""
+    return next((column.removeprefix(prefix) for prefix in PREFIXES if column.startswith(prefix)), column)
 
 
 UNIT = r"\s*[(\[]([^()\[\]]+)[)\]]\s*$"
@@ -267,12 +279,21 @@ def _scale(levels: Mapping[str, Sequence[Cell]], name: str) -> dict[str, Any]:
     return {axis: value for axis, value in scale.items() if axis not in levels}
 
 
-def _measured(number: int, value: Cell, metric: str, unit: str) -> dict[str, Any]:
-    """`loss` of a row, or the status of one without."""
+def _fitting(metric: str, values: Iterable[Cell]) -> str:
+    """The unit that a column is in: a share from 0 to 1, percent where `(%)` says so, positive, or any number."""
+    numbers = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    told, share = metric.endswith("(%)"), all(0 <= value <= 1 for value in numbers)
+    unit = "percent" if told else "share" if share else "positive"
+    low, high = BOUNDS[unit]
+    return unit if all(low < value < high for value in numbers) else "number"
+
+
+def _measured(number: int, value: Cell, measure: Measure) -> dict[str, Any]:
+    """What was measured in a row, or the status of one without."""
     if missing(value) and not isinstance(value, float):
-        return {"loss": None, "status": Status.ERROR, "reason": f"no {metric} in row {number}"}
+        return {"loss": None, "status": Status.ERROR, "reason": f"no {measure.name} in row {number}"}
     try:
-        return measured(value, metric, unit)
+        return measure.measured(value)
     except UserError as error:
         raise UserError(f"row {number}: {error}") from None
 
@@ -280,6 +301,7 @@ def _measured(number: int, value: Cell, metric: str, unit: str) -> dict[str, Any
 def _design(
     name: str,
     table: Table,
+    measure: Measure,
     factors: Mapping[str, Factor],
     levels: Mapping[str, Sequence[Any]],
     scale: Mapping[str, Any],
@@ -290,6 +312,7 @@ def _design(
     return {
         "name": name,
         "description": f"imported from {table.path.name}",
+        **({} if measure.is_loss else {"metric": measure.declared()}),
         "factors": {axis: factor.declared() for axis, factor in factors.items()},
         "base": dict(scale),
         "space": space,

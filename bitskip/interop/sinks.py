@@ -1,7 +1,8 @@
 """Where else results may go: tools that people look at runs with, fed from the ledger and never asked for anything.
 
 A sink is given each finished trial once, with its curve. What it holds already is known from what lies at its place, so
-that a sweep that goes on adds what is missing.
+that a sweep that goes on adds what is missing. What a killed driver has left of a run is not held, and is replaced; of
+W&B's offline runs nothing tells whether they are whole, and they are left as they are.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,12 +67,14 @@ class TensorBoard:
         self.place = place
 
     def has(self, trial_id: str) -> bool:
-        return any(self.place.glob(f"*/{trial_id}/events*"))
+        return any(self.place.glob(f"[!.]*/{trial_id}/events*"))
 
     def write(self, run: Run) -> None:
         from tensorboardX import SummaryWriter
 
-        with SummaryWriter(str(self.place / run.sweep / run.trial_id)) as writer:
+        whole, begun = self.place / run.sweep / run.trial_id, self.place / run.sweep / f".{run.trial_id}"
+        shutil.rmtree(begun, ignore_errors=True)
+        with SummaryWriter(str(begun)) as writer:
             for point in run.curve:
                 for name in POINT:
                     if name != "step" and point.get(name) is not None:
@@ -80,6 +84,7 @@ class TensorBoard:
                 writer.add_scalar(f"result/{name}", value, last, walltime=run.started)
             settings = "\n".join(f"    {name}: {value}" for name, value in run.settings.items())
             writer.add_text("settings", settings, last, walltime=run.started)
+        begun.rename(whole)
 
 
 class WandB:
@@ -125,13 +130,17 @@ class MLflow:
         return str(self.client.create_experiment(name) if found is None else found.experiment_id)
 
     def has(self, trial_id: str) -> bool:
-        ids = [each.experiment_id for each in self.client.search_experiments()]
-        return bool(self.client.search_runs(ids, f"tags.trial_id = '{trial_id}' and status = 'FINISHED'"))
+        return bool(self._runs(f"tags.trial_id = '{trial_id}' and status = 'FINISHED'"))
+
+    def _runs(self, which: str) -> Any:
+        return self.client.search_runs([each.experiment_id for each in self.client.search_experiments()], which)
 
     def write(self, run: Run) -> None:
         from mlflow.entities import Metric, Param
 
         at = int(1000 * run.started)
+        for begun in self._runs(f"tags.trial_id = '{run.trial_id}'"):
+            self.client.delete_run(begun.info.run_id)
         started = self.client.create_run(self._experiment(run.sweep), at, {"trial_id": run.trial_id}, run.trial_id)
         points = [(f"curve/{n}", p[n], p["step"]) for p in run.curve for n in POINT if p.get(n) is not None]
         metrics = [Metric(name, value, at, int(step)) for name, value, step in points]
@@ -153,12 +162,15 @@ class Trackio:
     def has(self, trial_id: str) -> bool:
         from trackio.sqlite_storage import SQLiteStorage
 
-        return any(trial_id in SQLiteStorage.get_runs(project) for project in SQLiteStorage.get_projects())
+        held = (SQLiteStorage.get_logs(project, trial_id) for project in SQLiteStorage.get_projects())
+        return any(name.startswith("result/") for logs in held for point in logs for name in point)
 
     def write(self, run: Run) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # it tells of each run
             import trackio
+            from trackio.sqlite_storage import SQLiteStorage
 
+            SQLiteStorage.delete_run(run.sweep, run.trial_id)
             logged = trackio.init(
                 run.sweep, name=run.trial_id, config=dict(run.settings), auto_log_cpu=False, auto_log_gpu=False
             )

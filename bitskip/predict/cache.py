@@ -22,10 +22,10 @@ from bitskip.predict.predictor import Predictor
 from bitskip.shipped import IN_WHEEL
 from bitskip.store.filesystem import files_in, folders_in
 from bitskip.store.folder import SweepFolder
-from bitskip.store.stored_design import declare_factors_of
+from bitskip.store.stored_design import declare_from
 
 FILE_NAME = ".predictor.json"
-FORMAT = 6
+FORMAT = 7
 TABLES = ("trials", "exits")
 
 
@@ -41,17 +41,18 @@ def fingerprint(root: Path) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def open_predictor(root: Path, metric: str = "ppl") -> tuple[Predictor, str]:
+def open_predictor(root: Path, metric: str | None = None) -> tuple[Predictor, str]:
     """(a predictor over a results folder, the fingerprint to `keep` it under), restored where a valid file is there.
 
     Raises UserError if the path is no results folder or holds no finished trial.
     """
-    declare_factors_of([root, *folders_in(root)])
+    declare_from([root, *folders_in(root)])
     # Before reading: a trial that lands in between makes the file stale, never wrong.
     current = fingerprint(root)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
         stored = json.loads(_file(root).read_text(encoding="utf-8"))
-        if stored["fingerprint"] == current and stored["measurements"]["metric"] == metric:
+        usual = stored["usual"] if metric is None else metric
+        if stored["fingerprint"] == current and stored["measurements"]["metric"] == usual:
             restored = Predictor(measurements_from(stored["measurements"]))
             restored.restore(stored["fits"])
             return restored, current
@@ -69,6 +70,7 @@ def keep(predictor: Predictor, root: Path, current: str) -> None:
     """Write the predictor for later; silently nothing where that is not possible."""
     content = {
         "fingerprint": current,
+        "usual": predictor.measured.usual,
         "measurements": plain_measurements(predictor.measured),
         "fits": predictor.plain(),
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bitskip.analysis.factorial import SEQUENCES, Cell, Stratum, as_plain, strata
-from bitskip.analysis.metrics import Row, metric_named
+from bitskip.analysis.metrics import METRICS, Row, metric_named
 from bitskip.analysis.regime import Regime, regimes
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Measurements:
     """Strata whose rows hold `trial_id`, `seed`, `status` and `value`: the metric on its additive scale, or None.
+    `usual` is the metric where none is named.
 
     `regimes` are those of the strata. `exits_json` holds [value, speed gain] of every exit by trial id and exit layer.
     It is JSON within JSON: the largest part is read only when an exit is asked for.
     """
 
     metric: str
+    usual: str
     strata: tuple[Stratum, ...]
     regimes: tuple[Regime, ...]
     exits_json: str
@@ -56,15 +58,22 @@ def _with_rows(stratum: Stratum, change: Callable[[Row], Row]) -> Stratum:
     return replace(stratum, cells=tuple(changed))
 
 
-def measure(results: Results, metric: str = "ppl", *, include_artefacts: bool = False) -> Measurements:
-    """The strata with a finished trial, the largest first, and their exits. Raises UserError for an unknown metric."""
-    read = metric_named(metric).read
+def measure(results: Results, metric: str | None = None, *, include_artefacts: bool = False) -> Measurements:
+    """The strata with a finished trial, the largest first, and their exits. Raises UserError for an unknown metric.
+
+    Without `metric` it is that of the largest stratum.
+    """
+    everything = strata(results, include_artefacts=include_artefacts)
+    usual = next((stratum.metric for stratum in everything if stratum.finished), "ppl")
+    metric = usual if metric is None else metric
+    named = metric_named(metric)
+    read = named.read
 
     def reduced(row: Row) -> Row:
         known = {key: row[key] for key in ("trial_id", "seed", "status")}
         return {**known, "value": read(row) if row["status"] == "ok" else None}
 
-    whole = [stratum for stratum in strata(results, include_artefacts=include_artefacts) if stratum.finished]
+    whole = [stratum for stratum in everything if stratum.finished and named.foreign == METRICS[stratum.metric].foreign]
     found = [_with_rows(stratum, reduced) for stratum in whole]
     exits: dict[str, dict[int, list[float | None]]] = {
         str(row["trial_id"]): {} for stratum in found for cell in stratum.cells for row in cell.rows
@@ -75,6 +84,7 @@ def measure(results: Results, metric: str = "ppl", *, include_artefacts: bool = 
             exits[row["trial_id"]][row["exit_layer"]] = [read(row), row["speed_gain"]]
     return Measurements(
         metric,
+        usual,
         tuple(found),
         tuple(regimes(whole)),
         json.dumps(exits, separators=(",", ":")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitskip.analysis.factorial import as_plain
+from bitskip.analysis.notebook import change_text, range_text, table_html
 from bitskip.analysis.regime import Regime
 from bitskip.predict.cross_validation import Scores
 from bitskip.trial.config import TrialConfig
@@ -98,6 +99,17 @@ class Prediction:
     def configuration(self) -> dict[str, Any]:
         """Every axis but the seed, in canonical form."""
         return {name: value for name, value in self.trial.axes().items() if name != "seed"}
+
+    def _repr_html_(self) -> str:
+        """The parts that it is made of, under the number and its interval."""
+        metric, within = self.metric, f"{self.level:.0%} interval {self.low:.4g} to {self.high:.4g}"
+        told = f"{metric} {self.mean:.4g} ({within}, one new seed)"
+        terms = [
+            (" × ".join(each.techniques), change_text(each.value, metric), range_text(each.low, each.high, metric))
+            for each in (*self.main_effects, *self.composition_effects)
+        ]
+        rows = [("baseline", f"{metric} {self.baseline['mean']:.4g}", ""), *terms]
+        return table_html("; ".join([told, self.tier, *self.extrapolation]), ("part", "effect", "90 % interval"), rows)
 
     def to_json_object(self) -> dict[str, Any]:
         """The object of `predict --json`."""

@@ -213,8 +213,11 @@ class Predictor:
         )
 
 
-def fit_predictor(results: Results, metric: str = "ppl", *, include_artefacts: bool = False) -> Predictor:
-    """A predictor over all finished trials. Raises UserError if there are none, or for an unknown metric."""
+def fit_predictor(results: Results, metric: str | None = None, *, include_artefacts: bool = False) -> Predictor:
+    """A predictor over all finished trials. Raises UserError if there are none, or for an unknown metric.
+
+    Without `metric` it is perplexity, or what another trainer measured.
+    """
     return Predictor(measure(results, metric, include_artefacts=include_artefacts))
 
 

@@ -13,6 +13,8 @@ from bitskip.report.glossary import glossary
 from bitskip.report.summary import Analysis, Sheet
 from bitskip.report.table import Block, Chapter, Document, Text
 from bitskip.report.topics import answer, controls, effects, ladder, mechanisms, overview, paper, rates, standings
+from bitskip.report.topics.early_decoding import early_decoding
+from bitskip.report.topics.speeds import speeds
 
 CONFIGURATIONS = "configurations"
 """The topic that opens a scale."""
@@ -33,10 +35,12 @@ class Topic:
 OF_A_SCALE = {
     ("", ""): (Topic(standings.finished), Topic(standings.variants), Topic(standings.configurations)),
     ("pareto", "What a perplexity costs"): (Topic(controls.equal_costs),),
+    ("speed", "Speed in engines"): (Topic(speeds),),
     ("effects", "Effects"): (
         Topic(effects.main_effects), Topic(effects.composition_effects), Topic(effects.higher_effects)
     ),
     ("exits", "Exits"): (Topic(standings.exits), Topic(standings.best_exits, FILES), Topic(controls.alone_exits)),
+    ("confidence", "Leaving by confidence, and drafts"): (Topic(early_decoding),),
     ("curves", "Training"): (),
     ("failures", "Failures"): (Topic(standings.failures),),
     ("mechanisms", "Mechanisms"): (Topic(mechanisms.quantizers, FILES), Topic(mechanisms.gradients, FILES)),

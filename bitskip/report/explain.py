@@ -24,6 +24,7 @@ from bitskip.report.format import (
     bytes_text,
     difference_text,
     duration_text,
+    effect_name,
     ids_text,
     metric_name,
     number_text,
@@ -78,23 +79,24 @@ def explain_word(text: str) -> Explained | None:
     return Explained(AXIS, [Text(lines)], axis_object(entry), ["predict"])
 
 
-def explain_measured(results: Results, text: str, metric: str, root: Path) -> Explained:
+def explain_measured(results: Results, text: str, metric: str | None, root: Path) -> Explained:
     """A trial by the beginning of its id, or an effect by its techniques.
 
     Raises UserError where it is none of these, or the beginning of several trials' ids.
     """
     if len(text) >= FEWEST_DIGITS and any(key.startswith(text) for key in results.trials["trial_id"].to_pylist()):
         return _trial(results, text, root)
-    metric_named(metric)
+    if metric is not None:
+        metric_named(metric)
     found = strata(results)
     parts = techniques_of(text)
     effects = [
         (stratum, regime, own)
         for stratum, regime in zip(found, regimes(found), strict=True)
-        if (own := _effects(stratum, parts, metric))
+        if (own := _effects(stratum, parts, metric or stratum.metric))
     ]
     if effects:
-        return _effect(effects, metric)
+        return _effect(effects)
     labels = {label for stratum in found for label in _labels(stratum)}
     hint = nearest(text, [*GLOSSARY, *AXES, *labels])
     raise UserError(
@@ -131,9 +133,10 @@ def _effects(stratum: Stratum, parts: Sequence[str], metric: str) -> list[Effect
     ]
 
 
-def _effect(found: Sequence[Measured], metric: str) -> Explained:
+def _effect(found: Sequence[Measured]) -> Explained:
     """At the scale with most trials: the measured corners and every estimand; at the others a line each."""
     stratum, regime, effects = found[0]
+    metric = effects[0].metric
     kind = "main effect" if len(effects[0].techniques) == 1 else "composition effect"
     blocks: list[Block] = [
         Text([f"A {kind}: {GLOSSARY[kind]}."]),
@@ -143,7 +146,7 @@ def _effect(found: Sequence[Measured], metric: str) -> Explained:
         blocks += _corners(stratum, techniques, metric)
         own = [effect for effect in effects if effect.techniques == techniques]
         known = [effect for effect in own if effect.value is not None]
-        blocks += tabulate(f"{_name(own[0])}: effect on {metric_name(metric)}", known, EFFECT_COLUMNS)
+        blocks += tabulate(f"{_name(own[0])}: effect on {effect_name(metric)}", known, EFFECT_COLUMNS)
         blocks.append(Text([f"{each.estimand}: {each.reason}" for each in own if each.reason], tone="soft"))
     blocks += _at_other_scales(found[1:])
     said = [each for _, _, effects in found for effect in effects for each in (effect.estimand, effect.verdict)]
@@ -255,7 +258,22 @@ def _trial(results: Results, trial_id: str, root: Path) -> Explained:
     blocks += [Text(tail, f"The end of its log ({row['files']['log']})", "code")] if tail else []
     if row["rerun"]:
         blocks += [Text(["Again:"]), Text([row["rerun"]], tone="code")]
-    facts = ("trial_id", "point", "sweep", "seed", "status", "reason", "loss", "ppl", "bpb", "exits", "files", "rerun")
+    facts = (
+        "trial_id",
+        "point",
+        "sweep",
+        "seed",
+        "status",
+        "reason",
+        "loss",
+        "ppl",
+        "metric",
+        "measured",
+        "bpb",
+        "exits",
+        "files",
+        "rerun",
+    )
     plain = {name: row.get(name) for name in facts} | {"configuration": what, "regime": told, "log_tail": tail}
     return Explained(TRIAL, blocks, plain, ["show", row["trial_id"]])
 
@@ -263,6 +281,8 @@ def _trial(results: Results, trial_id: str, root: Path) -> Explained:
 def _outcome(row: Row) -> str:
     """Status in words, with numbers where it finished and the reason where it did not."""
     status = str(row["status"])
+    if row.get("metric"):
+        return f"{status}: {row['metric']} {number_text(row['measured'])}"
     if row.get("ppl") is None:
         means = f" ({GLOSSARY[status]})" if status in GLOSSARY else ""
         return f"{status}{means}: {row.get('reason') or 'no reason was stored'}"

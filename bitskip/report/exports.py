@@ -14,6 +14,7 @@ from bitskip.report.charts import charts, style
 from bitskip.report.charts.registry import About
 from bitskip.report.numbers import Report
 from bitskip.report.summary import Analysis
+from bitskip.store.schema import APPENDED, TABLES
 
 RUNG_COLUMNS = ("scale", "model", "parameters", "tokens", "value", "low", "high", "seeds", "settings", "mark")
 
@@ -23,9 +24,8 @@ METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Softw
 
 
 def write_csv(analysis: Analysis, folder: Path) -> list[Path]:
-    """The four tables of the results, and what the report makes of them; returns the files. Raises UserError."""
-    results = analysis.results
-    tables = {"trials": results.trials, "exits": results.exits, "curves": results.curves, "layers": results.layers}
+    """The tables of the results, and what the report makes of them; returns the files. Raises UserError."""
+    tables = {name: getattr(analysis.results, name) for name in (*TABLES, *APPENDED)}
     found = {name: table.to_pylist() for name, table in tables.items()} | _numbers(analysis.report)
     return [_write(folder / f"{name}.csv", rows) for name, rows in found.items()]
 

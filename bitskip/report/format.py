@@ -57,6 +57,17 @@ def metric_name(metric: str) -> str:
     return METRICS[metric].label or metric.replace("_", " ")
 
 
+def effect_name(metric: str) -> str:
+    """What effects on a metric are changes of: of a share, its odds."""
+    return f"the odds of {metric_name(metric)}" if METRICS[metric].odds else metric_name(metric)
+
+
+def scale_name(metric: str) -> str:
+    """The scale on which effects on a metric add up."""
+    known = METRICS[metric]
+    return f"log {'odds of ' if known.odds else ''}{metric_name(metric)}" if known.logarithmic else metric_name(metric)
+
+
 def range_text(low: float | None, high: float | None, show: Show = THREE_DIGITS) -> str:
     """`0.98 to 1.14`; empty where an end is unknown."""
     return "" if low is None or high is None else f"{show(low)} to {show(high)}"

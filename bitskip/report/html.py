@@ -14,7 +14,7 @@ from bitskip.analysis.effects import stratum_effects
 from bitskip.analysis.metrics import METRICS
 from bitskip.report.charts import charts, style
 from bitskip.report.document import PAGE, document
-from bitskip.report.format import metric_name
+from bitskip.report.format import effect_name, metric_name
 from bitskip.report.glossary import pieces
 from bitskip.report.numbers import Section
 from bitskip.report.picture import picture
@@ -175,7 +175,7 @@ def _on_other_metrics(sheet: Sheet, number: int) -> Iterator[Part]:
         other = replace(sheet, section=section)
         blocks = [*answer.composition(section), *effects.main_effects(other), *effects.composition_effects(other)]
         if blocks:
-            yield Part(f"scale-{number}-effects-{name}", f"Effects on {metric_name(name)}", blocks, number, name)
+            yield Part(f"scale-{number}-effects-{name}", f"Effects on {effect_name(name)}", blocks, number, name)
 
 
 def _figures(about: Sheet | Analysis, number: int) -> dict[str, list[Block]]:

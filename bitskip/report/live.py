@@ -18,8 +18,9 @@ from rich.live import Live
 from rich.text import Text
 
 from bitskip.engine.labels import configuration_label
+from bitskip.engine.lookouts import Lookouts
 from bitskip.engine.plan import Plan
-from bitskip.engine.status import Active, Ended, Lookout, Lookouts, Snapshot
+from bitskip.engine.status import Active, Ended, Lookout, Snapshot
 from bitskip.store.filesystem import place, shown
 from bitskip.store.folder import SweepFolder
 from bitskip.sweep.sweep_file import Sweep
@@ -114,10 +115,14 @@ def _legend(found: Snapshot, ascii_only: bool) -> Text:
     return text.append(f"{found.kept} no longer in the design" if found.kept else "", "dim")
 
 
+def _best_text(best: Ended) -> str:
+    return best.result.removeprefix("perplexity ")
+
+
 def _tail(found: Snapshot, width: int) -> list[Text]:
     lines = []
     if found.best:
-        lines.append(Text(f"best {found.best.ppl:.2f}  {_plain(found.best.what)}"))
+        lines.append(Text(f"best {_best_text(found.best)}  {_plain(found.best.what)}"))
     if found.last_error:
         error = found.last_error
         story = f"last {error.status}: {_plain(error.what)}: {_plain(error.reason or '')}"
@@ -199,7 +204,7 @@ def _active_lines(active: Sequence[Active], width: int, shown: int, ascii_only: 
         elif running.stage != "training":
             text.append(f"  {running.stage}", "dim")
         else:
-            text.append(f" {loss:>6} {f'{running.step}/{running.steps}':>11} ")
+            text.append(f" {loss:>6} {running.progress:>11} ")
             silent = each.silent_seconds > SILENT_SECONDS
             text.append(f"{'silent ' + duration(each.silent_seconds) if silent else rate:>12}", "yellow" * silent)
         lines.append(text)
@@ -238,7 +243,7 @@ def summary_line(found: Snapshot) -> str:
     if found.remaining_seconds is not None and not found.complete:
         words.append(f"about {duration(found.remaining_seconds)} left")
     if found.best:
-        words.append(f"best {found.best.ppl:.2f} ({found.best.what})")
+        words.append(f"best {_best_text(found.best)} ({found.best.what})")
     return f"{found.name}: {found.ended}/{found.total}, " + ", ".join(words)
 
 
@@ -265,14 +270,13 @@ class LinesView:
     def finished(self, row: dict[str, Any]) -> None:
         self.count += 1
         name = self.names.get(row["trial_id"], row["trial_id"])
-        took = (row.get("train_seconds") or 0) + (row.get("eval_seconds") or 0)
-        line = outcome(Ended(row["trial_id"], name, row["status"], row.get("reason"), row.get("ppl"), took))
+        line = outcome(Ended.of(row, name))
         _say(self.console, f"[{self.count}/{self.total}] {line}")
 
 
 def outcome(ended: Ended) -> str:
     """One finished trial in a line."""
-    result = f"perplexity {ended.ppl:.2f}" if ended.ppl is not None else _plain(ended.reason or "")
+    result = ended.result or _plain(ended.reason or "")
     took = f", {duration(ended.seconds)}" if ended.seconds else ""
     return f"{ended.trial_id[:8]} {ended.status:>8}  {_plain(ended.what)}: {result}{took}"
 

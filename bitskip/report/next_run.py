@@ -41,8 +41,8 @@ def next_run(analysis: Analysis) -> tuple[str, str]:
     if ladder and (left := _unfinished(analysis, design, root)):
         return f"{left} trials of the ladder have not run.", again
     if regime.mark == UNTRAINED:
-        more = 4 * int((read_design(design).get("base") or {}).get("eval_tokens") or TrainingConfig().eval_tokens)
-        return "More held-out text narrows the intervals.", f"{again} --set base.eval_tokens={more}"
+        longer = 4 * int((read_design(design).get("base") or {}).get("eval_tokens") or TrainingConfig().eval_tokens)
+        return "More held-out text narrows the intervals.", f"{again} --set base.eval_tokens={longer}"
     if section.seeds.paired_sd is None:
         return "No seed was repeated, so nothing has an interval.", f"{again} --set seeds={MORE_SEEDS}"
     if ladder:

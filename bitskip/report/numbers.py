@@ -34,15 +34,18 @@ class Overview:
 class Standing:
     """A configuration with its finished seeds; `settings` names its level of every technique that varies.
 
-    `ppl` is the mean over seeds, `ppl_sd` their standard deviation, `loss_sd` that of log-perplexity; `metrics` has the
-    means of all other metrics that were measured, each in its own unit. `above_bigram` and `above_fivegram` are nats
+    `value` is the mean over seeds of what the section is ranked by, `value_sd` their standard deviation; `ppl` and
+    `ppl_sd` are the same where that is perplexity, `loss_sd` is the deviation of its logarithm. `metrics` has the means
+    of all other metrics that were measured, each in its own unit. `above_bigram` and `above_fivegram` are nats
     per token more than counting n-grams on the same tokens; None where that was not measured.
     """
 
     configuration: str
     point: str | None
     settings: dict[str, str]
-    ppl: float
+    value: float
+    value_sd: float | None
+    ppl: float | None
     ppl_sd: float | None
     loss_sd: float | None
     bpb: float | None
@@ -88,7 +91,8 @@ class Failure:
 class PointRatio:
     """A named variant against the baseline: the ratio of perplexities with its 95 % interval, paired by seed.
 
-    Of a metric that is no logarithm, their difference. It is no finding if either of the two is `below_counting`.
+    Of shares the ratio of their odds; of a metric whose effects are no logarithms, the difference. It is no finding if
+    either of the two is `below_counting`.
     """
 
     point: str
@@ -163,6 +167,63 @@ class EqualCost:
 
 
 @dataclass(frozen=True)
+class ConfidencePoint:
+    """Leaving at a probability of the most likely token: mean exit layer, and exponential of the mean loss."""
+
+    threshold: float
+    depth: float
+    ppl: float
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """An exit that drafts `draft_tokens` at a time: share of them that the full model keeps."""
+
+    exit_layer: int
+    draft_tokens: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class EarlyDecoding:
+    """What decoding saves in a configuration, means over its finished seeds; `ppl` is the full model's.
+
+    `thresholds` end with the full model, which a probability of 1 stands for; `exits` has perplexities by exit layer.
+    """
+
+    configuration: str
+    depth: int
+    ppl: float
+    thresholds: tuple[ConfidencePoint, ...]
+    exits: dict[int, float]
+    drafts: tuple[Acceptance, ...]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class MeasuredSpeed:
+    """A configuration's full model in an engine: medians over its measurements of what `speeds` has of each."""
+
+    configuration: str
+    ppl: float
+    engine: str
+    engine_version: str
+    weight_type: str
+    emulated: bool
+    prefill_tokens_per_second: float
+    prefill_spread: float
+    decode_tokens_per_second: float
+    decode_spread: float
+    model_bytes: int
+    agreement: float
+    largest_gap: float
+    threads: int
+    device: str
+    host: str
+    measurements: int
+
+
+@dataclass(frozen=True)
 class SeedSummary:
     """Standard deviation of a trial over seeds, on the additive scale: with the shift that seeds share, and without."""
 
@@ -175,14 +236,16 @@ class SeedSummary:
 class Section:
     """One scale.
 
-    `metric` is what the effects, the noise and the ratios are of. `higher_effects` are those of three techniques,
-    exploratory. `model` is the record of the predictor on this scale alone, or None with the reason in `no_model`;
+    `metric` is what the effects, the noise and the ratios are of, `ranked` what configurations are ranked by.
+    `higher_effects` are those of three techniques, exploratory. `model` is the record of the predictor on this scale
+    alone, or None with the reason in `no_model`;
     `shares` are of its surface. `counting` is None where no trial has it.
     """
 
     scale: str
     regime: Regime
     metric: str
+    ranked: str
     baseline: str
     trials: int
     finished: int
@@ -202,6 +265,8 @@ class Section:
     exits: tuple[ExitProfile, ...]
     alone: tuple[AloneExit, ...] = ()
     equal_costs: tuple[EqualCost, ...] = ()
+    speeds: tuple[MeasuredSpeed, ...] = ()
+    early_decoding: tuple[EarlyDecoding, ...] = ()
 
 
 @dataclass(frozen=True)

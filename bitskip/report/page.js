@@ -219,13 +219,14 @@ const drawn = document.body.appendChild(Object.assign(document.createElement("di
 let [from, dragged] = [null, false];
 const inside = (mark, { left, right, top, bottom }) => {
   const holds = (x, y) => x >= left && x <= right && y >= top && y <= bottom;
-  const path = mark.querySelector("path");
-  if (path && getComputedStyle(path).fill === "none") { // a line: any of its points
-    const [matrix, length] = [path.getScreenCTM(), path.getTotalLength()];
-    return Array.from({ length: 65 }, (_, at) => path.getPointAtLength(length * at / 64).matrixTransform(matrix))
+  const own = mark.getBoundingClientRect();
+  if (mark.querySelector("text")) return own.left <= right && own.right >= left && own.top <= bottom && own.bottom >= top; // a row
+  const line = mark.querySelector("path");
+  if (line && getComputedStyle(line).fill === "none") { // any of its points
+    const [matrix, length] = [line.getScreenCTM(), line.getTotalLength()];
+    return Array.from({ length: 65 }, (_, at) => line.getPointAtLength(length * at / 64).matrixTransform(matrix))
       .some(({ x, y }) => holds(x, y));
   }
-  const own = mark.getBoundingClientRect();
   return holds((own.left + own.right) / 2, (own.top + own.bottom) / 2);
 };
 const release = () => { from = null; drawn.hidden = true; document.body.classList.remove("brushing"); };

@@ -6,14 +6,15 @@ import html
 from collections.abc import Callable, Sequence
 
 from bitskip.analysis.effects import Effect
+from bitskip.analysis.metrics import METRICS
 from bitskip.report.format import difference_text, interval_text
 from bitskip.report.glossary import PLAIN
 
 WIDTH, ROW, EDGE = 400, 36, 12
 """Units of the drawing: as wide as a phone, so that its text is read there at the size of other text."""
 
-COLOURS = {"▲": "var(--bad)", "▼": "var(--link)", "=": "var(--good)"}
-"""By the mark of the verdict; all others are soft."""
+WORSE, BETTER, SAME = "var(--bad)", "var(--link)", "var(--good)"
+"""Colours of the verdicts; all others are soft."""
 
 
 def picture(effects: Sequence[Effect], label: str) -> str:
@@ -43,7 +44,8 @@ def _row(effect: Effect, top: float, at: Callable[[float], float]) -> str:
         return difference_text(value, effect.metric)
 
     plain, value = PLAIN[effect.verdict], effect.value or 0.0
-    colour = COLOURS.get(plain.mark, "var(--soft)")
+    up, down = (BETTER, WORSE) if METRICS[effect.metric].higher_is_better else (WORSE, BETTER)
+    colour = {"▲": up, "▼": down, "=": SAME}.get(plain.mark, "var(--soft)")
     name = html.escape(" × ".join(effect.techniques))
     told = html.escape(f"{show(value)} {plain.mark} {plain.words}")
     within = html.escape(interval_text(value, effect.low, effect.high, show))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -21,6 +24,8 @@ from bitskip.engine.calibrate import Calibration
 from bitskip.engine.plan import Plan
 from bitskip.report.format import count_text, scales_text
 from bitskip.report.live import describe, duration
+from bitskip.store.schema import FINISHED
+from bitskip.store.tables import ledger_rows
 from bitskip.sweep.estimability import Gap, gaps, unexamined
 from bitskip.sweep.grid import Levels
 from bitskip.sweep.resources import Resources, local_cores, local_gpus, local_slots
@@ -71,8 +76,13 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
     slots = local_slots(resources)
     speed = calibration.speed if calibration else assumed_speed(resources.cpus, resources.gpus)
     starts = start_steps(plan.to_run, plan.prefixes, stored_prefixes(plan.prefix_folder))
-    seconds = [trial_seconds(trial, speed, starts[trial.trial_id]) for trial in plan.to_run]
-    together, wall = in_slots(seconds, slots)
+    seconds = (
+        [trial_seconds(trial, speed, starts[trial.trial_id]) for trial in plan.to_run]
+        if sweep.program is None
+        else _measured_seconds(plan)
+    )
+    known = seconds is not None
+    together, wall = in_slots(seconds or [], slots)
     devices = together / 3600 * (resources.gpus or resources.cpus)
     finish = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=min(wall, MOST_SECONDS))
     memory = max((_memory(trial, resources) for trial in plan.to_run), default=0)
@@ -104,10 +114,10 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
         "memory_bytes_per_trial": memory,
         "disk_bytes": disk,
         "slots": slots,
-        "estimated_hours": wall / 3600,
-        "device_hours": devices,
-        "finish": finish.isoformat(timespec="minutes"),
-        "price": None if resources.price_per_hour is None else devices * resources.price_per_hour,
+        "estimated_hours": wall / 3600 if known else None,
+        "device_hours": devices if known else None,
+        "finish": finish.isoformat(timespec="minutes") if known else None,
+        "price": None if resources.price_per_hour is None or not known else devices * resources.price_per_hour,
         "calibration": calibration and {"step_seconds": list(calibration.step_seconds), "cached": calibration.cached},
         "scales_by_bits": _scales_by_bits(sweep.trials),
         "undertrained": sum(undertrained(t) for t in plan.to_run if not t.model.parameters),
@@ -123,9 +133,9 @@ def _plan_object(plan: Plan, calibration: Calibration | None) -> dict[str, Any]:
                 "what": describe(trial, sweep),
                 "params": cost.params,
                 "starts_at_step": starts[trial.trial_id],
-                "hours": took / 3600,
+                "hours": None if seconds is None else seconds[at] / 3600,
             }
-            for trial, cost, took in zip(plan.to_run, costs, seconds, strict=True)
+            for at, (trial, cost) in enumerate(zip(plan.to_run, costs, strict=True))
         ],
     }
 
@@ -137,16 +147,32 @@ def _memory(trial: TrialConfig, resources: Resources) -> float:
     return device_memory(trial, *given, fitting)
 
 
+def _measured_seconds(plan: Plan) -> list[float] | None:
+    """Of the trials to run, what those of their configuration took that a program has trained, else the mean of all;
+    None before the first.
+    """
+    took: dict[str, list[float]] = defaultdict(list)
+    for row in ledger_rows(plan.folder, "configuration_id", "train_seconds"):
+        if row["status"] in FINISHED and row["train_seconds"] is not None:
+            took[row["configuration_id"]].append(row["train_seconds"])
+    every = list(itertools.chain.from_iterable(took.values()))
+    return (
+        [fmean(took.get(trial.configuration_id) or every) for trial in plan.to_run]
+        if every or not plan.to_run
+        else None
+    )
+
+
 def _scales_by_bits(trials: Sequence[TrialConfig]) -> dict[int, str]:
     """Scale rules of the activations by bits where rotations are compared over bits whose rule differs; else empty."""
     rotations = {trial["hadamard"] for trial in trials}
     return scales_by_bits(trial.of(ActivationQuantization) for trial in trials) if len(rotations) > 1 else {}
 
 
-def _rungs(plan: Plan, seconds: Sequence[float]) -> Iterator[dict[str, Any]]:
+def _rungs(plan: Plan, seconds: Sequence[float] | None) -> Iterator[dict[str, Any]]:
     """The rungs of the ladder, the cheapest first, with the hours of what is to run there, one trial after another."""
     for rung in plan.sweep.ladder.rungs if plan.sweep.ladder else ():
-        here = [took for trial, took in zip(plan.to_run, seconds, strict=True) if rung.holds(trial)]
+        here = [at for at, trial in enumerate(plan.to_run) if rung.holds(trial)]
         yield {
             "model": rung.model,
             "parameters": rung.parameters,
@@ -155,7 +181,7 @@ def _rungs(plan: Plan, seconds: Sequence[float]) -> Iterator[dict[str, Any]]:
             "steps": step_count(rung.trial.training),
             "trials": sum(map(rung.holds, plan.sweep.trials)),
             "to_run": len(here),
-            "hours": sum(here) / 3600,
+            "hours": None if seconds is None else sum(seconds[at] for at in here) / 3600,
         }
 
 
@@ -312,7 +338,7 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str | Table]:
 
 
 def _programs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
-    """What is to run where a program trains it, whose costs are not known."""
+    """What is to run where a program trains it, whose costs are known by the trials that it has trained."""
     program = plan.sweep.program
     for entry in found["trials"][:SHOWN_TRIALS]:
         yield f"{entry['trial_id'][:8]}  {entry['what']}"
@@ -320,7 +346,11 @@ def _programs(plan: Plan, found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  … and {len(plan.to_run) - SHOWN_TRIALS} more"
     if program is not None:
         told = " ".join(program.command) or program.trainer
-        yield f"{found['slots']} at once, trained by {told}: how long that takes is not known"
+        how_long = "how long that takes is not known"
+        if found["finish"]:
+            took, finish = duration(found["estimated_hours"] * 3600), datetime.datetime.fromisoformat(found["finish"])
+            how_long = f"about {took}, until {finish:%a %d %b %H:%M}, by the trials that have run"
+        yield f"{found['slots']} at once, trained by {told}: {how_long}"
 
 
 def _trials(plan: Plan, entries: Sequence[Mapping[str, Any]]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bitskip.predict.prediction import Neighbour, Prediction, Term
-from bitskip.report.format import THREE_DECIMALS, difference_text, range_text, regime_line
+from bitskip.report.format import THREE_DECIMALS, difference_text, effect_name, range_text, regime_line
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 from bitskip.report.topics.mechanisms import record
 from bitskip.techniques import registry
@@ -69,7 +69,7 @@ def prediction_blocks(prediction: Prediction) -> Iterator[Block]:
     baseline = Number(f"{metric} {prediction.baseline['mean']:.3f}")
     parts: list[Column[Term | None]] = [
         Column("part", lambda term: " × ".join(term.techniques) if term else "baseline"),
-        Column("effect", lambda term: number(term.value, shown) if term else baseline),
+        Column(f"effect on {effect_name(metric)}", lambda term: number(term.value, shown) if term else baseline),
         Column("90 % interval", lambda term: Number(range_text(term.low, term.high, shown) if term else "")),
     ]
     yield from tabulate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
+from bitskip.analysis.metrics import METRICS
 from bitskip.errors import UserError
 from bitskip.predict.predictor import Predictor
 from bitskip.predict.questions import Choice, Question, choices, questions
@@ -24,7 +25,7 @@ def question_command(question: Question, metric: str, results: Sequence[str]) ->
     for axis, value in question.axes.items():
         words += [OPTIONS[axis], str(value)] if axis in OPTIONS else ["--set", f"{axis}={value}"]
     words += ["--exit-layer", str(question.exit_layer)] if question.exit_layer is not None else []
-    words += ["--metric", metric] if metric != "ppl" else []
+    words += ["--metric", metric] if metric != "ppl" and not METRICS[metric].foreign else []
     return shlex.join([*words, *results])
 
 

@@ -58,12 +58,11 @@ def _is_of(settings: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
         trial: TrialConfig = make_trial(**settings)
     except UserError:
         return False
-    digests: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
+    digests: dict[str, dict[str, Any]] = {}
     for name in PLACES:
-        group, _, field = name.partition(".")
-        digests[group][field] = row.get(name.replace(".", "_")) or ""
-    data, model = replace(trial.data, **digests["data"]), replace(trial.model, **digests["model"])
-    return bool(replace(trial, data=data, model=model).trial_id == row["trial_id"])
+        digests.setdefault(AXES[name].group, {})[AXES[name].field] = row.get(name.replace(".", "_")) or ""
+    parts = {group: replace(getattr(trial, group), **found) for group, found in digests.items()}
+    return bool(replace(trial, **parts).trial_id == row["trial_id"])
 
 
 def _yaml(name: str, value: Any) -> str:

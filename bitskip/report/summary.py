@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from bitskip.analysis.effects import compare, stratum_effects
 from bitskip.analysis.factorial import SEQUENCES, Cell, Family, Stratum, strata
 from bitskip.analysis.failure_rates import failure_compositions
-from bitskip.analysis.levels import INDEX, Levels, cell_label, level_label, levels_of
+from bitskip.analysis.levels import FACTORS, INDEX, Levels, cell_label, level_label, levels_of
 from bitskip.analysis.metrics import METRICS, Metric, Row, metric_named
 from bitskip.analysis.regime import UNDERTRAINED, Regime, regimes
 from bitskip.analysis.seed_noise import seed_noise
@@ -30,6 +30,7 @@ from bitskip.predict.fanova import variance_shares
 from bitskip.predict.predictor import summary_of
 from bitskip.predict.response_surface import Surface, fit_surface
 from bitskip.report.controls import alone_exits, equal_costs
+from bitskip.report.early_decoding import early_decoding
 from bitskip.report.numbers import (
     CountingLines,
     ExitMeasure,
@@ -42,6 +43,7 @@ from bitskip.report.numbers import (
     SeedSummary,
     Standing,
 )
+from bitskip.report.speeds import measured_speeds
 from bitskip.scaling.along import scalings
 from bitskip.scaling.along import summary as ladder_summary
 from bitskip.scaling.contrast_laws import Scaling
@@ -58,15 +60,12 @@ if TYPE_CHECKING:
 
 TOP_WITH_EXITS = 3
 
-PPL = METRICS["ppl"]
-"""What configurations are ranked by, and the predictor's records are of."""
-
 EVERYTHING_OFF = "no technique"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One scale: its numbers, its trials and fit, and the rows of their exits, curves and layers by trial."""
+    """One scale: its numbers, its trials and fit, and the rows of their exits, curves, layers and speeds by trial."""
 
     section: Section
     stratum: Stratum
@@ -74,6 +73,7 @@ class Sheet:
     exits: Mapping[str, Sequence[Row]]
     curves: Mapping[str, Sequence[Row]]
     layers: Mapping[str, Sequence[Row]]
+    speeds: Mapping[str, Sequence[Row]]
 
     def name(self, cell: Cell) -> str:
         """A named variant's, else what it changes: the paper's baseline has dropout and exit loss, the anchor none."""
@@ -109,36 +109,43 @@ class Analysis:
         return {name: (alphabet[at // 26 - 1] if at >= 26 else "") + alphabet[at % 26] for at, name in names}
 
 
-def summarise(results: Results, within: float = WITHIN, metric: str = "ppl") -> Report:
+def summarise(results: Results, within: float = WITHIN, metric: str | None = None) -> Report:
     """All numbers of a report.
 
-    `within` is the loss of perplexity that the best exit may cost; effects are those on `metric`. Raises UserError if
+    `within` is the loss of perplexity that the best exit may cost; effects are those on `metric`, without it on
+    what each scale is judged by: perplexity, or what another trainer measured there. Raises UserError if
     there is no such metric.
     """
     return analyse(results, within, metric).report
 
 
-def analyse(results: Results, within: float = WITHIN, metric: str = "ppl", source: Path = Path("results")) -> Analysis:
+def analyse(
+    results: Results, within: float = WITHIN, metric: str | None = None, source: Path = Path("results")
+) -> Analysis:
     """`summarise`, with what it has fitted; `source` is the folder that the results are from."""
-    metric_named(metric)
-    exits, curves, layers = map(_by_trial, (results.exits, results.curves, results.layers))
+    if metric is not None:
+        metric_named(metric)
+    tables = (results.exits, results.curves, results.layers, results.speeds)
+    exits, curves, layers, speeds = map(_by_trial, tables)
     sheets = []
     found, everything = strata(results), tuple(strata(results, include_artefacts=True))
     for stratum, regime in zip(found, regimes(found), strict=True):
         surface = _surface(stratum)
         section = dataclasses.replace(
-            _section(stratum, regime, surface, exits, within, metric),
+            _section(stratum, regime, surface, exits, within, metric or stratum.metric),
             alone=tuple(alone_exits(stratum, found, exits)),
             equal_costs=tuple(equal_costs(stratum, found)),
+            speeds=tuple(measured_speeds(stratum, speeds)),
+            early_decoding=tuple(early_decoding(stratum, exits)),
         )
         fitted = surface if isinstance(surface, Surface) else None
-        sheets.append(Sheet(section, stratum, fitted, exits, curves, layers))
+        sheets.append(Sheet(section, stratum, fitted, exits, curves, layers, speeds))
     sheets = _foremost_first(sheets)
     followed = tuple(scalings(found, metric))
     report = Report(
         _overview(results),
         tuple(sheet.section for sheet in sheets),
-        tuple(ladder_summary(each, metric) for each in followed),
+        tuple(ladder_summary(each) for each in followed),
         tuple(judged_claims(found, exits, layers)),
         tuple(attributions(everything)),
         provenance(results.trials.to_pylist()),
@@ -179,7 +186,7 @@ def _by_trial(table: pa.Table) -> dict[str, list[Row]]:
 def _surface(stratum: Stratum) -> Surface | str:
     """The fit on this scale alone, or why there is none."""
     try:
-        return fit_surface(Family((stratum,)), PPL)
+        return fit_surface(Family((stratum,)), METRICS[stratum.metric])
     except UserError as error:
         return str(error)
 
@@ -218,10 +225,10 @@ def _section(
     within: float,
     name: str,
 ) -> Section:
-    metric = METRICS[name]
+    metric, ranked = METRICS[name], METRICS[stratum.metric]
     varying = stratum.varying()
-    finished = [(_standing(cell, stratum, varying), cell) for cell in stratum.cells if cell.values(PPL)]
-    board = sorted(finished, key=lambda each: (each[0].ppl, repr(each[1].levels)))
+    finished = [(_standing(cell, stratum, varying), cell) for cell in stratum.cells if cell.values(ranked)]
+    board = sorted(finished, key=lambda each: (-ranked.better * each[0].value, repr(each[1].levels)))
     named = {standing.point: cell for standing, cell in finished if standing.point}
     shown = dict(sorted(named.items(), key=lambda item: (item[0] != "baseline", item[0]))) or {
         standing.configuration: cell for standing, cell in board[:TOP_WITH_EXITS]
@@ -233,6 +240,7 @@ def _section(
         scale=stratum.label,
         regime=regime,
         metric=name,
+        ranked=stratum.metric,
         baseline=_baseline_label(stratum, regime),
         trials=stratum.trials,
         finished=stratum.finished,
@@ -258,14 +266,15 @@ def _root(variance: float | None) -> float | None:
 
 
 @cache
-def _known_points() -> dict[Levels, str]:
+def _known_points(_factors: tuple[str, ...]) -> dict[Levels, str]:
+    """By their levels, which are of other factors once some have been declared."""
     return {levels_of(make_trial(**axes).axes()): name for name, axes in POINTS.items()}
 
 
 def point_of(cell: Cell) -> str | None:
     """The name a sweep gave the configuration, or that of the paper's variant that it equals."""
     given = next((str(row["point"]) for row in cell.rows if row.get("point")), None)
-    return given or _known_points().get(cell.levels)
+    return given or _known_points(tuple(FACTORS)).get(cell.levels)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -274,22 +283,26 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _standing(cell: Cell, stratum: Stratum, varying: Sequence[str]) -> Standing:
-    losses = list(cell.values(PPL).values())
-    perplexities = list(map(math.exp, losses))
-    repeated = len(losses) > 1
-    others = {name: (metric, cell.values(metric)) for name, metric in METRICS.items() if metric is not PPL}
-    means = {name: metric.show(statistics.fmean(found.values())) for name, (metric, found) in others.items() if found}
+    metric = METRICS[stratum.metric]
+    additive = list(cell.values(metric).values())
+    shown = list(map(metric.show, additive))
+    mean, sd = statistics.fmean(shown), statistics.stdev(shown) if len(shown) > 1 else None
+    ppl = not metric.foreign
+    others = {name: (each, cell.values(each)) for name, each in METRICS.items() if name != stratum.metric}
+    means = {name: each.show(statistics.fmean(found.values())) for name, (each, found) in others.items() if found}
     ok = [row for row in cell.rows if row["status"] == Status.OK]
     return Standing(
         configuration=cell_label(cell.levels, stratum.baseline),
         point=point_of(cell),
         settings={name: level_label(name, cell.levels[INDEX[name]]).removeprefix(f"{name} ") for name in varying},
-        ppl=statistics.fmean(perplexities),
-        ppl_sd=statistics.stdev(perplexities) if repeated else None,
-        loss_sd=statistics.stdev(losses) if repeated else None,
+        value=mean,
+        value_sd=sd,
+        ppl=mean if ppl else None,
+        ppl_sd=sd if ppl else None,
+        loss_sd=statistics.stdev(additive) if ppl and len(additive) > 1 else None,
         bpb=means.get("bpb"),
         metrics=means,
-        seeds=len(losses),
+        seeds=len(shown),
         trials=len(cell.rows),
         weight_bytes=next((row["weight_bytes"] for row in ok if row.get("weight_bytes")), None),
         tokens_per_second=_mean(row.get("tokens_per_second") for row in ok),
@@ -326,7 +339,7 @@ def _ratios(stratum: Stratum, named: Mapping[str, Cell], metric: Metric) -> Iter
             continue
         estimate = compare(metric, cell, reference)
         ends = (estimate.interval() if estimate else None) or (None, None)
-        value, low, high = (None if v is None else metric.show(v) for v in (estimate and estimate.value, *ends))
+        value, low, high = (None if v is None else metric.compared(v) for v in (estimate and estimate.value, *ends))
         below = cell.below_counting or reference.below_counting
         yield PointRatio(point, name, value, low, high, estimate.seeds if estimate else 0, below)
 

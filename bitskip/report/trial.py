@@ -43,7 +43,7 @@ def trial_object(results: Results, trial_id: str, root: Path) -> dict[str, Any]:
             if entry["trial_id"] == row["trial_id"]
         ]
 
-    tables = {name: of_trial(getattr(results, name)) for name in ("exits", "curves", "layers")}
+    tables = {name: of_trial(getattr(results, name)) for name in ("exits", "curves", "layers", "speeds")}
     beside = {"rerun": rerun_command(row), "files": _files(root, row["trial_id"])}
     return {**row, **beside, **tables}
 
@@ -62,7 +62,7 @@ def print_trial(found: dict[str, Any]) -> None:
     for name, value in found.items():
         if name not in ("rerun", "files") and (not isinstance(value, list) or name == "data_files"):
             print(f"{name:<{width}}  {_short(value)}")
-    tables = {"exits": found["exits"], "curves": found["curves"]}
+    tables = {name: found[name] for name in ("exits", "curves", "speeds") if found[name] or name != "speeds"}
     if found["layers"]:
         step = max(row["step"] for row in found["layers"])
         tables[f"layers at step {step}"] = layer_summary([row for row in found["layers"] if row["step"] == step])

@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from bitskip.engine.status import Active, Lookouts, Snapshot
+from bitskip.engine.lookouts import Lookouts
+from bitskip.engine.status import Active, Snapshot
 from bitskip.errors import UserError
 from bitskip.extras import EXTRA_OF, how_to_get
 from bitskip.report.html import html_page, live_page
@@ -181,7 +182,7 @@ def _active_state(active: Active) -> dict[str, Any]:
         "label": active.label if active.seed is None else f"{active.label}, seed {active.seed}",
         "losses": list(running.losses),
         "loss": "" if running.train_loss is None else f"{running.train_loss:.3f}",
-        "progress": f"{running.step}/{running.steps}" if running.stage == "training" else running.stage,
+        "progress": running.progress if running.stage == "training" else running.stage,
         "note": "its worker is gone" if active.lost else silent,
     }
 

@@ -104,14 +104,14 @@ class LadderSummary:
     loss_law: LossLaw | None
 
 
-def scalings(found: Sequence[Stratum], metric: str) -> list[Scaling]:
-    """One for every text with as many rungs as a law needs."""
-    several = (Scaling(own, metric) for own in by_text(found))
+def scalings(found: Sequence[Stratum], metric: str | None) -> list[Scaling]:
+    """One for every text with as many rungs as a law needs; without `metric`, of what was measured on each."""
+    several = (Scaling(own, metric or own[0].metric) for own in by_text(found))
     return [scaling for scaling in several if len(scaling.scales) >= FEWEST_VALUES]
 
 
-def summary(scaling: Scaling, name: str) -> LadderSummary:
-    """Every main and composition effect of a ladder; `name` is the metric's."""
+def summary(scaling: Scaling) -> LadderSummary:
+    """Every main and composition effect of a ladder."""
     effects, left_out = [], []
     for treatments in (each for order in ORDERS for each in scaling.measured(order)):
         try:
@@ -122,7 +122,7 @@ def summary(scaling: Scaling, name: str) -> LadderSummary:
     per_parameter = [tokens / parameters for parameters, tokens in scaling.scales]
     return LadderSummary(
         scaling.ladder[0].label.split(", ")[1],
-        name,
+        scaling.metric_name,
         len(sizes),
         (min(sizes), max(sizes)),
         (min(per_parameter), max(per_parameter)),

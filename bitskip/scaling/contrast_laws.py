@@ -99,7 +99,7 @@ class Scaling:
 
     def __init__(self, ladder: Sequence[Stratum], metric: str = "ppl", notes: Sequence[str] = ()):
         self.ladder = tuple(ladder)
-        self.metric = metric_named(metric)
+        self.metric_name, self.metric = metric, metric_named(metric)
         self.notes = tuple(notes)
         self._measured: dict[tuple[tuple[Treatment, ...], bool], Effects] = {}
 
@@ -122,7 +122,11 @@ class Scaling:
         return self._scaled(treatments_of(self.ladder, treatments), parameters, tokens, force, whole=True)
 
     def baseline(self, *, parameters: float, tokens: float) -> LossAtScale | None:
-        """The baseline's metric on its additive scale, by a law of the loss; None where the rungs are too few."""
+        """The baseline's metric on its additive scale, by a law of the loss; None where the rungs are too few, or where
+        it is no loss of bitskip's own.
+        """
+        if self.metric.foreign:
+            return None
         measured: dict[tuple[int, int], list[float]] = {}
         for stratum in self.ladder:
             cell = stratum.cell(stratum.baseline)
@@ -221,7 +225,7 @@ class Scaling:
         )
 
 
-def fit_scaling(results: Results, metric: str = "ppl", **scale: Any) -> Scaling:
+def fit_scaling(results: Results, metric: str | None = None, **scale: Any) -> Scaling:
     """Laws of effects over size and tokens, from the ladder with most rungs in the results.
 
     A ladder's trials share text, tokenizer and sequence length; model, tokens and recipe (rate, batch, …) go with the
@@ -233,7 +237,7 @@ def fit_scaling(results: Results, metric: str = "ppl", **scale: Any) -> Scaling:
     if len(found) > 1:
         others = "; ".join(own[0].label for own in found[1:3])
         notes.append(f"{len(found)} ladders were measured; taken is that of {found[0][0].label}. Others: {others}")
-    return Scaling(found[0], metric, notes)
+    return Scaling(found[0], metric or found[0][0].metric, notes)
 
 
 def missing(rungs: Sequence[Rung], parameters: float, tokens: float) -> list[str]:

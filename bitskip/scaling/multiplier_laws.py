@@ -86,7 +86,7 @@ def loss_law(scaling: Scaling) -> LossLaw | None:
     scales = scaling.scales
     terms = [*scaling.measured(1), *scaling.measured(2)]
     few = len(scales) <= FEWEST or min(len({scale[axis] for scale in scales}) for axis in (0, 1)) < 3
-    if few or not terms or not scaling.metric.logarithmic:
+    if few or not terms or not scaling.metric.is_loss:
         return None
     rungs = _rungs(scaling)
     data = _losses(rungs, terms, scaling)

@@ -56,6 +56,11 @@ class Running:
     resumed_at_step: int | None = None
     log: str
 
+    @property
+    def progress(self) -> str:
+        """Its step, of how many where that is known."""
+        return f"{self.step}/{self.steps}" if self.steps else f"step {self.step}"
+
     def lost(self) -> bool:
         """Whether its worker is known to be gone: a process of this machine that is no more."""
         if self.host != platform.node():

@@ -12,25 +12,31 @@ import pyarrow.compute
 from bitskip.errors import UserError
 from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
+from bitskip.store.foreign_metric import MEASURES
 from bitskip.store.stored_design import load_named_in
 from bitskip.techniques.registry import plug_ins
 from bitskip.trial.config import stored_trial
 
 
 def check_plug_ins(trials: pa.Table, path: Path, folders: Iterable[Path]) -> None:
-    """Import the modules that the designs of results name under `plugins`, where their rows ask for one.
+    """Import and declare what the designs of results name, where their rows ask for a technique or a measure.
 
     Raises UserError where a technique acted that is not here, or is here in another version: its trials would be taken
-    for others.
+    for others; and where nothing says what a measure is.
     """
     recorded = {
         entry for row in pyarrow.compute.unique(trials["plugins"]).to_pylist() for entry in (row or "").split(", ")
     }
     recorded.discard("")
-    if recorded <= _here():
+    measures = set(pyarrow.compute.unique(trials["metric"].drop_null()).to_pylist())
+    if recorded <= _here() and not measures:
         return
     for folder in folders:
         load_named_in(SweepFolder(folder).design)
+    if lacking := measures - MEASURES.keys():
+        raise UserError(
+            f"{filesystem.shown(path)}: no design says what {min(lacking)} is; put sweep.yaml back beside the results"
+        )
     absent = recorded - _here()
     if not absent:
         return

@@ -12,8 +12,9 @@ from typing import Any
 
 from bitskip.errors import UserError, nearest
 from bitskip.store.compaction import compact, write_merged
-from bitskip.store.schema import COMMIT_TABLE, FINISHED, NO_LOSS, Status, attempt_columns, columns
+from bitskip.store.schema import COMMIT_TABLE, FINISHED, NO_LOSS, Status, columns
 from bitskip.store.tables import stored_results, write_trial
+from bitskip.store.trial_columns import attempt_columns
 from bitskip.trial.config import TrialConfig, axis_names, make_trial
 
 
@@ -53,8 +54,8 @@ def save_results(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> Path:
     return folder
 
 
-def _result(row: Mapping[str, Any]) -> tuple[Any, Any]:
-    return row["status"], row["loss"]
+def _result(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["status"], row["loss"], row.get("measured")
 
 
 def _row(row: Mapping[str, Any], known: set[str], sweep: str) -> tuple[TrialConfig, dict[str, Any]]:
@@ -71,7 +72,8 @@ def _row(row: Mapping[str, Any], known: set[str], sweep: str) -> tuple[TrialConf
     trial = dataclasses.replace(trial, data=dataclasses.replace(trial.data, digest=digest))
     loss = measures["loss"]
     status = str(measures.get("status") or (Status.OK if loss is not None else ""))
-    if status not in list(Status) or (loss is None) != (status not in (Status.OK, Status.STALLED)):
+    has_result = loss is not None or measures.get("measured") is not None
+    if status not in list(Status) or has_result != (status in (Status.OK, Status.STALLED)):
         failed = ", ".join([*NO_LOSS, Status.ERROR, Status.TIMEOUT])
         raise UserError(
             f"status '{status}' does not go with loss {loss}: ok with a loss, else one of {failed} and None"

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import datetime
 import functools
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from bitskip.errors import UserError
-from bitskip.techniques.registry import recorded_names
-from bitskip.trial.config import AXES, TrialConfig
-from bitskip.trial.cost import non_embedding_parameters, tokens_per_parameter
-from bitskip.trial.parts import NOT_KNOWN
+from bitskip.trial.config import AXES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,6 +114,10 @@ class Outcome:
     )
     last_finite_loss: float | None = column("last training loss that was finite", "nats/token", None)
     ppl: float | None = column("exp of `loss`")
+    measured: float | None = column(
+        "what a trainer from elsewhere measured instead of a loss, in the unit that its sweep.yaml says", default=None
+    )
+    metric: str | None = column("its name", default=None)
     bpb: float | None = column("`loss` over the bytes of the measured text", "bits/byte")
     unigram_entropy: float = column("entropy of the training tokens' frequencies", "nats/token")
     bigram_loss: float | None = column(
@@ -189,11 +189,35 @@ class ExitResult:
     single: ExitSpeed | None = columns_from("", "")
     batch: int | None = column("equal prompts that the columns `batch_*` decode at once")
     batched: ExitSpeed | None = columns_from("batch_", ", of `batch` prompts at once")
+    acceptance_rate: float | None = column(
+        "share of the tokens drafted by this exit, `eval_draft_tokens` at a time, that the full model keeps in greedy "
+        "self-speculative decoding",
+        default=None,
+    )
     sequence_losses: list[float] | None = column(
         "loss of each measured sequence, in the order of the text, the same for all trials of one text",
         "nats/token",
         None,
     )
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """One piece of what a trained model is judged by beside its own text, at one exit."""
+
+    kind: str = column("`domain`: a sequence of a held-out text of another kind; `task`: an item of a zero-shot task")
+    name: str = column("the domain or the task: the name of its file")
+    item: int = column("number of the sequence or item in its file, from 0")
+    exit_layer: int = column("blocks executed; the largest is the full model")
+    bits_per_byte: float = column("`loss` over `bytes`, in bits: of the sequence, or of the gold answer", "bits/byte")
+    loss: float = column("negative log-likelihood of the sequence, or of the gold answer behind its question", "nats")
+    bytes: int = column("UTF-8 bytes of its text", "bytes")
+    tokens: int = column("tokens that `loss` is a sum over", "tokens")
+    choices: int | None = column("answers that the item has; NULL for a domain", default=None)
+    correct: bool | None = column(
+        "whether the gold answer is the most likely one; NULL for a domain, and for one answer", default=None
+    )
+    correct_per_byte: bool | None = column("the same of the likelihood per byte", default=None)
 
 
 @dataclass(frozen=True)
@@ -207,6 +231,7 @@ class CurvePoint:
     val_loss: float | None = column("validation loss of the full model on `curve_tokens`", "nats/token")
     lr: float = column("learning rate of the step")
     grad_norm: float | None = column("Euclidean norm of the gradient before clipping", "nats")
+    measured: float | None = column("the `measured` of a trainer from elsewhere at this step", default=None)
 
     def below(self, ceiling: float) -> bool:
         """Whether the held-out loss is finite and no larger than this."""
@@ -296,13 +321,26 @@ TABLES: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {
     "exits": (Key, ExitResult),
     "curves": (Key, CurvePoint),
     "layers": (Key, LayerRow),
+    "evaluations": (Key, EvaluationRow),
 }
 """What the columns of a table come from, in their order."""
 
 
+def _speed_columns() -> list[Column]:
+    from bitskip.store.speeds import EngineSpeed
+
+    return list(columns_of(EngineSpeed))
+
+
+SPEEDS = "speeds"
+APPENDED: Mapping[str, Sequence[type | Callable[[], list[Column]]]] = {SPEEDS: (Key, _speed_columns)}
+"""The same of tables that hold what was measured of finished trials: a file a measurement, and all of them count."""
+
+
 def columns(table: str) -> list[Column]:
     """The columns of a table, axes of plug-ins included once these are loaded."""
-    return [each for part in TABLES[table] for each in (columns_of(part) if is_dataclass(part) else part())]
+    parts = {**TABLES, **APPENDED}[table]
+    return [each for part in parts for each in (columns_of(part) if is_dataclass(part) else part())]
 
 
 @functools.cache
@@ -344,27 +382,3 @@ def as_row(entry: Any) -> dict[str, Any]:
         elif each.metadata and "prefix" not in each.metadata:
             row[each.name] = value
     return row
-
-
-def trial_columns(trial: TrialConfig) -> dict[str, Any]:
-    """What a row of `trials` says of the trial itself."""
-    ids = {"trial_id": trial.trial_id, "configuration_id": trial.configuration_id, "artefact": trial.artefact}
-    known = NOT_KNOWN not in (trial.model.parameters, trial.training.tokens)
-    scale = {
-        "steps": None if trial.model.parameters else trial.steps,
-        "non_embedding_params": non_embedding_parameters(trial.model) if known else None,
-        "tokens_per_parameter": tokens_per_parameter(trial) if known else None,
-    }
-    return ids | scale | {column_name(name): value for name, value in trial.axes().items()}
-
-
-def attempt_columns(trial: TrialConfig, sweep: str, point: str | None, tuned: Sequence[str]) -> dict[str, Any]:
-    """What a row of `trials` says of an attempt that is made here and now, whatever becomes of it."""
-    return trial_columns(trial) | {
-        "sweep": sweep,
-        "point": point,
-        "tuned": ", ".join(tuned) or None,
-        "plugins": recorded_names(),
-        "started_at": datetime.datetime.now(datetime.UTC),
-        "host": platform.node(),
-    }

@@ -1,4 +1,4 @@
-"""What the design beside results adds to bitskip before they are read: modules with techniques, and factors."""
+"""What the design beside results adds to bitskip before they are read: modules with techniques, factors, a measure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from bitskip.errors import UserError
 from bitskip.store.filesystem import shown
 from bitskip.store.folder import SweepFolder
+from bitskip.store.foreign_metric import declare_measure, measure_of
 from bitskip.techniques.free_factors import Factor
 from bitskip.techniques.registry import declare_factors, load_plugins
 
@@ -17,22 +18,27 @@ PROGRAMS = ("command", "trainer")
 """Keys of a design that say what trains its trials, where that is not bitskip."""
 
 
-def declare_factors_of(folders: Iterable[Path]) -> None:
-    """Declare the factors of the designs in these folders, where there are any."""
+DECLARING = re.compile(rf"^({'|'.join(('factors', 'metric', *PROGRAMS))}):", re.MULTILINE)
+
+
+def declare_from(folders: Iterable[Path]) -> None:
+    """Declare the factors and measures of the designs in these folders, where there are any."""
     for folder in folders:
         design = SweepFolder(folder).design
-        if design.exists() and re.search("^factors:", design.read_text(encoding="utf-8"), re.MULTILINE):
+        if design.exists() and DECLARING.search(design.read_text(encoding="utf-8")):
             load_named_in(design)
 
 
 def load_named_in(design: Path) -> None:
-    """Load the modules and factors that a stored design names; no others are loaded for the sake of results."""
+    """Load the modules, factors and measure that a stored design names; no others are loaded for results."""
     content = read_design(design)
     names = content.get("plugins") or ()
     load_plugins([name for name in names if isinstance(name, str) and re.fullmatch(r"[\w.]+", name)])
     factors = content.get("factors")
     try:
         declare_factors(Factor.read(*each) for each in (factors.items() if isinstance(factors, Mapping) else ()))
+        if measure := measure_of(content, PROGRAMS):
+            declare_measure(measure)
     except UserError as error:
         raise UserError(f"{shown(design)}: {error}") from None
 

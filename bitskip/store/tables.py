@@ -19,13 +19,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
 from bitskip.errors import UserError
+from bitskip.extras import require
 from bitskip.store import filesystem
 from bitskip.store.folder import SweepFolder
 from bitskip.store.parquet_files import (
@@ -34,7 +35,6 @@ from bitskip.store.parquet_files import (
     Wanted,
     columns_digest,
     read_file,
-    read_files,
     read_table,
     table_files,
 )
@@ -43,9 +43,13 @@ from bitskip.store.schema import (
     COLUMNS_KEY,
     COMMIT_TABLE,
     FINISHED,
+    SPEEDS,
     TABLES,
     arrow_schema,
 )
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ROWS_OF_A_PART = 1000
 
@@ -74,13 +78,23 @@ class Failure:
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of one or several sweeps, one row per committed trial in `trials`; `problems` names files left out."""
+    """The tables of one or several sweeps; `problems` names files left out.
+
+    `trials` has one row per committed trial, `speeds` one per measurement.
+    """
 
     trials: pa.Table
     exits: pa.Table
     curves: pa.Table
     layers: pa.Table
+    speeds: pa.Table = field(default_factory=lambda: arrow_schema(SPEEDS).empty_table())
+    evaluations: pa.Table = field(default_factory=lambda: arrow_schema("evaluations").empty_table())
     problems: list[str] = field(default_factory=list)
+
+    def to_pandas(self) -> DataFrame:
+        """The trials, a row each. Raises UserError without pandas."""
+        require("pandas")
+        return self.trials.to_pandas()
 
 
 def table_of(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -105,6 +119,7 @@ def write_trial(
     exits: Sequence[Mapping[str, Any]] = (),
     curves: Sequence[Mapping[str, Any]] = (),
     layers: Sequence[Mapping[str, Any]] = (),
+    evaluations: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Store one trial durably below a sweep's folder; a part of the same trial is replaced whole.
 
@@ -112,11 +127,12 @@ def write_trial(
     Raises KeyError for a column that the schema does not know and OSError when the folder cannot be written.
     """
     trial_id = str(row["trial_id"])
-    rows = {"exits": exits, "curves": curves, "layers": layers, COMMIT_TABLE: [row]}
+    rows = {"exits": exits, "curves": curves, "layers": layers}
+    rows |= {"evaluations": evaluations} if evaluations else {}  # of most trials there are none: no file for these
+    rows |= {COMMIT_TABLE: [row]}
+    rows = {name: [{**entry, "trial_id": trial_id} for entry in entries] for name, entries in rows.items()}
     # All are built before the first is written: a wrong row leaves nothing behind.
-    tables = {
-        name: table_of(name, [{**entry, "trial_id": trial_id} for entry in entries]) for name, entries in rows.items()
-    }
+    tables = {name: table_of(name, entries) for name, entries in rows.items()}
     if row["status"] not in FINISHED:
         with contextlib.suppress(UserError):  # nothing is known of a part that cannot be read
             if stored_result(folder, trial_id):
@@ -155,10 +171,8 @@ def sweep_folders(path: Path) -> list[Path]:
         raise UserError(f"{filesystem.shown(path)}: no such folder; run `bitskip sweep` first or pass --results DIR")
     found = [child for child in filesystem.folders_in(path) if holds_rows(child)]
     if not found:
-        raise UserError(
-            f"{filesystem.shown(path)}: not a results folder, there is no trials/*.parquet in it or one level below; "
-            "run `bitskip sweep` first or pass --results DIR"
-        )
+        told = "not a results folder, there is no trials/*.parquet in it or one level below"
+        raise UserError(f"{filesystem.shown(path)}: {told}; run `bitskip sweep` first or pass --results DIR")
     return found
 
 
@@ -233,6 +247,7 @@ def load_results(path: str | Path) -> Results:
     """
     folders = sweep_folders(Path(path))
     files = {name: read_table(folders, name) for name in TABLES}
+    measured = read_table(folders, SPEEDS)
     counts = commits(files[COMMIT_TABLE])
     folder_of = {trial_id: row["folder"] for trial_id, row in counts.items()}
     trials = counted(files[COMMIT_TABLE], counts)
@@ -246,8 +261,10 @@ def load_results(path: str | Path) -> Results:
             name: table.filter(pa.compute.invert(pa.compute.is_in(table["trial_id"], ids)))
             for name, table in others.items()
         }
-    problems = [*_problems([file for found in files.values() for file in found]), *told]
-    return Results(trials=trials, **others, problems=problems)
+    speeds = joined([file.table for file in measured], SPEEDS)
+    speeds = speeds.filter(pa.compute.is_in(speeds["trial_id"], trials["trial_id"].combine_chunks()))
+    problems = [*unreadable_files([*measured, *(file for found in files.values() for file in found)]), *told]
+    return Results(trials=trials, **others, speeds=speeds, problems=problems)
 
 
 def _several_results(files: Sequence[File]) -> list[str]:
@@ -285,7 +302,7 @@ def _listed(ids: Sequence[str], what: str) -> str:
     return f"{len(ids)} trial{'s' * (len(ids) > 1)} ({named}): {what}"
 
 
-def _problems(files: Sequence[File]) -> list[str]:
+def unreadable_files(files: Sequence[File]) -> list[str]:
     return sorted(file.problem for file in files if file.problem)
 
 
@@ -356,38 +373,3 @@ def read_failure(folder: Path, trial_id: str) -> Failure | None:
     except FileNotFoundError:
         return None
     return Failure(rows[-1]["status"], rows[-1]["reason"] or "", rows[-1]["failures"] or 1) if rows else None
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What lies in a sweep's folder. `rows` are those of `trials` that count.
-
-    `problems` are files that cannot be read, `strays` others among the parts, `orphans` trials with parts but without a
-    row; `loose` counts the parts of `trials` that are not merged.
-    """
-
-    rows: list[dict[str, Any]]
-    problems: list[str]
-    strays: list[Path]
-    orphans: set[str]
-    loose: int
-
-
-def inspect_folder(folder: Path) -> Inspection:
-    """Look at every file of a sweep's folder; its parts are opened, and their rows read where they count."""
-    files = {
-        name: read_files(table_files(folder, name), Wanted.of(name, None if name == COMMIT_TABLE else ("trial_id",)))
-        for name in TABLES
-    }
-    trials = files[COMMIT_TABLE]
-    counts = commits(trials)
-    held = {key for found in files.values() for file in found for key in file.table["trial_id"].to_pylist()}
-    places = [SweepFolder(folder).table(name) for name in TABLES]
-    found = [place / file for place in places for file in sorted(filesystem.files_in(place))]
-    return Inspection(
-        rows=counted(trials, counts).to_pylist(),
-        problems=_problems([file for found in files.values() for file in found]),
-        strays=[path for path in found if path.suffix != ".parquet"],
-        orphans=held - set(counts),
-        loose=sum(not file.path.name.startswith(COMPACT_PREFIX) for file in trials),
-    )

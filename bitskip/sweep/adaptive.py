@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bitskip.analysis.metrics import METRICS, usual_metric
 from bitskip.errors import UserError
 from bitskip.store.schema import FINISHED
 from bitskip.trial.config import TrialConfig
@@ -78,17 +79,22 @@ def choose_optuna(sweep: Sweep, results: Path, ran: Sequence[int], count: int) -
 
 
 def _losses(sweep: Sweep, results: Path, ran: Sequence[int]) -> dict[int, float]:
-    """Mean loss of the replicates of what has run, nats per token."""
+    """Mean loss of the replicates of what has run, nats per token; of another measure of a program what is to be
+    lowered on the scale where its effects add up, and as bad as the worst where it diverged.
+    """
     measured = _results(results)
     rows = {row["trial_id"]: row for row in measured.trials.to_pylist()} if measured else {}
+    metric = METRICS[usual_metric(rows.values())]
+    values = {key: -metric.better * value for key, row in rows.items() if (value := metric.read(row)) is not None}
+    worst = max(values.values(), default=0.0) if metric.foreign else None
     found = {}
     for at in ran:
         configuration = sweep.grid.configurations[at]
-        ceiling = math.log(configuration.data.vocab_size) + DIVERGED_MARGIN
+        ceiling = math.log(configuration.data.vocab_size) + DIVERGED_MARGIN if worst is None else worst
         trials = [rows.get(replace(configuration, seed=seed).trial_id) for seed in sweep.seeds]
         finished = [row for row in trials if row is not None and row["status"] in FINISHED]
         if finished:
-            found[at] = statistics.mean(ceiling if row["loss"] is None else row["loss"] for row in finished)
+            found[at] = statistics.mean(values.get(row["trial_id"], ceiling) for row in finished)
     return found
 
 

@@ -9,7 +9,7 @@ from bitskip.errors import UserError, nearest
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.techniques.free_factors import Factor
 from bitskip.techniques.registry import declare_factors, free_factors
-from bitskip.trial.config import AXES, GROUPS, axis_names, flatten_axes
+from bitskip.trial.config import AXES, GROUPS, RECIPES, axis_names, flatten_axes
 
 Cell = dict[str, Any]
 """Values by the flat names of axes, such as `model.layers`."""
@@ -65,6 +65,20 @@ def layered(*layers: Mapping[str, Any]) -> Cell:
         if layer.get("data.corpus", "files") != "files" and "data.files" not in layer:
             merged.pop("data.files", None)
     return merged
+
+
+def spell_out_recipe(source: Source) -> None:
+    """The axes of `recipe` in its place under `base`, but for those named there. Raises UserError, at its line."""
+    base = source.mapping(("base",))
+    if "recipe" not in base or "recipe" in AXES:  # a factor from elsewhere may bear the name
+        return
+    recipe = base.pop("recipe")
+    with source.locate(("base", "recipe")):
+        if not isinstance(recipe, str) or recipe not in RECIPES:
+            known = f"one of {', '.join(RECIPES)}"
+            raise UserError(f"unknown recipe {recipe!r}{nearest(str(recipe), RECIPES)} ({known})")
+    named = read_axes(source, ("base",), base)
+    source.content["base"] = base | {name: value for name, value in RECIPES[recipe].items() if name not in named}
 
 
 def read_factors(source: Source) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitskip.errors import UserError, nearest
-from bitskip.store.foreign_metric import check_unit
+from bitskip.store.foreign_metric import Measure, declare_measure
 from bitskip.store.stored_design import PROGRAMS
 from bitskip.sweep.located_yaml import Source
 from bitskip.techniques.base import plain
@@ -29,13 +29,12 @@ FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 class Program:
     """A `command` in words with `{axis}` in them, or a `trainer`, `package.module:function`.
 
-    It gives back a JSON object, or a mapping; `metric` is the key of what is measured there, `unit` is its own.
+    It gives back a JSON object, or a mapping, in which the name of `measure` is a key.
     """
 
+    measure: Measure = Measure("loss")
     command: tuple[str, ...] = ()
     trainer: str = ""
-    metric: str = "loss"
-    unit: str = "nats"
 
     def asks_for(self) -> set[str]:
         """The placeholders of the command."""
@@ -61,15 +60,17 @@ def read_program(source: Source) -> Program | None:
             raise UserError("a sweep has a `command:` or a `trainer:`, not both")
         (key,), given = named, source.content[named[0]]
         facts = given if isinstance(given, Mapping) else {"run": given}
-        if not isinstance(facts.get("run"), str) or facts.keys() - {"run", "metric", "unit"}:
-            raise UserError(f"{key}: write it, or {{run: …, metric: val_loss, unit: nats}}")
-        unit, metric = check_unit(facts.get("unit", "nats"), f"{key}: unit"), str(facts.get("metric", "loss"))
+        if not isinstance(facts.get("run"), str) or facts.keys() - {"run", "metric", "unit", "higher_is_better"}:
+            raise UserError(f"{key}: write it, or {{run: …, metric: val_loss, unit: nats, higher_is_better: false}}")
+        unit, higher = facts.get("unit", "nats"), facts.get("higher_is_better", False)
+        measure = Measure.read(facts.get("metric", "loss"), unit, higher, f"{key}: unit")
+        declare_measure(measure)
         if key == "trainer":
             if not FUNCTION.fullmatch(facts["run"]):
                 raise UserError(f"trainer: '{facts['run']}' is no function; write package.module:function")
-            return Program(trainer=facts["run"], metric=metric, unit=unit)
+            return Program(measure, trainer=facts["run"])
         try:
-            program = Program(command=tuple(shlex.split(facts["run"])), metric=metric, unit=unit)
+            program = Program(measure, command=tuple(shlex.split(facts["run"])))
         except ValueError as error:
             raise UserError(f"command: {error}, as a shell would say") from None
         _check_placeholders(program, free_factors())

@@ -21,9 +21,9 @@ from bitskip.errors import UserError, nearest
 from bitskip.shipped import sweep_file
 from bitskip.store.schema import axis_columns
 from bitskip.store.stored_design import PROGRAMS
-from bitskip.sweep.axes import Cell, layered, read_axes, read_factors, read_levels
+from bitskip.sweep.axes import Cell, layered, read_axes, read_factors, read_levels, spell_out_recipe
 from bitskip.sweep.designs import DESIGNS, crossed
-from bitskip.sweep.grid import Grid, Levels
+from bitskip.sweep.grid import Grid, grid_of
 from bitskip.sweep.ladder import Ladder, across_rungs, read_ladder
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.sweep.program import Program, base_of, read_program
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from bitskip.sweep.search import Search
 
 TOP_LEVEL = (
-    "name", "description", "plugins", "factors", *PROGRAMS, "base", "ladder", "space", "points", "exclude", "tuned",
-    "seeds", "design", "resources", "save_weights", "share_prefixes", "profiles",
+    "name", "description", "plugins", "factors", "metric", *PROGRAMS, "base", "ladder", "space", "points", "exclude",
+    "tuned", "seeds", "design", "resources", "save_weights", "share_prefixes", "profiles",
 )  # fmt: skip
 
 MAX_POINTS = 1_000_000
@@ -177,6 +177,7 @@ def _load(path: Path, profile: str | None, overrides: Sequence[str], results: Pa
     _spell_out_points(source)
     source.check_keys((), TOP_LEVEL, "top-level key")
     _load_plugins(source)  # before any axis is checked: it may be one of theirs
+    spell_out_recipe(source)
     from bitskip.store.tables import ledger_of  # with pyarrow
 
     if wanted := take_search(source):
@@ -289,7 +290,7 @@ def expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
     points = [(key, with_digest(source, trial, ("points", key), digests)) for key, trial in points]
     crossed_axes = {"ladder": rungs} if ladder else {}
     crossed_axes |= zip(source.mapping(("space",)), levels, strict=True)
-    grid = _grid(
+    grid = grid_of(
         source, crossed_axes, cells, impossible, _trial(source, ("space",), base, layered(centre, rungs[0])), digests
     )
     if not kept:
@@ -325,33 +326,6 @@ def expand(source: Source, defaults: Mapping[str, Any] | None = None) -> Sweep:
     )
     with source.locate(("design",)):
         return sweep.given([])
-
-
-def _grid(
-    source: Source,
-    axes: Mapping[str, Sequence[Cell]],
-    cells: Sequence[tuple[TrialConfig, str | None]],
-    impossible: Sequence[tuple[Cell, str]],
-    centre: TrialConfig,
-    digests: Texts,
-) -> Grid:
-    names = [sorted({name for level in axis for name in level}) for axis in axes.values()]
-
-    def levels_of(trial: TrialConfig) -> Levels:
-        return tuple(tuple(AXES[name].read(trial) for name in axis) for axis in names)
-
-    kept = dict.fromkeys(trial for trial, rule in cells if rule is None)
-    excluded = dict.fromkeys((trial, rule) for trial, rule in cells if rule is not None and trial not in kept)
-    never = dict.fromkeys(
-        (tuple(tuple(cell[name] for name in axis) for axis in names), rule) for cell, rule in impossible
-    )
-    return Grid(
-        axes=tuple(map(str, axes)),
-        configurations=tuple(with_digest(source, trial, ("space",), digests) for trial in kept),
-        levels=tuple(map(levels_of, kept)),
-        centre=levels_of(centre),
-        excluded=(*((levels_of(trial), rule) for trial, rule in excluded), *never),
-    )
 
 
 def _name(source: Source) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from bitskip.sweep.located_yaml import Path_, Source
 from bitskip.trial.config import TOKENIZER_VOCABULARIES, DataConfig, TrialConfig
 
-Texts = dict[DataConfig, DataConfig]
-"""Texts as they are asked for, with the digest and the way to cut them that they turn out to have."""
+Texts = dict[Any, Any]
+"""Texts as they are asked for, with the digest and the way to cut them that they turn out to have; and recipes with the
+digests of their evaluations by what these are."""
 
 
 def with_digest(source: Source, trial: TrialConfig, where: Path_, known: Texts) -> TrialConfig:
@@ -40,9 +42,21 @@ def with_digest(source: Source, trial: TrialConfig, where: Path_, known: Texts) 
 
         with source.locate(_named_at(source, where, "from", "model")):
             model = replace(model, pretrained_digest=pretrained_digest(model.pretrained))
-    if (data, model) == (trial.data, trial.model):  # one that stays keeps its id
+    training = trial.training
+    if training.eval_domains or training.eval_tasks:
+        from bitskip.data.evaluations import with_digests
+
+        asked = training.eval_domains, training.eval_tasks
+        if asked not in known:
+            key = "eval_domains" if training.eval_domains else "eval_tasks"
+            with source.locate(next((at for at in ((*where, key), ("base", key)) if at in source.origins), where)):
+                known[asked] = with_digests(training)
+        found = known[asked]
+        digests = {name: getattr(found, name) for name in ("eval_domains_digest", "eval_tasks_digest")}
+        training = replace(training, **digests)
+    if (data, model, training) == (trial.data, trial.model, trial.training):  # one that stays keeps its id
         return trial
-    return replace(trial, data=data, model=model)
+    return replace(trial, data=data, model=model, training=training)
 
 
 def _named_at(source: Source, where: Path_, key: str, group: str = "data") -> Path_:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from bitskip.errors import UserError
 from bitskip.ops.conventions import UNQUANTIZED_BITS, scale_rule
 from bitskip.techniques.axis import axis
 from bitskip.techniques.base import LinearLayer, LinearOps, Moment, Technique
@@ -47,19 +48,30 @@ class ActivationQuantization(Technique):
     first_bits_share: float = axis(0.95, "share of the tokens trained with first_bits", low=0.0, high=1.0)
     activation_scale: str = axis(
         "auto",
-        "scale of the activations; auto (or bitnet-v2) = absmean up to 4 bits, else absmax: another rule at other bits",
-        choices=("auto", "absmax", "absmean"),
+        "scale of the activations; auto (or bitnet-v2) = absmean up to 4 bits, else absmax: another rule at other "
+        "bits; static = one for all tokens, the largest in a calibration text",
+        choices=("auto", "absmax", "absmean", "static"),
         spelling=lambda value: "auto" if value == "bitnet-v2" else value,
     )
 
     def scale(self) -> str | None:
-        """The rule in force with `bits`: absmax or absmean; None where nothing is quantized."""
+        """The rule in force with `bits`: absmax, absmean or static; None where nothing is quantized."""
         rule = scale_rule(self.bits)
         return rule if rule is None or self.activation_scale == "auto" else self.activation_scale
 
     def first_stage_steps(self, steps: int) -> int:
         """Steps that training spends with `first_bits`."""
         return round(self.first_bits_share * steps) if self.first_bits else 0
+
+    def check(self, trial: Any) -> None:
+        if self.activation_scale != "static" or self.bits == UNQUANTIZED_BITS:
+            return
+        how = trial.of(PostTraining)
+        if not how.after and (trial["training"] == "scratch" or how.warm_start or self.first_bits):
+            raise UserError(
+                "activation_scale: static is fitted once to a trained model, with one width: set quantize: after, or "
+                "start from one with training: none or heal, without warm_start and first_bits"
+            )
 
     def canonical(self, trial: Any) -> Self:
         if trial.of(PostTraining).after:  # no step is trained with any bits
@@ -94,6 +106,10 @@ class ActivationQuantization(Technique):
     def linear(self, layer: LinearLayer) -> LinearOps:
         if self.bits == UNQUANTIZED_BITS:
             return LinearOps()
+        if self.activation_scale == "static":
+            from bitskip.ops.calibrated import StaticQuantizer
+
+            return LinearOps(quantize=(StaticQuantizer(self.bits),))
         from bitskip.ops.quantizers import ActivationQuantizer
 
         return LinearOps(quantize=(ActivationQuantizer(self.bits, self.activation_scale),))
@@ -109,7 +125,9 @@ class ActivationQuantization(Technique):
         Full precision is (0, 0).
         """
         quantized = settings["bits"] < UNQUANTIZED_BITS
-        others = {n: value for n, value in settings.items() if n not in ("bits", "weights", "quantize")}
+        others = {
+            n: value for n, value in settings.items() if n not in ("bits", "weights", "quantize", "calibration_tokens")
+        }
         nested = {f"{n} {value}": float(quantized) for n, value in others.items()}
         if settings.get("quantize") == "after":
             nested["quantized after"] = 1.0

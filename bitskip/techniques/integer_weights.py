@@ -8,7 +8,7 @@ levels without a zero of ParetoQ's stretched elastic quantization (arXiv 2502.02
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -44,10 +44,13 @@ class IntegerQuantizer:
             return weight.reshape(1, -1)
         return weight if self.group == "channel" else weight.reshape(-1, int(self.group))
 
-    def _coded(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """(integer codes [groups, members], step [groups, 1]), both fp32: their product is the quantized weight."""
-        rows = self._rows(weight.float())
-        top = 3 if self.bits == 2 else 2 ** (self.bits - 1) - 1
+    @property
+    def _top(self) -> int:
+        return 3 if self.bits == 2 else 2 ** (self.bits - 1) - 1
+
+    def _step(self, rows: Tensor) -> Tensor:
+        """[groups, 1] of rows [groups, members]."""
+        top = self._top
         if self.scale == "absmax":
             # ParetoQ's outermost of four levels lies at 3/4 of the range, so that each level has a quarter of it.
             step = rows.abs().amax(1, keepdim=True) / (4 if self.bits == 2 else top)
@@ -55,9 +58,28 @@ class IntegerQuantizer:
             # With 2 bits the inner levels lie at half a mean and the outer ones at three halves; else BitNet v2's rule.
             mean = rows.abs().mean(1, keepdim=True)
             step = mean / 2 if self.bits == 2 else mean / math.sqrt(top)
-        step = step.clamp(min=EPSILON)
-        codes = (rows / step / 2 - 0.5).round() * 2 + 1 if self.bits == 2 else (rows / step).round()
-        return codes.clamp(-top, top), step
+        return step.clamp(min=EPSILON)
+
+    def _codes(self, values: Tensor, step: Tensor) -> Tensor:
+        codes = (values / step / 2 - 0.5).round() * 2 + 1 if self.bits == 2 else (values / step).round()
+        return codes.clamp(-self._top, self._top)
+
+    def _coded(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """(integer codes [groups, members], step [groups, 1]), both fp32: their product is the quantized weight."""
+        rows = self._rows(weight.float())
+        step = self._step(rows)
+        return self._codes(rows, step), step
+
+    def by_column(self, weight: Tensor) -> Callable[[Tensor, int], Tensor]:
+        """The rounding of a column [out] of this weight, by its index, between the weight's own scales."""
+        rows = self._rows(weight.float())
+        steps = self._step(rows).expand_as(rows).reshape(weight.shape)
+
+        def rounded(column: Tensor, index: int) -> Tensor:
+            step = steps[:, index].to(column)
+            return self._codes(column, step) * step
+
+        return rounded
 
     def _rounding(self, weight: Tensor) -> Tensor:
         codes, step = self._coded(weight)
@@ -90,12 +112,21 @@ class IntegerWeights(Technique):
         "channel", "weights that share a scale: all, a row, or so many of it", choices=GROUPS, since="0.2"
     )
     weight_scale: str = axis("absmax", "scale of integer weights", choices=("absmax", "absmean"), since="0.2")
+    weight_rounding: str = axis(
+        "nearest",
+        "rounding of integer weights: nearest, or gptq = the errors of a trained model's outputs are made small "
+        "(arXiv 2210.17323)",
+        choices=("nearest", "gptq"),
+        since="0.2",
+    )
 
     def check(self, trial: Any) -> None:
         if self.weight_bits == UNQUANTIZED_BITS:
             return
         if trial["weights"] == "ternary":
             raise UserError(f"weight_bits: {self.weight_bits} and weights: ternary exclude each other; leave one out")
+        if self.weight_rounding == "gptq" and trial["training"] != "none" and trial["quantize"] != "after":
+            raise UserError("weight_rounding: gptq rounds a trained model once: set quantize: after, or training: none")
         if self.weight_group.isdigit():
             for name, width in (("width", trial.model.width), ("ffn_width", trial.model.ffn_width)):
                 if width % int(self.weight_group):
@@ -114,7 +145,12 @@ class IntegerWeights(Technique):
     def linear(self, layer: LinearLayer) -> LinearOps:
         if self.weight_bits == UNQUANTIZED_BITS:
             return LinearOps()
-        return LinearOps(weight=(IntegerQuantizer(self.weight_bits, self.weight_group, self.weight_scale),))
+        nearest = IntegerQuantizer(self.weight_bits, self.weight_group, self.weight_scale)
+        if self.weight_rounding == "nearest":
+            return LinearOps(weight=(nearest,))
+        from bitskip.ops.calibrated import RoundedOnce
+
+        return LinearOps(weight=(RoundedOnce(nearest),))
 
     def weight_bytes(self, outputs: int, inputs: int) -> int | None:
         if self.weight_bits == UNQUANTIZED_BITS:
@@ -132,5 +168,6 @@ class IntegerWeights(Technique):
         """Being quantized, and the damage of few bits; group and scale count in proportion to the damage."""
         quantized = settings["weight_bits"] < UNQUANTIZED_BITS
         damage = math.exp(-settings["weight_bits"] / DAMAGE_BITS) if quantized else 0.0
-        nested = {f"{name} {value}": damage for name, value in settings.items() if name != "weight_bits"}
+        told = {name: value for name, value in settings.items() if (name, value) != ("weight_rounding", "nearest")}
+        nested = {f"{name} {value}": damage for name, value in told.items() if name != "weight_bits"}
         return nested | {"quantized": float(quantized), "damage": damage}

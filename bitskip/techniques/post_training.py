@@ -1,7 +1,8 @@
 """When quantization begins: with the training, after a warm start, or on the trained model (docs/method.md, controls).
 
-Scales are those of the quantizers, without calibration; a rotation is folded into the weights that read its output
-(QuaRot, arXiv 2404.00456), so that it changes nothing until something is quantized.
+Static scales and weights rounded by GPTQ are fitted to training text; other scales need none. A rotation is folded
+into the weights that read its output (QuaRot, arXiv 2404.00456), so that it changes nothing until something is
+quantized.
 """
 
 from __future__ import annotations
@@ -36,10 +37,17 @@ class PostTraining(Technique):
         since="0.2",
     )
 
+    calibration_tokens: int = axis(
+        8_192,
+        "tokens of the training text that static scales and weights rounded by GPTQ are fitted to",
+        low=1,
+        since="0.2",
+    )
+
     @classmethod
     def factors(cls) -> dict[str, tuple[str, ...]]:
         """Quantizing later is another arm of quantization, beside training with it from the start."""
-        return {"bits": ("quantize", "warm_start")}
+        return {"bits": ("quantize", "warm_start", "calibration_tokens")}
 
     @property
     def after(self) -> bool:
@@ -62,7 +70,8 @@ class PostTraining(Technique):
         return self, {"warm_start": self.warm_start_steps(steps)} if self.warm_start else {}
 
     def check(self, trial: Any) -> None:
-        if self.after and (trial.of(Rotation).variant.after_quantizer or trial["hadamard_scale"] != "ortho"):
+        not_foldable = trial.of(Rotation).variant.after_quantizer or trial["hadamard_scale"] != "ortho"
+        if self.after and not_foldable and _quantizes(trial):
             raise UserError(
                 "quantize: after folds the rotation into the weights, which hadamard: as-published and hadamard_scale: "
                 "none do not allow; take another hadamard, or quantize: training"
@@ -70,12 +79,18 @@ class PostTraining(Technique):
 
     def canonical(self, trial: Any) -> Self:
         """A rotation alone is trained with: folded, it would change nothing. Untrained weights know no before."""
+        if trial["activation_scale"] != "static" and trial["weight_rounding"] != "gptq":
+            self = self.reset("calibration_tokens")
         if trial.training.training == "none":
-            return self.neutral()
-        quantized = (t for t in trial.techniques if t.post_training and not t.off and not isinstance(t, Rotation))
-        if not any(quantized):
+            return self.reset("quantize", "warm_start")
+        if not _quantizes(trial):
             return self.neutral()
         first = self.warm_start_steps(trial.steps)
         if self.after or not first:
             return self.reset("warm_start")
         return replace(self, warm_start=same_share(first, trial.steps, 0.2))
+
+
+def _quantizes(trial: Any) -> bool:
+    """Whether a technique is on that can act later, a rotation aside."""
+    return any(t.post_training and not t.off and not isinstance(t, Rotation) for t in trial.techniques)

@@ -22,6 +22,7 @@ from bitskip.atomic_file import write_atomically
 from bitskip.errors import UserError
 from bitskip.model.bitlinear import BitLinear
 from bitskip.model.decoder import Decoder, random_model
+from bitskip.ops.calibrated import Calibrated
 from bitskip.store.folder import stored_weights
 from bitskip.trial.config import TrialConfig, stored_trial
 
@@ -141,7 +142,13 @@ def save_weights(path: Path, trial: TrialConfig, model: Decoder, dtype: torch.dt
     """Store a trained model; in fp32 its forward pass stays bitwise what it was in training. Raises OSError."""
     axes = {name: value for name, value in trial.axes().items() if name not in ("model", "data")}
     meta = {"format": WEIGHTS_FORMAT, "trial_id": trial.trial_id, "axes": json.dumps(axes)}
-    _write(path, packed_state(model, dtype), meta)
+    _write(path, packed_state(model, dtype) | _fitted(model), meta)
+
+
+def _fitted(model: Decoder) -> dict[str, Tensor]:
+    """What was fitted to a text and is no weight."""
+    found = {name: module for name, module in model.named_modules() if isinstance(module, Calibrated)}
+    return {f"{name}.{key}": value for name, module in found.items() for key, value in module.named_buffers()}
 
 
 def read_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Decoder, TrialConfig]:
@@ -164,6 +171,11 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> tuple[Decode
                 continue
             parts = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
             parameter.copy_(_unpacked(layers[name.removesuffix(".weight")], parts))
+        for name, value in _fitted(model).items():
+            value.copy_(state[name])
+    for module in model.modules():
+        if isinstance(module, Calibrated):
+            module.fitted = True
     model.to(device)
     for module in layers.values():
         if module.quantized_weight:

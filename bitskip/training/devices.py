@@ -102,7 +102,11 @@ class OneDevice:
 
     def clip(self, limit: float) -> Tensor:
         """Scale gradients down to this global norm; the norm before."""
-        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        return torch.nn.utils.clip_grad_norm_(self.learning(), limit)
+
+    def learning(self) -> list[Tensor]:
+        """The parameters that the optimizer has: `heal` may leave others as they are."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def whole(self, *, moments: bool) -> tuple[Decoder, torch.optim.Optimizer]:
         """The model as one device would have it, with the optimizer's moments where they are asked for."""
@@ -180,7 +184,7 @@ class Shard(Replica):
         self._forget_skipped(keep)  # the sums are FSDP's
 
     def clip(self, limit: float) -> Tensor:
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self.learning() if p.grad is not None]
         if self.team.device.type == "cpu":
             # Of whole gradients: trials are repeated to the last bit there, and a sum over parts would round elsewhere.
             norm: Tensor = torch.linalg.vector_norm(
@@ -188,7 +192,7 @@ class Shard(Replica):
             )
         else:
             norm = _joined(torch.nn.utils.get_total_norm(gradients))
-        torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), limit, norm)
+        torch.nn.utils.clip_grads_with_norm_(self.learning(), limit, norm)
         return norm
 
     def whole(self, *, moments: bool) -> tuple[Decoder, torch.optim.Optimizer]:

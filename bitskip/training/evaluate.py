@@ -18,6 +18,7 @@ from bitskip.ops.cross_entropy import scores
 from bitskip.ops.published_defects import compared_tokens
 from bitskip.techniques.base import stored_weight_bytes
 from bitskip.techniques.published_defects import PublishedDefects
+from bitskip.training.exits import THRESHOLDS
 from bitskip.trial.config import TrialConfig
 
 FULL_PRECISION_BYTES = 2
@@ -35,10 +36,6 @@ class ExitQuality:
     loss: float
     agreement: float
     sequence_losses: list[float]
-
-
-THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
-"""Probabilities of its most likely token at which a token leaves, for `confidence_loss` and `confidence_depth`."""
 
 
 @dataclass(frozen=True)

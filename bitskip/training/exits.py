@@ -8,6 +8,9 @@ from collections.abc import Sequence
 WITHIN = 0.05
 """Largest accepted loss of quality, as a share of the full model's perplexity."""
 
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Probabilities of its most likely token at which a token leaves, for `confidence_loss` and `confidence_depth`."""
+
 
 def best_exit(losses: Sequence[float], speed_gains: Sequence[float], within: float = WITHIN) -> int:
     """Exit layer (1…L) with the largest speed gain whose perplexity is at most (1 + within) times the full model's.

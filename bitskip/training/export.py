@@ -101,7 +101,7 @@ def _check(technique: Technique, model: Decoder, trial: TrialConfig, target: str
         for layer in (each for each in block.modules() if isinstance(each, BitLinear)):
             outputs, inputs = layer.weight.shape
             ops = technique.linear(LinearLayer(layer.site, inputs, outputs, index, trial.seed, trial.techniques))
-            if ops.after or ops.output or not all(_rounds_to(op, activation_bits) for op in ops.quantize):
+            if ops.after or ops.output or not all(rounds_to(op, activation_bits) for op in ops.quantize):
                 raise UserError(
                     f"export: {target} cannot express {told}, which acts on what layers read; ternary weights with "
                     "bits 8 and activation_scale absmax go --to gguf --type tq2_0, which rounds to 8 bits itself"
@@ -112,7 +112,7 @@ def _check(technique: Technique, model: Decoder, trial: TrialConfig, target: str
                 )
 
 
-def _rounds_to(op: object, bits: int | None) -> bool:
+def rounds_to(op: object, bits: int | None) -> bool:
     """Whether it is symmetric rounding to so many bits between the largest entries."""
     absmax = isinstance(op, ActivationQuantizer) and "absmax" in (op.scale, scale_rule(op.bits))
     return isinstance(op, ActivationQuantizer) and op.bits == bits and absmax and op.scale != "absmean"

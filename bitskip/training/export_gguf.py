@@ -107,7 +107,7 @@ def tensors(model: Portable) -> Iterator[tuple[str, Tensor]]:
 def _add_sizes(writer: Any, model: Portable) -> None:
     sizes = model.sizes
     writer.add_name(model.trial.trial_id)
-    writer.add_context_length(context_of(model))
+    writer.add_context_length(context_of(model.trial))
     writer.add_embedding_length(sizes.width)
     writer.add_block_count(sizes.layers)
     writer.add_feed_forward_length(sizes.ffn_width)

@@ -15,6 +15,7 @@ from bitskip.errors import UserError
 from bitskip.extras import require
 from bitskip.model.pretrained import stored_name
 from bitskip.training.export import Portable
+from bitskip.trial.config import TrialConfig
 from bitskip.trial.pretrained import located, read_config
 
 ARCHITECTURES = {
@@ -72,7 +73,7 @@ def config_of(model: Portable) -> dict[str, Any]:
         "num_key_value_heads": sizes.kv_heads,
         "head_dim": sizes.head_width,
         "hidden_act": "silu",
-        "max_position_embeddings": context_of(model),
+        "max_position_embeddings": context_of(model.trial),
         "rms_norm_eps": sizes.norm_eps,
         "rope_theta": sizes.rope_theta,  # for versions before 5
         "rope_parameters": rope_of(model),
@@ -81,9 +82,9 @@ def config_of(model: Portable) -> dict[str, Any]:
     }
 
 
-def context_of(model: Portable) -> int:
+def context_of(trial: TrialConfig) -> int:
     """Tokens of a sequence: those of the training, or what a pretrained model says."""
-    place, own = model.sizes.pretrained, model.trial.training.seq_len
+    place, own = trial.model.pretrained, trial.training.seq_len
     return int(read_config(place).max_position_embeddings) if place else own
 
 
@@ -121,4 +122,4 @@ def _write_tokenizer(folder: Path, model: Portable, tokenizer: Tokenizer) -> Non
     )
     inner.save(str(folder / "tokenizer.json"))
     named = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": end, "eos_token": end}
-    _write(folder / "tokenizer_config.json", named | {"model_max_length": context_of(model)})
+    _write(folder / "tokenizer_config.json", named | {"model_max_length": context_of(model.trial)})

@@ -65,7 +65,8 @@ class Prefixes:
 
 ELSEWHERE = (
     "tokens", "warmup", "warmup_steps", "cooldown", "min_lr", "curve_points", "diagnostic_points", "eval_tokens",
-    "eval_exits",
+    "eval_exits", "eval_draft_tokens", "eval_domains", "eval_domains_digest", "eval_tasks", "eval_tasks_digest",
+    "eval_items",
 )  # fmt: skip
 """Fields of the recipe that a prefix's content tells in steps, or that do not change its training."""
 

@@ -14,29 +14,13 @@ from bitskip.data.sequences import cut
 from bitskip.data.stream import window
 from bitskip.model.bitlinear import quantized_once
 from bitskip.model.decoder import Decoder, random_model
-from bitskip.model.transfer import rate_share
 from bitskip.ops.conventions import IGNORED_TARGET
 from bitskip.training.devices import END, STATE, STEP, OneDevice, Team
 from bitskip.training.loop import Step, batch_order, precision_context, step_of
+from bitskip.training.optimizer import optimizer_for
 from bitskip.trial.config import TrainingConfig, TrialConfig
 
 COMPILED_PROGRAMS = 64
-
-
-def optimizer_for(model: Decoder, training: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: no decay on norms and embeddings (docs/method.md, model).
-
-    Its groups have, as `share`, what their rate is of the trial's, and whether their weights decay, these first.
-    """
-    alike: dict[tuple[bool, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        decays = parameter.ndim >= 2 and parameter is not model.embedding.weight
-        alike.setdefault((decays, rate_share(model.sizes, name, parameter.ndim)), []).append(parameter)
-    groups = [
-        {"params": own, "weight_decay": training.weight_decay if decays else 0.0, "decays": decays, "share": share}
-        for (decays, share), own in sorted(alike.items(), key=lambda item: not item[0][0])
-    ]
-    return torch.optim.AdamW(groups, training.lr, (training.beta1, training.beta2), fused=True)
 
 
 def compiles(training: TrainingConfig, device: torch.device) -> bool:
@@ -70,10 +54,10 @@ def gradients(trained: OneDevice, step: Step, training: TrainingConfig) -> tuple
     return total, main, length
 
 
-def update(optimizer: torch.optim.Optimizer) -> None:
-    """With the gradients that there are, which are gone then."""
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+def update(trained: OneDevice) -> None:
+    """With the gradients that there are, which are gone then, also of weights that are not trained."""
+    trained.optimizer.step()
+    trained.model.zero_grad(set_to_none=True)
 
 
 def _accumulate(trained: OneDevice, step: Step, training: TrainingConfig) -> Tensor:
@@ -124,6 +108,6 @@ def follow(trial: TrialConfig, team: Team) -> None:
             step = step_of(trial, train_on, next(order)[team.rows(training.batch_size)], next(numbers), team.device)
             total, _, norm = gradients(trained, step, training)
             if math.isfinite(total) and math.isfinite(norm):  # as `Loop.took`
-                update(trained.optimizer)
+                update(trained)
         else:
             trained.put_together(moments=what == STATE)

@@ -17,12 +17,15 @@ from bitskip.errors import UserError
 from bitskip.model.decoder import Decoder, build_model, random_model
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
-from bitskip.store.schema import CurvePoint, ExitResult, ExitSpeed, LayerRow, Outcome, Status
+from bitskip.store.schema import CurvePoint, EvaluationRow, ExitResult, ExitSpeed, LayerRow, Outcome, Status
 from bitskip.techniques.post_training import PostTraining
+from bitskip.training.acceptance import acceptance_rates
+from bitskip.training.calibration import calibrate
 from bitskip.training.checkpoint import CheckpointPlace, save_weights
 from bitskip.training.decode_speed import exit_speed, throughput_batch
 from bitskip.training.devices import END, STEP, OneDevice, Team
 from bitskip.training.evaluate import bits_per_byte, held_out_loss, held_out_quality, perplexity, weight_bytes
+from bitskip.training.evaluations import evaluations
 from bitskip.training.exits import best_exit
 from bitskip.training.guards import check_causality, check_trial
 from bitskip.training.held_out import held_out_sequences, measured_extent
@@ -34,8 +37,9 @@ from bitskip.training.loop import (
     drawn,
     precision_context,
 )
+from bitskip.training.optimizer import optimizer_for
 from bitskip.training.shared_prefix import Prefixes
-from bitskip.training.step import compile_blocks, compiles, gradients, optimizer_for, update
+from bitskip.training.step import compile_blocks, compiles, gradients, update
 from bitskip.training.text_facts import TextFacts, text_facts
 from bitskip.trial.config import TrialConfig, refuse_elsewhere
 from bitskip.trial.schedule import acting, measured_steps, step_count
@@ -49,6 +53,7 @@ class TrialResult(Outcome):
     curve: tuple[CurvePoint, ...] = ()
     exits: tuple[ExitResult, ...] = ()
     layers: tuple[LayerRow, ...] = ()
+    evaluations: tuple[EvaluationRow, ...] = ()
 
 
 def run_trial(
@@ -91,6 +96,9 @@ def train(
 ) -> Progress:
     """Train the model of a trial, with options as for `run_trial`."""
     training, model = ready.trial.training, ready.model
+    if ready.trial.steps:  # before a checkpoint's weights come: what was fitted is the same in all attempts
+        model.use(acting(ready.trial, 0, ready.trial.steps)[0])
+        calibrate(model, ready.trial, ready.train_on)
     optimizer = optimizer_for(model, training)
     loop = ready.loop(optimizer, on_point, checkpoint, prefixes, report)
     if team:
@@ -104,6 +112,7 @@ def train(
     _train(loop, trained, ready.curve_on)
     if team:
         team.tell(END)
+    calibrate(model, ready.trial, ready.train_on)
     return loop.progress
 
 
@@ -168,6 +177,10 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
     if exits and ready.validated_on is not None:
         with precision_context(training, device):
             validation_loss = held_out_loss(model, ready.validated_on, trial)
+    judged: tuple[EvaluationRow, ...] = ()
+    if exits:
+        with precision_context(training, device):
+            judged = tuple(evaluations(model, trial))
     eval_seconds = time.perf_counter() - began
     if save_weights_to is not None and not progress.diverged:
         save_weights(save_weights_to, trial, model)
@@ -220,6 +233,7 @@ def conclude(ready: Ready, progress: Progress, save_weights_to: Path | None = No
         curve=tuple(point for point in progress.curve if point.step in shown),
         exits=exits,
         layers=tuple(progress.layers),
+        evaluations=judged,
     )
 
 
@@ -252,7 +266,7 @@ def train_step(loop: Loop, trained: OneDevice, held_out: Callable[[], float]) ->
     trained.begin_step()
     step = loop.next(trained.rows(training.batch_size))
     if loop.took(*gradients(trained, step, training)):
-        update(trained.optimizer)
+        update(trained)
         loop.settle(held_out, trained.whole)
     loop.progress.seconds += time.perf_counter() - began
 
@@ -274,7 +288,7 @@ def steps_on_random_tokens(trial: TrialConfig, device: str, steps: int) -> Itera
         tokens = torch.randint(trial.data.vocab_size, shape, generator=generator(trial.seed, "timing", step)).to(device)
         then = drawn(trial, last, last + 1)
         gradients(trained, Step(tokens, tokens, *then, training.lr, training.weight_decay), training)
-        update(trained.optimizer)
+        update(trained)
         yield
 
 
@@ -295,6 +309,10 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], t
         if not all(math.isfinite(each.loss) for each in quality):
             return (), ()
         batch = throughput_batch(device) if trial.training.eval_exits == "all" else None
+        layers, drafts = [each.exit_layer for each in quality], trial.training.eval_draft_tokens
+        kept: Sequence[float | None] = [None] * len(quality)
+        if drafts:
+            kept = acceptance_rates(model, ready.measured_on, layers, drafts)
         single: Sequence[ExitSpeed | None] = [None] * len(quality)
         batched = single
         if batch:
@@ -310,9 +328,10 @@ def _evaluate(ready: Ready, measured: Extent) -> tuple[tuple[ExitResult, ...], t
             single=one,
             batch=batch,
             batched=many,
+            acceptance_rate=accepted,
             sequence_losses=each.sequence_losses,
         )
-        for each, one, many in zip(quality, single, batched, strict=True)
+        for each, one, many, accepted in zip(quality, single, batched, kept, strict=True)
     )
     return exits, tuple(found.by_threshold)
 

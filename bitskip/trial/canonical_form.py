@@ -11,6 +11,7 @@ from bitskip.techniques import registry
 from bitskip.techniques.base import Technique
 from bitskip.techniques.phases import Phases
 from bitskip.techniques.published_defects import PublishedDefects
+from bitskip.trial.parts import HEALED
 from bitskip.trial.schedule import warm_up_steps
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ STEPS_ALIKE = 3
 
 ACTS_UNTRAINED = (
     "training", "seq_len", "documents", "batch_size", "micro_batch", "precision", "compile", "curve_tokens",
-    "eval_tokens", "eval_exits",
+    "eval_tokens", "eval_exits", "eval_draft_tokens", "eval_domains", "eval_domains_digest", "eval_tasks",
+    "eval_tasks_digest", "eval_items",
 )  # fmt: skip
 """Fields of the recipe that say how a model is measured."""
 
@@ -89,6 +91,13 @@ def _canonical_training(training: TrainingConfig, steps: int) -> TrainingConfig:
 
     Where nothing is trained, nothing but the measurement acts.
     """
+    if training.eval_exits == "full":
+        training = _with_defaults(training, ("eval_draft_tokens",))
+    training = replace(training, healed=tuple(part for part in HEALED if part in training.healed))
+    if training.training != "heal" or training.healed == HEALED:
+        training = _with_defaults(training, ("healed",))
+    if not training.eval_tasks:
+        training = _with_defaults(training, ("eval_items",))
     if training.training == "none":
         return replace(_with_defaults(training, set(vars(training)) - {*ACTS_UNTRAINED, "tokens"}), tokens=0)
     inert = {"cooldown"} if training.schedule != "wsd" else set()

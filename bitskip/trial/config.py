@@ -132,10 +132,17 @@ PRESETS: dict[str, ModelConfig] = {
 }
 """By size, 8 thousand parameters to 0.9 billion without embeddings: widths are powers of two, which rotations need."""
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "modern": {"model.init": "fan-in", "model.qk_norm": True, "model.tie_embeddings": True, "z_loss": 1e-4},
+}
+"""What `recipe` in a sweep file stands for; an axis that is named beside it comes before it (docs/designs.md)."""
+
 PLACES = {
     "data.digest": "data.files",
     "data.tokenizer_digest": "data.tokenizer",
     "model.pretrained_digest": "model.pretrained",
+    "eval_domains_digest": "eval_domains",
+    "eval_tasks_digest": "eval_tasks",
 }
 """Digests of content, which are filled in, with the axis that says where the content lies."""
 
@@ -218,18 +225,19 @@ def axis_names() -> tuple[str, ...]:
 
 
 def model_label(model: ModelConfig) -> str:
-    """The preset's name, that of pretrained weights, or the sizes and what else is not at its default."""
+    """The preset's name or the sizes, and what else is not at its default; or the name of pretrained weights."""
     if model.pretrained:
         return model.pretrained.rstrip("/").rpartition("/")[2]
-    for name, preset in PRESETS.items():
-        if preset == model:
-            return name
     if model.parameters:
         count = f"{model.parameters:,}".replace(",", " ")
         return "size not known" if model.parameters == NOT_KNOWN else f"{count} parameters"
     sizes = f"{model.layers}x{model.width}h{model.heads}kv{model.kv_heads}f{model.ffn_width}"
-    told = [f"{k} {plain(v)}" for k, v in vars(model).items() if k not in SIZES and v != getattr(ModelConfig, k)]
-    return " ".join([sizes, *told])
+    alike = (name for name, preset in PRESETS.items() if all(getattr(preset, k) == getattr(model, k) for k in SIZES))
+    own = {k: v for k, v in vars(model).items() if k not in SIZES and v != getattr(ModelConfig, k)}
+    modern = {k.partition(".")[2]: v for k, v in RECIPES["modern"].items() if k.startswith("model.")}
+    made = ["modern"] if modern.items() <= own.items() else []
+    told = [f"{k} {plain(v)}" for k, v in own.items() if not made or k not in modern]
+    return " ".join([next(alike, sizes), *made, *told])
 
 
 def data_label(data: DataConfig) -> str:

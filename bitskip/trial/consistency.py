@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bitskip.errors import UserError
+from bitskip.errors import UserError, nearest
+from bitskip.trial.parts import HEALED
 
 if TYPE_CHECKING:
     from bitskip.trial.config import TrialConfig
@@ -21,6 +22,9 @@ def check(trial: TrialConfig) -> None:
 def _check_pretrained(trial: TrialConfig) -> None:
     """Raise UserError for what pretrained weights do not allow."""
     regime = trial.training.training
+    for part in trial.training.healed:
+        if part not in HEALED:
+            raise UserError(f"healed: unknown part '{part}'{nearest(part, HEALED)} (one of {', '.join(HEALED)})")
     if regime == "scratch":
         return
     if not trial.model.pretrained:

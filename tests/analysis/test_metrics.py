@@ -6,7 +6,7 @@ import pytest
 from simulated_results import grid, simulate, with_interactions
 
 from bitskip.analysis.effects import composition_effects, main_effects
-from bitskip.analysis.metrics import METRICS, Metric
+from bitskip.analysis.metrics import OWN, Metric
 from bitskip.errors import UserError
 from bitskip.predict.predictor import fit_predictor
 from bitskip.report.document import TERMINAL, document
@@ -20,7 +20,7 @@ PAIRS = {"bits": (16, 8, 4), "hadamard": ("none", "bitnet-v2"), "exit_weight": (
 def doubled(monkeypatch: pytest.MonkeyPatch) -> str:
     """Twice the loss, as an additive metric of its own."""
     read = lambda row: None if row.get("loss") is None else 2 * row["loss"]  # noqa: E731
-    monkeypatch.setitem(METRICS, "doubled_loss", Metric(read, "double nats", 0.04))
+    monkeypatch.setitem(OWN, "doubled_loss", Metric(read, "double nats", 0.04))
     return "doubled_loss"
 
 

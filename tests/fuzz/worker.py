@@ -239,7 +239,8 @@ class ResultFiles(Kind):
         self.whole = draws.random() < 0.1
 
     def check(self) -> str:
-        from bitskip.store.tables import inspect_folder, ledger_of, load_results
+        from bitskip.store.inspection import inspect_folder
+        from bitskip.store.tables import ledger_of, load_results
 
         found = load_results(self.place)
         inspect_folder(self.place)

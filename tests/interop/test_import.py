@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 import bitskip
 from bitskip.errors import UserError
 from bitskip.interop.import_results import Imported, import_results
+from bitskip.store.foreign_metric import MEASURES
 from bitskip.techniques import registry
 from bitskip.techniques.free_factors import Factor
 
@@ -32,6 +33,7 @@ def forget_factors() -> None:
     """As in a new process."""
     registry._named.clear()
     registry.Table.clear()
+    MEASURES.clear()
 
 
 def ablation(seeds: int = 3) -> list[dict[str, Any]]:

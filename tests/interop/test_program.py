@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -211,3 +212,44 @@ def test_a_program_that_is_not_there_is_known_before_a_trial_starts(place: Path)
     (place / "train.sh").unlink()
     status, _, err = sweep()
     assert (status, "./train.sh: no such program" in err) == (2, True)
+
+
+def test_printed_steps_are_the_curve_of_a_trial(place: Path) -> None:
+    """Interleaved with other lines; the last object without a step has the metric. The plan knows the hours then."""
+    (place / "train.py").write_text(
+        "import json, sys\n"
+        "for step in range(0, 3000, 2):\n"
+        "    print(json.dumps({'step': step, 'loss': 4 - step / 3000, 'lr': 0.1, 'note': 'x'}))\n"
+        "print('step 5'); print(json.dumps({'step': 2998, 'train_loss': 1.5, 'tokens': 77}))\n"
+        "print(json.dumps({'loss': 2.5}))\n"
+    )
+    edit(place, "./train.sh {rank} {optimizer} {seed}", f"{sys.executable} train.py {{rank}} {{optimizer}}")
+    status, out, err = sweep("--dry-run")
+    assert (status, "how long that takes is not known" in out) == (0, True), err
+    assert sweep("--max-trials", "1")[0] == 0
+    (row,), curve = rows(place), bitskip.load_results(place / "results").curves.to_pylist()
+    assert row["loss"] == 2.5
+    assert 500 <= len(curve) <= 1000
+    assert [point["val_loss"] for point in curve] == pytest.approx([4 - point["step"] / 3000 for point in curve])
+    assert {point["lr"] for point in curve} == {0.1}
+    last = curve[-1]
+    assert (last["step"], last["train_loss"], last["tokens"]) == (2998, 1.5, 77)
+    out = sweep("--dry-run")[1]
+    assert "by the trials that have run" in out
+    plan = json.loads(sweep("--dry-run", "--json")[1])
+    assert plan["estimated_hours"] == pytest.approx(11 * row["train_seconds"] / plan["slots"] / 3600)
+
+
+def test_a_function_gives_its_curve_back(place: Path) -> None:
+    (place / "own_trainer.py").write_text(
+        "def run(rank, optimizer, seed):\n"
+        "    return {'acc': 0.5, 'curve': [{'step': at, 'acc': at / 10, 'phase': 3} for at in range(4)]}\n"
+    )
+    told = "trainer: {run: 'own_trainer:run', metric: acc, unit: share, higher_is_better: true}"
+    edit(place, "command: ./train.sh {rank} {optimizer} {seed}", told)
+    assert sweep("--max-trials", "1")[0] == 0
+    curve = bitskip.load_results(place / "results").curves.to_pylist()
+    assert [(point["step"], point["measured"]) for point in curve] == [(0, None), (1, 0.1), (2, 0.2), (3, 0.3)]
+    (place / "own_trainer.py").write_text("def run(rank, optimizer, seed):\n    return {'acc': 0.5, 'curve': 3}\n")
+    sweep("--max-trials", "1")
+    assert "its `curve` is no list of objects with a `step`" in [row["reason"] for row in rows(place)]

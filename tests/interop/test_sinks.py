@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ import pytest
 from bitskip.errors import UserError
 from bitskip.extras import installed
 from bitskip.interop.sinks import Fed, Run, TensorBoard, WandB, feed, open_sinks
-from bitskip.store.schema import attempt_columns
 from bitskip.store.tables import write_trial
+from bitskip.store.trial_columns import attempt_columns
 from bitskip.trial.config import make_trial
 
 CURVE = [(10, 3.5, 0.003), (20, 3.25, 0.001)]
@@ -149,6 +151,52 @@ def test_trackio_holds_a_run_of_each_trial(tmp_path: Path, monkeypatch: pytest.M
     ]
     assert [each["result/loss"] for each in logs if "result/loss" in each] == [3.0]
     assert list((tmp_path / "place").rglob("*.db"))
+
+
+HALF = """
+import os, sys
+from pathlib import Path
+from bitskip.interop.sinks import feed, open_sinks
+
+class Curve(list):
+    def __iter__(self):
+        yield from list.__iter__(self)
+        os._exit(9)
+
+import bitskip.interop.sinks as sinks
+whole = sinks.runs_in
+def half(folder, held):
+    import dataclasses
+    for run in whole(folder, held):
+        yield dataclasses.replace(run, curve=Curve(run.curve))
+sinks.runs_in = half
+feed(Path("results/mine"), open_sinks([sys.argv[1] + "=place"], Path("results")))
+"""
+
+
+@pytest.mark.parametrize("name", ["tensorboardX", "mlflow", "trackio"])
+def test_what_a_killed_driver_has_begun_is_replaced(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed behind the curve, before the results; the next driver leaves one run, whole, and has no more to do."""
+    if not installed(name):
+        pytest.skip(f"{name} is not installed")
+    monkeypatch.chdir(tmp_path)
+    stored(Path("results/mine"), 4)
+    sink = name.replace("X", "")
+
+    def driver(code: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", code, sink], capture_output=True, text=True, check=False)
+
+    assert driver(HALF).returncode == 9
+    again = HALF.replace("sinks.runs_in = half", "").replace("feed(", "print('fed', feed(").replace('"))', '")))')
+    assert "fed 1" in driver(again).stdout
+    done = driver(again)
+    assert "fed 0" in done.stdout, done.stderr
+    found = {
+        "tensorboard": "place/*/*/events*",
+        "mlflow": "place/*/*/metrics/loss",
+        "trackio": "place/**/*.db",
+    }
+    assert len(list(tmp_path.glob(found[sink]))) == 1
 
 
 class Broken:

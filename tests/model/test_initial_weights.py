@@ -77,4 +77,4 @@ def test_a_preset_says_nothing_of_how_its_model_is_made() -> None:
     assert make_trial(**{"model": {"preset": "micro", "init": "fan-in"}}).model == ModelConfig(
         layers=8, width=256, heads=8, kv_heads=4, ffn_width=1024, init="fan-in"
     )
-    assert make_trial(**{"model.init": "fan-in"}).axes()["model"] == "6x64h4kv2f256 init fan-in"
+    assert make_trial(**{"model.init": "fan-in"}).axes()["model"] == "nano init fan-in"

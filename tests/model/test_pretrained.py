@@ -16,8 +16,9 @@ from bitskip.errors import UserError
 from bitskip.model.decoder import KeyValueCache, build_model
 from bitskip.report.rerun import rerun_command
 from bitskip.store.tables import load_results
-from bitskip.training.trainer import run_trial
+from bitskip.training.trainer import prepare, run_trial, train
 from bitskip.trial.config import TrialConfig, make_trial, stored_trial
+from bitskip.trial.parts import HEALED
 from bitskip.trial.pretrained import pretrained_digest
 from bitskip.trial.schedule import trained_with
 
@@ -186,6 +187,22 @@ def test_healing_starts_from_the_weights_and_trains_them(stored: Path) -> None:
     assert healed.loss < before.loss - 0.5
     assert healed.bigram_loss is not None
     assert (before.bigram_loss, before.curve, before.tokens_trained) == (None, (), 0)
+
+
+def test_what_is_not_healed_stays(stored: Path) -> None:
+    """Norms and queries move, and nothing else; adding nothing to the list is no other trial."""
+    data = {"files": [str(stored / "text.txt")], "leak_bound": 1}
+    axes = {"model": {"from": str(stored / "model")}, "data": data, **SMALL, "tokens": 1_024, "training": "heal"}
+    trial = make_trial(**axes, healed=["norms", "q"])
+    assert trial.trial_id == make_trial(**axes, healed=["q", "norms"]).trial_id
+    assert make_trial(**axes, healed=list(HEALED)).trial_id == make_trial(**axes).trial_id
+    ready = prepare(trial, torch.device("cpu"))
+    before = {name: value.clone() for name, value in ready.model.named_parameters()}
+    train(ready)
+    moved = {name for name, value in ready.model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if "norm" in name or ".q." in name}
+    with pytest.raises(UserError, match="healed: unknown part 'quer'"):
+        make_trial(**axes, healed=["quer"])
 
 
 def test_from_scratch_the_weights_do_not_matter(tmp_path: Path) -> None:

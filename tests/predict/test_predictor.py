@@ -25,7 +25,7 @@ from simulated_results import (
 from bitskip.analysis.effects import composition_effects
 from bitskip.analysis.factorial import strata
 from bitskip.analysis.levels import axes_of, levels_of
-from bitskip.analysis.metrics import METRICS, Metric
+from bitskip.analysis.metrics import OWN, Metric
 from bitskip.errors import UserError
 from bitskip.predict.dataset import measurements_from, plain_measurements
 from bitskip.predict.predictor import Predictor, fit_predictor
@@ -269,7 +269,7 @@ def test_a_metric_is_predicted_once_it_is_in_the_table(monkeypatch):
     def gain(row):
         return None if row.get("unigram_entropy") is None else row["unigram_entropy"] - row["loss"]
 
-    monkeypatch.setitem(METRICS, "unigram_gain", Metric(gain, "nats", 0.02))
+    monkeypatch.setitem(OWN, "unigram_gain", Metric(gain, "nats", 0.02))
     simulated = simulate(grid(**FULL_GRID), with_interactions)
     rows = [row | {"unigram_entropy": 6.0} for row in simulated.trials.to_pylist()]
     predictor = fit_predictor(results_from(rows, simulated.exits.to_pylist()), "unigram_gain")

@@ -28,7 +28,8 @@ def nothing(sheet):
 
 
 def test_topics_stand_in_their_order() -> None:
-    order = ["ladder", "rates", "pareto", "effects", "exits", "curves", "failures", "mechanisms", "predictor"]
+    order = ["ladder", "rates", "pareto", "effects", "exits", "confidence", "curves", "failures", "mechanisms"]
+    order.append("predictor")
     assert [topic.key for topic in topics()] == order
     assert all(topic.makers for topic in topics())
 
@@ -39,7 +40,7 @@ def test_a_chart_is_added_by_one_file(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(charts, "__path__", [*charts.__path__, str(tmp_path)])
     monkeypatch.setattr(registry, "_TOPICS", list(registry._TOPICS))
     found = topics()
-    assert [topic.key for topic in found][5] == "own"
+    assert [topic.key for topic in found][6] == "own"
     (effects,) = (topic for topic in found if topic.key == "effects")
     (make,) = (each for each in effects.makers if each not in known["effects"])
     chart = make(3)  # type: ignore[arg-type]
@@ -47,6 +48,6 @@ def test_a_chart_is_added_by_one_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (chart.name, chart.topic, chart.caption) == ("squares", "effects", "Each number of 3 times itself.")
     assert len(chart.draw().axes) == 1
     assert make(0) is None  # type: ignore[arg-type]
-    assert found[5].makers[0](3) is None  # type: ignore[arg-type]
+    assert found[6].makers[0](3) is None  # type: ignore[arg-type]
     effects.makers.remove(make)
     del sys.modules["bitskip.report.charts.squares"]

@@ -2,13 +2,10 @@
 
 import csv
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -109,19 +106,6 @@ def test_names_are_never_markup_and_nothing_is_loaded(page: Path) -> None:
     assert set(re.findall(r"http://[^\s\"]+", text)) <= {"http://www.w3.org/1999/xlink"}
     ids = [part.split('"')[0] for part in text.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_api.sync_playwright() as driver:
-        if installed is None and not Path(driver.chromium.executable_path).exists():
-            pytest.skip("no Chromium here: install one, or run `playwright install chromium`")
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = driver.chromium.launch(executable_path=installed, args=options)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from rich.console import Console
 from simulated_results import FULL_GRID, exit_rows, grid, results_from, simulate, trial_row, with_interactions
 
 from bitskip.analysis.factorial import as_plain
-from bitskip.analysis.metrics import METRICS, Metric
+from bitskip.analysis.metrics import OWN, Metric
 from bitskip.errors import UserError
 from bitskip.report.document import MARKDOWN, TERMINAL, document
 from bitskip.report.format import difference_text
@@ -179,7 +179,7 @@ def test_wide_terminals_get_bars_and_narrow_ones_fit() -> None:
 
 def test_a_metric_is_an_entry_of_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a column among the variants, and effects in its own unit."""
-    monkeypatch.setitem(METRICS, "milli_nats", Metric(lambda row: 1000 * row["loss"], "millinats", 5.0))
+    monkeypatch.setitem(OWN, "milli_nats", Metric(lambda row: 1000 * row["loss"], "millinats", 5.0))
     results = simulate(grid(**FULL_GRID), with_interactions)
     text = shown(results, 200, metric="milli_nats")
     assert "Main effects on milli nats" in text

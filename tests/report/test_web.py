@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -164,17 +163,11 @@ def test_elsewhere_a_token_is_asked_for(results: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_live_page_in_a_browser(results: Path) -> None:
+def test_the_live_page_in_a_browser(results: Path, browser: Any) -> None:
     """Counts, a loss curve, a failure with its log as text; nothing is asked of anybody else."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     (heartbeat,) = SweepFolder(results / "tiny").heartbeats.glob("*.json")
     told: list[str] = []
-    with sync_api.sync_playwright() as driver, serving(results) as (_, url):
-        if installed is None and not Path(driver.chromium.executable_path).exists():
-            pytest.skip("no Chromium here: install one, or run `playwright install chromium`")
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=installed, args=options)
+    with serving(results) as (_, url):
         for width, height in ((1280, 800), (390, 844)):
             tab = browser.new_page(viewport={"width": width, "height": height})
             tab.on("console", lambda message: told.append(message.text))
@@ -191,7 +184,6 @@ def test_the_live_page_in_a_browser(results: Path) -> None:
             assert tab.locator("#live pre").all_inner_texts() == [f"step 1\n{EVIL}\n"]
             assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
             tab.close()
-        browser.close()
     assert [line for line in told if "favicon" not in line] == []
 
 

@@ -14,14 +14,16 @@ from typing import Any
 import pytest
 from simulated_results import exit_rows, trial_row
 
-from bitskip.engine.status import snapshot, watched_folders
+from bitskip.engine.lookouts import watched_folders
+from bitskip.engine.status import snapshot
 from bitskip.errors import UserError
 from bitskip.predict.cache import fingerprint
 from bitskip.store import filesystem
 from bitskip.store.compaction import compact, compact_if_due
 from bitskip.store.filesystem import key_of, place, shown
+from bitskip.store.inspection import inspect_folder
 from bitskip.store.ledger import Ledger
-from bitskip.store.tables import committed, inspect_folder, load_results, sweep_folders, write_trial
+from bitskip.store.tables import committed, load_results, sweep_folders, write_trial
 from bitskip.trial.config import make_trial
 
 BITSKIP = Path(sys.executable).with_name("bitskip")

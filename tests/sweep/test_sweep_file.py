@@ -212,6 +212,21 @@ def test_points_take_their_definition_merge_over_base_and_keep_their_name(load):
         assert sweep.point_of(expected) == "V1"
 
 
+def test_a_recipe_stands_for_its_axes_but_for_those_that_are_named(load):
+    modern = {"model.init": "fan-in", "model.qk_norm": True, "model.tie_embeddings": True, "z_loss": 1e-4}
+    space = {"bits": [16]}
+    (trial,) = load({"base": {"recipe": "modern", "model": "pico"}, "space": space}).trials
+    assert trial == make_trial(model="pico", **modern)
+    assert trial.axes()["model"] == "pico modern"
+    for base in ({"model.init": "normal", "z_loss": 0.0}, {"model": {"init": "normal"}, "z_loss": 0.0}):
+        sweep = load({"base": {**base, "recipe": "modern"}, "space": space})
+        assert sweep.trials == (make_trial(**{**modern, "model.init": "normal", "z_loss": 0.0}),)
+        assert "recipe" not in sweep.resolved["base"]
+        assert load(sweep.resolved).trials == sweep.trials
+    with pytest.raises(UserError, match="unknown recipe 'modrn'; did you mean 'modern'"):
+        load({"base": {"recipe": "modrn"}, "space": space})
+
+
 def test_a_grid_cell_that_equals_a_point_bears_its_name(load):
     sweep = load({"space": {"bits": [8, 4]}, "points": {"mine": {"bits": 8, "dropout_max": 0.7}}})
     assert [(trial["bits"], sweep.point_of(trial)) for trial in sweep.trials] == [(8, "mine"), (4, None)]

@@ -70,6 +70,7 @@ def test_what_is_not_quantized_has_no_after() -> None:
 def test_what_cannot_be_folded_is_refused(arm: dict[str, object]) -> None:
     with pytest.raises(UserError, match="quantize: after folds the rotation"):
         a_trial(bits=8, quantize="after", **arm)
+    assert a_trial(quantize="after", **arm).trial_id == a_trial(**arm).trial_id
 
 
 def test_a_warm_start_is_full_precision_until_quantization_begins() -> None:

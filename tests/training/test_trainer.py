@@ -124,6 +124,15 @@ def test_chosen_exits_are_measured_alike_and_without_speed(exits: str, layers: l
     assert every.confidence_depth == sorted(every.confidence_depth)
 
 
+def test_acceptance_is_measured_where_it_is_asked_for() -> None:
+    plain, asked = (run_trial(tiny(exit_weight=0.3, eval_draft_tokens=n), data=counting_text()) for n in (0, 4))
+    assert {each.acceptance_rate for each in plain.exits} == {None}
+    *early, full = (each.acceptance_rate for each in asked.exits)
+    assert full is None
+    assert all(rate is not None and 0.0 <= rate <= 1.0 for rate in early)
+    assert asked.loss == plain.loss
+
+
 def test_results_agree_with_each_other() -> None:
     result = run_trial(tiny(exit_weight=0.3), data=counting_text())
     assert result.loss == result.exits[-1].loss

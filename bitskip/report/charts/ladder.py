@@ -13,7 +13,7 @@ from bitskip.analysis.levels import cell_label
 from bitskip.analysis.metrics import METRICS
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, grouped
-from bitskip.report.format import count_text
+from bitskip.report.format import count_text, effect_name
 from bitskip.report.summary import EVERYTHING_OFF, Analysis
 from bitskip.report.topics.ladder import name_of
 from bitskip.scaling.along import EffectAlong, band
@@ -57,7 +57,7 @@ def effect_by_scale(analysis: Analysis) -> Content | None:
     facts = {
         "ladder": ladder.label,
         "hollow": "undertrained, rate open or below counting",
-        "unit": "% of perplexity" if metric.logarithmic else metric.unit,
+        "unit": f"% of {effect_name(ladder.metric)}" if metric.logarithmic else metric.unit,
     }
     return Content(rows, draw, 2.5 * len(shown), {"nrows": len(shown), "ncols": 2, "squeeze": False}, facts)
 

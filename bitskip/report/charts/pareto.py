@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bitskip.analysis.metrics import Row
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, grouped
+from bitskip.report.speeds import emulated
 from bitskip.report.summary import Sheet
 from bitskip.store.schema import Status
 from bitskip.trial.config import TrialConfig, stored_trial
@@ -27,9 +28,24 @@ NOTE = (
 
 @PARETO.chart("pareto-speed", "Perplexity against speed")
 def pareto_speed(sheet: Sheet) -> Content:
-    """{what}; lower and further right is better. {note}"""
+    """{what}, decoded by bitskip itself, and full models in the engines of `bitskip bench`; lower and further right is
+    better. Faint: few bits emulated in floating point, whose speed is not theirs and stands on no line. {note}"""
     column = "decode_tokens_per_second"
-    return _pareto(sheet, column, "decoded tokens/s, batch 1", "tokens/s", lambda row, at: at.get(column), largest=True)
+    rounding = {sheet.name(cell): emulated(stored_trial(cell.rows[0])) for cell in sheet.stratum.cells}
+    rows = _every_exit(sheet, lambda row, at: at.get(column), column)
+    own = [{**row, "engine": "torch", "emulated": rounding[row["configuration"]]} for row in rows]
+    return _pareto([*own, *_in_engines(sheet, column)], column, "decoded tokens/s, batch 1", "tokens/s", largest=True)
+
+
+def _in_engines(sheet: Sheet, column: str) -> Iterator[dict[str, Any]]:
+    """A row per measurement of `bitskip bench`."""
+    for cell in sheet.stratum.cells:
+        for row in (each for each in cell.rows if each["status"] == Status.OK and each["ppl"]):
+            full = {"exit_layer": row["model_layers"], "depth": row["model_layers"]}
+            for speed in sheet.speeds.get(row["trial_id"], ()):
+                named = {"configuration": sheet.name(cell), "trial_id": row["trial_id"], **full}
+                told = {name: row[name] for name in ("bits", "hadamard", "seed", "ppl")}
+                yield named | told | {name: speed[name] for name in (column, "engine", "emulated")}
 
 
 @PARETO.chart("pareto-bytes", "Perplexity against weight bytes")
@@ -46,40 +62,43 @@ def pareto_bytes(sheet: Sheet) -> Content:
             found[key] = exit_weight_bytes(trial, at["exit_layer"])
         return found[key]
 
-    return _pareto(sheet, "weight_bytes", "bytes to store the weights in use", "bytes", bytes_at, largest=False)
+    rows = _every_exit(sheet, bytes_at, "weight_bytes")
+    return _pareto(rows, "weight_bytes", "bytes to store the weights in use", "bytes", largest=False)
 
 
-def _pareto(
-    sheet: Sheet, column: str, label: str, unit: str, read: Callable[[Row, Row], float | None], *, largest: bool
-) -> Content:
-    rows = _every_exit(sheet, read, column)
-    best = front([(row[column] if largest else -row[column], row["ppl"]) for row in rows])
-    on_front = set(best)
-    for at, row in enumerate(rows):
-        row["on_front"] = at in on_front
+def _pareto(rows: Rows, column: str, label: str, unit: str, *, largest: bool) -> Content:
+    """The rows as marks, and the front of those that are not `emulated`."""
+    shown = [row for row in rows if not row.get("emulated")]
+    best = [shown[at] for at in front([(row[column] if largest else -row[column], row["ppl"]) for row in shown])]
+    on_front = set(map(id, best))
+    for row in rows:
+        row["on_front"] = id(row) in on_front
 
     def tip(row: Row) -> str:
         seed = "" if row["seed"] is None else f", seed {row['seed']}"
         value = f"{row[column]:,.0f}".replace(",", " ")
         where = f"exit {row['exit_layer']} of {row['depth']}"
-        return f"{row['configuration']}{seed}, {where}: perplexity {row['ppl']:.4g}, {value} {unit}"
+        engine = f" in {row['engine']}{', emulated' * row['emulated']}" if "engine" in row else ""
+        return f"{row['configuration']}{seed}, {where}{engine}: perplexity {row['ppl']:.4g}, {value} {unit}"
 
     def draw(axes: Any) -> None:
-        looks = {
-            (bits, rotated): (
-                f"{bits} bit" + rotated * ", rotated",
-                style.COLOUR_OF_BITS[bits],
-                "oD"[rotated],
-            )
-            for bits in sorted({row["bits"] for row in rows}, reverse=True)
-            for rotated in (False, True)
-        }
-        marks = {"s": 20, "alpha": 0.75, "linewidths": 0}
         kind = lambda row: (row["bits"], row["hadamard"] != "none")  # noqa: E731
-        style.scatter(axes, rows, (column, "ppl"), tip, kind, looks, **marks)
-        x, y = ([rows[at][name] for at in best] for name in (column, "ppl"))
-        line = {"color": style.ink(), "linewidth": 1.2, "label": "not beaten by any other"}
-        axes.step(x, y, where="pre" if largest else "post", **line)
+        faint = [row for row in rows if row.get("emulated")]
+        for own, note, alpha in ((shown, "", 0.75), (faint, ", emulated", 0.2)):
+            looks = {
+                (bits, rotated): (
+                    f"{bits} bit" + rotated * ", rotated" + note,
+                    style.COLOUR_OF_BITS[bits],
+                    "oD"[rotated],
+                )
+                for bits in sorted({row["bits"] for row in own}, reverse=True)
+                for rotated in (False, True)
+            }
+            style.scatter(axes, own, (column, "ppl"), tip, kind, looks, s=20, alpha=alpha, linewidths=0)
+        if best:
+            x, y = ([row[name] for row in best] for name in (column, "ppl"))
+            line = {"color": style.ink(), "linewidth": 1.2, "label": "not beaten by any other"}
+            axes.step(x, y, where="pre" if largest else "post", **line)
         style.label(axes, label, "perplexity", log="xy")
         axes.legend(ncols=2)
 

@@ -14,6 +14,7 @@ from bitskip.errors import UserError
 from bitskip.predict.response_surface import fit_surface
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, mean_and_half
+from bitskip.report.format import effect_name, metric_name
 from bitskip.report.summary import Sheet
 
 PREDICTOR = Topic("predictor", "The predictor", order=70)
@@ -30,11 +31,12 @@ def calibration(sheet: Sheet) -> Content | None:
     if surface is None:
         return None
     named = {cell.levels: sheet.name(cell) for cell in sheet.stratum.cells}
+    metric, name = METRICS[sheet.section.ranked], metric_name(sheet.section.ranked)
     rows = [
         {
             "configuration": named[levels],
-            "measured": math.exp(float(value)),
-            "predicted": math.exp(float(guess)),
+            "measured": metric.show(float(value)),
+            "predicted": metric.show(float(guess)),
             "bits": levels[INDEX["bits"]][0],
         }
         for levels, value, guess in zip(surface.levels, surface.values, surface.expected, strict=True)
@@ -53,7 +55,8 @@ def calibration(sheet: Sheet) -> Content | None:
         style.scatter(axes, rows, ("predicted", "measured"), tip, lambda row: row["bits"], looks, s=22)
         both = [row[name] for row in rows for name in ("predicted", "measured")]
         axes.plot([min(both), max(both)], [min(both), max(both)], color=style.ink(), linewidth=0.8)
-        style.label(axes, "perplexity predicted from all other configurations", "measured", log="xy")
+        log = "xy" if metric.logarithmic and not metric.odds else ""
+        style.label(axes, f"{name} predicted from all other configurations", "measured", log=log)
         axes.legend()
 
     model, record = sheet.section.model, ""
@@ -69,7 +72,8 @@ def predictor_learning(sheet: Sheet) -> Content | None:
     """Mean error on the configurations left aside when the predictor sees a random part of the {cells}; mean and 95 %
     interval over {draws} draws.
     """
-    cells = [cell for cell in sheet.stratum.cells if cell.values(METRICS["ppl"])]
+    metric = METRICS[sheet.section.ranked]
+    cells = [cell for cell in sheet.stratum.cells if metric.logarithmic and cell.values(metric)]
     if not 12 <= len(cells) <= LEARNING_CURVE_LIMIT:
         return None
     rows: Rows = []
@@ -83,7 +87,11 @@ def predictor_learning(sheet: Sheet) -> Content | None:
     def draw(axes: Any) -> None:
         share, error, half = ([100 * (row[key] or 0.0) for row in rows] for key in ("share", "error", "half_width"))
         axes.errorbar(share, error, yerr=half, color=style.BLUE, marker="o", capsize=3)
-        style.label(axes, "share of configurations that were run, %", "mean error elsewhere, % of perplexity")
+        style.label(
+            axes,
+            "share of configurations that were run, %",
+            f"mean error elsewhere, % of {effect_name(sheet.section.ranked)}",
+        )
         axes.set_ylim(bottom=0)
 
     return Content(rows, draw, 2.8, facts={"cells": len(cells), "draws": DRAWS})
@@ -95,9 +103,10 @@ def _error_elsewhere(stratum: Stratum, cells: list[Cell], share: float, seed: in
     seen = tuple(cell for at, cell in enumerate(cells) if at in chosen)
     held = [cell for at, cell in enumerate(cells) if at not in chosen]
     try:
-        surface = fit_surface(Family((Stratum(stratum.label, stratum.scale, seen, stratum.baseline),)), METRICS["ppl"])
+        metric = METRICS[stratum.metric]
+        surface = fit_surface(Family((Stratum(stratum.label, stratum.scale, seen, stratum.baseline),)), metric)
     except UserError:
         return None
-    truth = [statistics.fmean(cell.values(METRICS["ppl"]).values()) for cell in held]
+    truth = [statistics.fmean(cell.values(metric).values()) for cell in held]
     guesses = surface.means([cell.levels for cell in held])
     return statistics.fmean(abs(math.expm1(g - t)) for g, t in zip(guesses, truth, strict=True))

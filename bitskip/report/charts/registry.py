@@ -28,7 +28,7 @@ class Content:
     """What a chart shows of a sheet, on a figure of `height` inches.
 
     `draw` gets the figure's axes: one, or an array as `panels` (arguments of `Figure.subplots`) asks for it. `facts`
-    fill in the caption.
+    fill in title and caption.
     """
 
     rows: Rows
@@ -101,7 +101,8 @@ class Topic:
                 found = content_of(about)
                 if found is None or not found.rows:
                     return None
-                return Chart(name, self.key, title, caption.format_map(found.facts), lines, found)
+                head, text = title.format_map(found.facts), caption.format_map(found.facts)
+                return Chart(name, self.key, head, text, lines, found)
 
             self.makers.append(make)
             return make

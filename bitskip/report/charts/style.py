@@ -114,13 +114,13 @@ def label(axes: Any, x: str, y: str = "", log: str = "", whole: bool = False, **
 
 def _plain_ticks(axis: Any) -> None:
     """Numbers instead of powers of ten on a logarithmic axis that spans little."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullLocator
 
     low, high = axis.get_view_interval()
     wide = low > 0 and high / low > 30
     axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axis.set_major_formatter(count)
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def count(value: float, position: object = None) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
+from bitskip.analysis.metrics import METRICS, Row
 from bitskip.report.charts import style
 from bitskip.report.charts.registry import Content, Rows, Topic, grouped
+from bitskip.report.format import metric_name
 from bitskip.report.summary import Sheet
 from bitskip.store.schema import Status
 
@@ -53,35 +56,44 @@ def exit_profiles(sheet: Sheet) -> Content:
 
 @CURVES.chart("learning-curves", "Learning curves", lines=True)
 def learning_curves(sheet: Sheet) -> Content:
-    """Held-out perplexity while training, mean over seeds; a line per configuration, the named ones in colour."""
+    """Held-out {name} while training, mean over seeds; a line per configuration, the named ones in colour."""
     rows: Rows = []
+    metric, name = METRICS[sheet.section.ranked], metric_name(sheet.section.ranked)
+    value = "measured" if metric.foreign else "val_loss"
+    everything = [point for cell in sheet.stratum.cells for row in cell.rows for point in _points(sheet, row)]
+    place = "tokens" if all(point["tokens"] is not None for point in everything) else "step"
     for cell in sheet.stratum.cells:
-        points = (point for row in cell.rows for point in sheet.curves.get(row["trial_id"], ()))
-        steps = grouped((point["tokens"], point["val_loss"]) for point in points if point["val_loss"] is not None)
+        points = [point for row in cell.rows for point in _points(sheet, row)]
+        steps = grouped((point[place], point[value]) for point in points if point.get(value) is not None)
         rows += [
-            {"configuration": sheet.name(cell), "tokens": at, "val_loss": statistics.fmean(of), "seeds": len(of)}
+            {"configuration": sheet.name(cell), place: at, value: statistics.fmean(of), "seeds": len(of)}
             for at, of in sorted(steps.items())
         ]
 
     def draw(axes: Any) -> None:
         named = {profile.name for profile in sheet.section.exits}
         by_name = grouped((row["configuration"], row) for row in rows)
-        for at, (name, points) in enumerate(sorted(by_name.items(), key=lambda item: item[0] in named)):
-            perplexities = [math.exp(point["val_loss"]) for point in points]
+        for at, (label, points) in enumerate(sorted(by_name.items(), key=lambda item: item[0] in named)):
+            heights = [point[value] if metric.foreign else math.exp(point[value]) for point in points]
             look = {"color": style.ink(), "alpha": 0.35, "linewidth": 0.9, "zorder": 2}
-            if name in named:
-                look = {"color": style.look(name, at)["color"], "linewidth": 1.8, "label": name, "zorder": 3}
-            (line,) = axes.plot([point["tokens"] for point in points], perplexities, **look)
-            style.tips(line, [f"{name}: perplexity {perplexities[-1]:.4g} at the last point"])
+            if label in named:
+                look = {"color": style.look(label, at)["color"], "linewidth": 1.8, "label": label, "zorder": 3}
+            (line,) = axes.plot([point[place] for point in points], heights, **look)
+            style.tips(line, [f"{label}: {name} {heights[-1]:.4g} at the last point"])
         if lines := sheet.section.counting:
-            for name, perplexity in (("bigrams", lines.bigram_ppl), ("5-grams", lines.fivegram_ppl)):
+            for label, perplexity in (("bigrams", lines.bigram_ppl), ("5-grams", lines.fivegram_ppl)):
                 axes.axhline(perplexity, color=style.ink(), linewidth=0.9, linestyle=":", zorder=1)
-                axes.annotate(name, (1.0, perplexity), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-        style.label(axes, "training tokens", "held-out perplexity", log="y")
+                axes.annotate(label, (1.0, perplexity), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        x = "training tokens" if place == "tokens" else "step"
+        style.label(axes, x, f"held-out {name}", log="" if metric.foreign else "y")
         axes.xaxis.set_major_formatter(style.count)
         style.legend(axes)
 
-    return Content(rows, draw, 3.8)
+    return Content(rows, draw, 3.8, facts={"name": name})
+
+
+def _points(sheet: Sheet, row: Row) -> Sequence[Row]:
+    return sheet.curves.get(row["trial_id"], ())
 
 
 @FAILURES.chart("failures", "Where trials diverged, stalled or failed")

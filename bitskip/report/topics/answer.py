@@ -14,6 +14,7 @@ from bitskip.report.format import (
     count_text,
     difference_text,
     duration_text,
+    effect_name,
     interval_text,
     metric_name,
     number_text,
@@ -97,20 +98,20 @@ def _warnings(analysis: Analysis) -> Iterator[str]:
 
 def best(analysis: Analysis) -> Iterator[Block]:
     """The best configuration, then the best of those with smaller weights."""
-    heads: list[Column[Standing]] = [
-        Column("configuration", lambda each: _cut(_whole_name(each), LONGEST)),
-        Column("perplexity", lambda each: each.ppl, short="ppl"),
-        Column("± sd", lambda each: number(each.ppl_sd, spread_text)),
-        Column("seeds", lambda each: each.seeds),
-        Column("weights", lambda each: number(each.weight_bytes, bytes_text)),
-        Column("", lambda each: "below counting" if each.below_counting else ""),
-    ]
-    for sheet in analysis.sheets[:1]:
-        yield from tabulate("Best for its size", frontier(sheet.section.leaderboard)[:MOST_BEST], heads)
+    for section in [sheet.section for sheet in analysis.sheets[:1]]:
+        heads: list[Column[Standing]] = [
+            Column("configuration", lambda each: _cut(_whole_name(each), LONGEST)),
+            Column(metric_name(section.ranked), lambda each: each.value, short=section.ranked),
+            Column("± sd", lambda each: number(each.value_sd, spread_text)),
+            Column("seeds", lambda each: each.seeds),
+            Column("weights", lambda each: number(each.weight_bytes, bytes_text)),
+            Column("", lambda each: "below counting" if each.below_counting else ""),
+        ]
+        yield from tabulate("Best for its size", frontier(section.leaderboard)[:MOST_BEST], heads)
 
 
 def frontier(board: Sequence[Standing]) -> list[Standing]:
-    """Of configurations by perplexity, the best one and those with smaller weights than all better ones."""
+    """Of configurations in their order, the best one and those with smaller weights than all better ones."""
     found = list(board[:1])
     for each in board[1:]:
         if each.weight_bytes is not None and each.weight_bytes < (found[-1].weight_bytes or 0):
@@ -169,7 +170,7 @@ def composition(section: Section) -> Iterator[Block]:
         *map(beyond, names[:-1]),
     ]
     unit = "%" if logarithmic else METRICS[section.metric].unit
-    title = f"Change of {metric_name(section.metric)} in {unit}: alone, and two together beyond what each does alone"
+    title = f"Change of {effect_name(section.metric)} in {unit}: alone, and two together beyond what each does alone"
     known = {name for techniques in (*alone, *pairs) for name in techniques}
     told = (*alone.values(), *pairs.values())
     more = f", {MODELLED} modelled" if any(each.estimand == "modelled" for each in told) else ""

@@ -9,7 +9,7 @@ from typing import Any
 from bitskip.analysis.effects import JOINT_VERDICTS, NOT_ESTIMABLE, UNRESOLVED, Effect
 from bitskip.analysis.levels import FACTORS, INDEX
 from bitskip.analysis.metrics import METRICS
-from bitskip.report.format import difference_text, metric_name, range_text, scales_text, size_text
+from bitskip.report.format import difference_text, effect_name, range_text, scales_text, size_text
 from bitskip.report.summary import Sheet
 from bitskip.report.table import DRAWN, FILES, Block, Column, Interval, Number, Table, Text, number, tabulate
 from bitskip.techniques.activation_quantization import ActivationQuantization, scales_by_bits
@@ -99,7 +99,7 @@ def _table(effects: Sequence[Effect], title: str) -> Iterator[Table]:
         Column("lower ← 0 → higher", lambda e: Interval(e.low, e.value or 0.0, e.high), DRAWN),
     ]
     ordered = sorted(effects, key=_strength)
-    title = title.format(metric_name(effects[0].metric))
+    title = title.format(effect_name(effects[0].metric))
     yield from tabulate(title, ordered, heads, lambda e: e.verdict, note=_note(effects), cut=True)
 
 

@@ -11,8 +11,8 @@ from bitskip.report.format import (
     THREE_DIGITS,
     count_text,
     difference_text,
+    effect_name,
     interval_text,
-    metric_name,
     number_text,
     range_text,
     size_text,
@@ -46,7 +46,7 @@ def ladder_lines(ladder: LadderSummary) -> Iterator[str]:
     yield (
         f"Along the ladder of {ladder.label}, {ladder.scales} rungs of {_range(ladder.parameters, count_text)} "
         f"parameters and {_range(ladder.tokens_per_parameter)} tokens a parameter, effects on "
-        f"{metric_name(ladder.metric)} with {LEVEL_TEXT} intervals:"
+        f"{effect_name(ladder.metric)} with {LEVEL_TEXT} intervals:"
     )
     told = sorted(ladder.effects[:MOST], key=lambda each: len(each.techniques))
     yield from (_sentence(effect, ladder.metric) for effect in told)
@@ -144,7 +144,7 @@ def _ladder(ladder: LadderSummary) -> Iterator[Block]:
         Column("seeds", _seeds),
     ]
     yield from tabulate(
-        f"Effects on {metric_name(ladder.metric)} along the ladder of {ladder.label}",
+        f"Effects on {effect_name(ladder.metric)} along the ladder of {ladder.label}",
         sorted(ladder.effects, key=lambda each: (len(each.techniques), VERDICTS.index(each.verdict), each.techniques)),
         heads,
         note="Verdicts are those of what was measured, between the smallest and the largest rung (docs/scaling.md).",
@@ -229,7 +229,7 @@ def _by_rung(ladder: LadderSummary, model: str, parameters: int) -> Iterator[Blo
         return Column(f"{_per_parameter(rungs[tokens])} tokens a parameter", lambda line: line.cells.get(tokens))
 
     yield from tabulate(
-        f"Effect by rung on {metric_name(ladder.metric)}: {model}, {count_text(parameters)} parameters",
+        f"Effect by rung on {effect_name(ladder.metric)}: {model}, {count_text(parameters)} parameters",
         lines,
         [Column("effect", lambda line: line.name), *map(budget, sorted(rungs))],
         note=f"± half of the {LEVEL_TEXT} interval.",

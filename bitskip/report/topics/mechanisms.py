@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bitskip.analysis.metrics import Row
 from bitskip.predict.prediction import ModelSummary
 from bitskip.report.charts import gradient_cosines, last_sample
-from bitskip.report.format import THREE_DECIMALS, range_text
+from bitskip.report.format import THREE_DECIMALS, range_text, scale_name
 from bitskip.report.summary import Sheet
 from bitskip.report.table import Block, Column, Number, Text, number, tabulate
 
@@ -93,7 +93,7 @@ def predictor(sheet: Sheet) -> Iterator[Block]:
         lines = record(section.model)
     if section.shares:
         parts = [f"{' × '.join(each.factors) or 'three and more'} {each.share:.1%}" for each in section.shares[:6]]
-        lines.append(f"share of the variance of log perplexity (of the model): {', '.join(parts)}")
+        lines.append(f"share of the variance of {scale_name(section.ranked)} (of the model): {', '.join(parts)}")
     if lines:
         yield Text(lines, "Predicting configurations that were left out, one at a time", points=True)
 

@@ -19,6 +19,7 @@ from bitskip.report.format import (
     counting_line,
     difference_text,
     duration_text,
+    effect_name,
     ids_text,
     interval_text,
     metric_name,
@@ -102,10 +103,12 @@ def problems(analysis: Analysis) -> Iterator[Block]:
 def _section_lines(section: Section) -> list[str]:
     best, metric, mark = section.leaderboard[0], section.metric, section.regime.mark
     where, also = (f" ({mark})", f", {mark}") if mark else ("", "")
-    spread = "" if best.ppl_sd is None else f" ± {number_text(best.ppl_sd)}"
+    spread = "" if best.value_sd is None else f" ± {number_text(best.value_sd)}"
+    foremost = "highest" if METRICS[section.ranked].higher_is_better else "lowest"
+    name = EVERYTHING_OFF if best.configuration == "baseline" else best.configuration
     lines = [
-        f"At {section.scale}{where}, {best.configuration} had the lowest perplexity: "
-        f"{number_text(best.ppl)}{spread} (n={best.seeds}).",
+        f"At {section.scale}{where}, {name} had the {foremost} {metric_name(section.ranked)}: "
+        f"{number_text(best.value)}{spread} (n={best.seeds}).",
         regime_line(section.regime),
     ]
     if section.counting:
@@ -116,17 +119,15 @@ def _section_lines(section: Section) -> list[str]:
                 f"{below} of {len(section.leaderboard)} configurations are below counting, with a perplexity that is "
                 "not below that of bigrams: they are shown, and what compares them is no finding."
             )
-    ratios = METRICS[metric].logarithmic
+    ratios, of_what = METRICS[metric].logarithmic, "" if metric == "ppl" else f" {effect_name(metric)}"
 
     def show(value: float) -> str:
         return share_text(value - 1) if ratios else difference_text(value, metric)
 
     for each in section.points:
         if each.low is not None and not each.below_counting:
-            change = interval_text(each.ratio, each.low, each.high, show) + (
-                "" if ratios else f" {metric_name(metric)}"
-            )
-            lines.append(f"{each.point} against {each.reference}: {change}, n={each.seeds}{also}.")
+            change = interval_text(each.ratio, each.low, each.high, show)
+            lines.append(f"{each.point} against {each.reference}: {change}{of_what}, n={each.seeds}{also}.")
     single = _told([e for e in section.main_effects if e.estimand == "averaged" and e.verdict in ("raises", "lowers")])
     if single:
         lines.append(f"Of the single techniques: {single} (mean over settings of the others){also}.")
@@ -139,7 +140,7 @@ def _section_lines(section: Section) -> list[str]:
         )
     if section.seeds.paired_sd is not None:
         noise = size_text(section.seeds.paired_sd, metric)
-        lines.append(f"The noise of one trial is {noise} of {metric_name(metric)} (sd over seeds, paired).")
+        lines.append(f"The noise of one trial is {noise} of {effect_name(metric)} (sd over seeds, paired).")
     kinds = {"main effects": section.main_effects, "composition effects": section.composition_effects}
     found = [f"{kind} of {reach}" for kind, effects in kinds.items() if (reach := _reach(effects))]
     if found:
@@ -196,10 +197,11 @@ def scales(analysis: Analysis) -> Iterator[Block]:
 
 def limits(analysis: Analysis) -> Iterator[Block]:
     """How far what is said reaches."""
+    other = ", those of engines aside," if any(sheet.section.speeds for sheet in analysis.sheets) else ""
     lines = [
         "Every statement above holds at the model, text, budget and recipe of its scale; none is about larger ones.",
-        "Speeds are those of fake-quantized models on the machine that measured them, which other work may have "
-        "shared: what exits save, not what 4-bit or ternary kernels would.",
+        f"Speeds{other} are those of fake-quantized models on the machine that measured them, which other work may "
+        "have shared: what exits save, not what 4-bit or ternary kernels would.",
     ]
     ran = [each.stratum.scale for each in analysis.sheets if each.section.finished and each.section.regime.known]
     tokens = [f"{value:,}".replace(",", " ") for value in sorted({int(s["tokens"]) for s in ran if "tokens" in s})]

@@ -50,21 +50,23 @@ def variants(sheet: Sheet) -> Iterator[Block]:
     named = [standing for standing in section.leaderboard if standing.point]
     ratios = {ratio.point: ratio for ratio in section.points}
     reference = section.points[0].reference if section.points else "baseline"
-    what = "ratio" if METRICS[section.metric].logarithmic else f"{metric_name(section.metric)} less that"
+    metric = METRICS[section.metric]
+    ratio = "odds ratio" if metric.odds else "ratio"
+    what = ratio if metric.logarithmic else f"{metric_name(section.metric)} less that"
 
     def beside(standing: Standing) -> Number:
-        ratio = ratios.get(standing.point or "")
-        if ratio is None:
+        found = ratios.get(standing.point or "")
+        if found is None:
             return Number("")
-        shown = interval_text(ratio.ratio, ratio.low, ratio.high, THREE_DECIMALS)
-        return Number(shown or "no shared seed", ratio.ratio)
+        shown = interval_text(found.ratio, found.low, found.high, THREE_DECIMALS)
+        return Number(shown or "no shared seed", found.ratio)
 
     def other(name: str) -> Column[Standing]:
         return Column(metric_name(name), lambda each: each.metrics.get(name))
 
     heads: list[Column[Standing]] = [
         Column("variant", lambda each: each.point or ""),
-        *_perplexity(),
+        *_value(section),
         *_counting(section),
         Column("n", lambda each: each.seeds),
         Column(f"{what} to {reference} (95 %)", beside, short=what),
@@ -82,10 +84,10 @@ def variants(sheet: Sheet) -> Iterator[Block]:
     yield from tabulate(f"Named variants beside {reference}, 95 % intervals{where}", ordered, heads, note=note)
 
 
-def _perplexity() -> list[Column[Standing]]:
+def _value(section: Section) -> list[Column[Standing]]:
     return [
-        Column("perplexity", lambda each: each.ppl, short="ppl"),
-        Column("± sd", lambda each: number(each.ppl_sd, spread_text)),
+        Column(metric_name(section.ranked), lambda each: each.value, short=section.ranked),
+        Column("± sd", lambda each: number(each.value_sd, spread_text)),
     ]
 
 
@@ -112,16 +114,19 @@ def configurations(sheet: Sheet) -> Iterator[Block]:
     def setting(name: str) -> Column[Standing]:
         return Column(name, lambda each: each.settings[name])
 
+    sd_of_logarithm: Column[Standing] = Column(
+        "sd of log-perplexity", lambda each: number(each.loss_sd, THREE_DECIMALS), FILES
+    )
     heads: list[Column[Standing]] = [
         Column("variant", lambda each: each.point or ""),
         *(map(setting, section.varying) if section.varying else [Column("configuration", lambda e: e.configuration)]),
-        *_perplexity(),
+        *_value(section),
         *_counting(section),
-        Column("sd of log-perplexity", lambda each: number(each.loss_sd, THREE_DECIMALS), FILES),
+        *([sd_of_logarithm] if section.ranked == "ppl" else []),
         Column("n", seeds),
         Column("weights", lambda each: number(each.weight_bytes, bytes_text), FILES),
     ]
-    title = "Configurations by perplexity (mean ± sd over seeds)"
+    title = f"Configurations by {metric_name(section.ranked)} (mean ± sd over seeds)"
     best = section.leaderboard[:1]
     note = COUNTING_NOTE if section.counting else ""
 
