@@ -49,7 +49,7 @@ def judged(training: bool = False) -> tuple[Results, np.ndarray]:
     ]
     found = results_from([trial_row(trial, 3.0 + at) for at, trial in enumerate(trials)])
     table = pa.Table.from_pylist(rows, schema=arrow_schema("evaluations"))
-    return Results(found.trials, found.exits, found.curves, found.layers, table), bits
+    return Results(found.trials, found.exits, found.curves, found.layers, evaluations=table), bits
 
 
 def effect_of(results: Results, metric: str):

@@ -10,6 +10,7 @@ from bitskip.data import TokenData
 from bitskip.data.leaks import Leak
 from bitskip.errors import UserError
 from bitskip.model.decoder import Decoder, build_model
+from bitskip.training.devices import OneDevice
 from bitskip.training.guards import GuardError, check_causality, check_leak, check_trial
 from bitskip.training.trainer import run_trial
 from bitskip.trial.config import PRESETS, TrialConfig, make_trial
@@ -76,8 +77,8 @@ def test_a_leak_that_only_training_brings_out_is_found_before_the_evaluation(mon
     def leaking(trial: TrialConfig) -> Decoder:
         return without_mask(build_model(trial))
 
-    def trained(loop: object, model: Decoder, *_: object) -> None:
-        for parameter in model.parameters():
+    def trained(loop: object, here: OneDevice, *_: object) -> None:
+        for parameter in here.model.parameters():
             torch.nn.init.normal_(parameter)
 
     check_causality(leaking(trial), trial)
