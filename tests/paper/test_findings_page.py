@@ -4,11 +4,12 @@ import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scaling.test_ladder_page import NUMBER, along, laws, power, ratios, shown
 
-from bitskip.analysis.effects import main_effects
+from bitskip.analysis.effects import composition_effects, main_effects
 from bitskip.report.format import interval_text, number_text
 from bitskip.store.tables import load_results
 
@@ -16,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "findings.md"
 TRIALS = ROOT / "docs" / "findings_trials.md"
 RUNG = ROOT / "results" / "audit_rung"
+PRETRAINED = ROOT / "results" / "pretrained"
+ROTATIONS = {"none": "none", "bitnet-v2": "o, down", "bitnet-v2-all": "all"}
 NUMBERS = "## Numbers\n"
 MODELS = (
     ("baseline", 16, ("none", "none")),
@@ -67,9 +70,51 @@ def _spread(found: list[float | None]) -> str:
     return f"{number_text(statistics.fmean(values))} ± {number_text(statistics.stdev(values))} (n={len(values)})"
 
 
+def pretrained() -> Iterator[str]:
+    """Perplexities of the grid on a pretrained model, its exits, and its effects."""
+    results = load_results(PRETRAINED)
+    rows = results.trials.to_pylist()
+    heads = [f"{bits} bit, {name}" for bits in (16, 8, 4) for name in ROTATIONS.values()]
+    yield from ["", "### Perplexity of the pretrained model", ""]
+    yield f"| weights | cache | {' | '.join(heads)} |"
+    yield f"| {' | '.join(['---'] * (len(heads) + 2))} |"
+    ppl = {(*_stored(row), row["bits"], row["hadamard"]): number_text(row["ppl"]) for row in rows}
+    for stored in sorted(
+        {_stored(row) for row in rows}, key=lambda stored: (stored[0] != "full", stored[0], -stored[1])
+    ):
+        cells = [ppl.get((*stored, bits, name), "") for bits in (16, 8, 4) for name in ROTATIONS]
+        yield f"| {stored[0]} | {stored[1]} bit | {' | '.join(cells)} |"
+
+    exits: dict[str, list[str]] = {}
+    for row in results.exits.to_pylist():
+        exits.setdefault(row["trial_id"], []).append(f"{row['bpb']:.3f}")
+    yield from ["", "### Bits per byte behind each quarter of the blocks", ""]
+    yield from ["Full weights and cache, the exits as they are.", ""]
+    yield "| activations | rotation | 1/4 | 1/2 | 3/4 | full |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for row in sorted(rows, key=lambda row: (-row["bits"], list(ROTATIONS).index(row["hadamard"]))):
+        if _stored(row) == ("full", 16):
+            yield f"| {row['bits']} bit | {ROTATIONS[row['hadamard']]} | {' | '.join(exits[row['trial_id']])} |"
+
+    yield from ["", "### Effects on the pretrained model", ""]
+    yield "All others off; 95 % intervals over pieces of the held-out text; verdicts allow for all comparisons."
+    yield from ["", "| effect | on perplexity | verdict |", "| --- | --- | --- |"]
+    for each in (*main_effects(results), *composition_effects(results)):
+        if each.estimand == "anchored" and each.value is not None:
+            name = " × ".join(each.techniques).replace(" hadamard_blocks True", "").replace(" absmax full", "")
+            yield f"| {name} | {interval_text(each.value, each.low, each.high, shown)} | {each.verdict} |"
+
+
+def _stored(row: dict[str, Any]) -> tuple[str, int]:
+    """How weights and cache are stored."""
+    bits = row["weight_bits"]
+    weights = row["weights"] if bits == 16 else f"{bits} bit, {row['weight_group']}"
+    return weights, row["kv_bits"]
+
+
 def numbers() -> str:
     """All of the page that is generated."""
-    return "\n".join(line for part in (ratios, along, laws, power, rung, claims) for line in part()) + "\n"
+    return "\n".join(line for part in (ratios, along, laws, power, pretrained, rung, claims) for line in part()) + "\n"
 
 
 def test_numbers_of_the_page_are_those_of_the_results() -> None:
