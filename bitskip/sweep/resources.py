@@ -78,7 +78,7 @@ def _devices_complaint(resources: Resources) -> str | None:
 
 
 def check_devices(resources: Resources, trials: Iterable[TrialConfig]) -> None:
-    """Raises UserError where a device would be idle, or where devices cannot share a trial's batch evenly."""
+    """Raises UserError where a device would be idle, or where devices cannot share a trial."""
     devices = resources.devices
     if resources.gpus > devices:
         raise UserError(
@@ -90,6 +90,11 @@ def check_devices(resources: Resources, trials: Iterable[TrialConfig]) -> None:
             raise UserError(
                 f"resources: {devices} devices cannot share a batch of {trial.training.batch_size} sequences evenly; "
                 f"make batch_size a multiple of {devices}, or give a trial fewer devices"
+            )
+        if devices > 1 and (trial["activation_scale"] == "static" or trial["weight_rounding"] == "gptq"):
+            raise UserError(
+                "resources: activation_scale: static and weight_rounding: gptq are fitted on one device; set "
+                "strategy=single"
             )
 
 

@@ -15,7 +15,6 @@ from bitskip.data import TokenData, load_data, training_tokens
 from bitskip.data.sequences import Extent, Sequences, cut
 from bitskip.errors import UserError
 from bitskip.model.decoder import Decoder, build_model, random_model
-from bitskip.ops.calibrated import Calibrated
 from bitskip.ops.random_streams import generator
 from bitskip.store.heartbeat import Report
 from bitskip.store.schema import CurvePoint, EvaluationRow, ExitResult, ExitSpeed, LayerRow, Outcome, Status
@@ -97,10 +96,6 @@ def train(
 ) -> Progress:
     """Train the model of a trial, with options as for `run_trial`."""
     training, model = ready.trial.training, ready.model
-    if team and any(isinstance(module, Calibrated) for module in model.modules()):
-        raise UserError(
-            "activation_scale: static and weight_rounding: gptq are fitted on one device: set resources.strategy=single"
-        )
     if ready.trial.steps:  # before a checkpoint's weights come: what was fitted is the same in all attempts
         model.use(acting(ready.trial, 0, ready.trial.steps)[0])
         calibrate(model, ready.trial, ready.train_on)

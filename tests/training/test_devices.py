@@ -153,3 +153,12 @@ def test_devices_that_make_no_sense_are_refused_in_one_line(resources: str, comp
     assert refused.returncode == 2
     assert complaint in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_what_is_fitted_to_text_is_refused_on_several_devices(tmp_path: Path) -> None:
+    fitted = ("bits=8", "weights=full", "activation_scale=static", "quantize=after", "exit_weight=0", "dropout=none")
+    (tmp_path / "tiny.yaml").write_text(MANY + "seeds: 1\nspace: {lr: [1e-2]}\n")
+    refused = sweep(tmp_path, "--dry-run", *(f"--set=base.{each}" for each in fitted))
+    assert refused.returncode == 2
+    assert "fitted on one device" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
